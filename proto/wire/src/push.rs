@@ -1,0 +1,1 @@
+//! Loki push bodies (protobuf in snappy, JSON) to records and back.
