@@ -15,7 +15,7 @@ pub enum CertsFault {
     /// The operating system refused a file.
     #[error("cannot {action} {path}: {source}")]
     File {
-        /// What was tried: `read`, `write`, `make`.
+        /// What was tried, as a verb: `read`, `write`.
         action: &'static str,
         /// Which file.
         path: PathBuf,
@@ -188,19 +188,19 @@ impl CertsFault {
     /// What the one to blame should do. Files are looked at again each second, so a file's fault mends itself once it is replaced.
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
-        match self {
-            Self::File { .. } => Remedy::RetryAfter(Duration::from_secs(1)),
-            _ => Remedy::Fix,
-        }
+        if matches!(self, Self::File { .. }) { Remedy::RetryAfter(Duration::from_secs(1)) } else { Remedy::Fix }
     }
 
-    /// The exit code of a program that ends on it: 1 failed at work, 2 usage or configuration, 3 refused so as not to overwrite.
+    /// The exit code of `tributary-certs`: 1 failed at work, 2 usage or configuration, 3 refused so as not to overwrite.
+    /// A service that meets a fault in its own files at start ends with 2 whatever the fault.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Exists(_) => 3,
-            Self::File { .. } | Self::Signing(_) | Self::Tls(_) | Self::NotCertificate(_) | Self::NotPem { .. } | Self::Empty { .. } => 1,
-            _ => 2,
+        if matches!(self, Self::Exists(_)) {
+            3
+        } else if matches!(self, Self::File { .. } | Self::Signing(_) | Self::Tls(_) | Self::NotCertificate(_) | Self::NotPem { .. } | Self::Empty { .. }) {
+            1
+        } else {
+            2
         }
     }
 

@@ -166,6 +166,9 @@ fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, CertsFa
     let mut uris = Vec::new();
     for extension in certificate.extensions() {
         if let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() {
+            if names.general_names.iter().any(|name| matches!(name, GeneralName::Invalid(..))) {
+                return Err(CertsFault::NotCertificate("a subject alternative name in it is malformed".to_owned()));
+            }
             uris.extend(names.general_names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }));
         }
     }

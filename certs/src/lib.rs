@@ -14,8 +14,10 @@ pub mod describe;
 pub mod fault;
 pub mod identity;
 pub mod limits;
-mod pem;
+pub mod pem;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod trust;
 

@@ -1,1 +1,317 @@
-//! hub
+//! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
+//!
+//! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
+//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's); the work is in
+//! the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_logql`, `hub_tenant`.
+//!
+//! Promises: nothing on this machine is needed to start again; what is acknowledged stands in the object
+//! store. Must not do: touch disk, clock or chance but through the [`World`].
+
+pub mod admin;
+pub mod api;
+pub mod settings;
+pub mod tenant_map;
+pub mod tokens;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::store::ServerPaths;
+use hub_ingest::metrics::IngestMetrics;
+use hub_ingest::{Ingest, IngestParts};
+use hub_query::{Engine, QueryMetrics};
+use hub_store::{Store, StoreFault, StoreKeys, StoreSettings, open_objects};
+use proto_boot::serve::{Served, Serving, serve as serve_http, serve_with};
+use proto_boot::{Draining, Metrics, Mistake, Ready, Stop};
+use proto_link::{Caps, GrpcServer, LinkFault, Listen, QuicServer, ServerTls};
+use proto_seam::{Clock, World};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use api::Api;
+use settings::{Checked, HubSettings};
+use tenant_map::{MapFault, TenantMap};
+
+/// Why a hub does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HubFault {
+    /// Settings, tenants or certificates are wrong: exit code 2.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Mistakes(Vec<Mistake>),
+    /// A certificate or key cannot be used: exit code 2.
+    #[error(transparent)]
+    Certs(#[from] certs::CertsFault),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Link(#[from] LinkFault),
+    /// An HTTP socket cannot be opened.
+    #[error("cannot listen on {address}: {reason}; choose a free address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's word.
+        reason: std::io::Error,
+    },
+    /// A task failed.
+    #[error("a task of the hub failed: {0}")]
+    Task(String),
+}
+
+impl From<MapFault> for HubFault {
+    fn from(fault: MapFault) -> Self {
+        match fault {
+            MapFault::Mistakes(mistakes) => Self::Mistakes(mistakes),
+            MapFault::Store(fault) => Self::Store(fault),
+        }
+    }
+}
+
+impl HubFault {
+    /// The exit code of the program.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Mistakes(_) | Self::Certs(_) => 2,
+            Self::Store(_) | Self::Link(_) | Self::Listen { .. } | Self::Task(_) => 1,
+        }
+    }
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// [`StoreFault`]: settings, no access, or a store without conditional create.
+pub async fn open_store(settings: &HubSettings, world: &World) -> Result<Arc<Store>, StoreFault> {
+    let (objects, prefix) = open_objects(&settings.store.value, &settings.s3, world)?;
+    let keys = match settings.store_key_file.as_ref().filter(|file| !file.as_os_str().is_empty()) {
+        None => {
+            tracing::warn!("no store_key_file: what is stored carries checksums, no signatures");
+            StoreKeys::default()
+        }
+        Some(file) => read_keys(file, world)?,
+    };
+    let mut store = StoreSettings::new(objects, prefix);
+    store.keys = keys;
+    store.cache_bytes = settings.cache.memory.as_usize();
+    store.lane_object_max = settings.lane.object_max.value.as_usize();
+    Store::open(store, world.clone()).await
+}
+
+fn read_keys(file: &std::path::Path, world: &World) -> Result<StoreKeys, StoreFault> {
+    let unreadable = |reason: String| StoreFault::Settings { what: "store_key_file", reason, fix: "give a readable file of lines `<id> <64 hex>`" };
+    let bytes = world.disk.read_all(file, 64 * 1024).map_err(|fault| unreadable(fault.to_string()))?;
+    StoreKeys::parse(&String::from_utf8(bytes).map_err(|_| unreadable("it is not utf-8".to_owned()))?)
+}
+
+/// The files of the link's certificate.
+#[must_use]
+pub fn link_paths(settings: &HubSettings) -> ServerPaths {
+    ServerPaths {
+        cert_file: settings.link.cert_file.value.clone(),
+        key_file: settings.link.key_file.value.clone(),
+        client_ca_file: Some(settings.link.client_ca_file.value.clone()),
+    }
+}
+
+/// Where a hub listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The query API.
+    pub http: SocketAddr,
+    /// The admin API.
+    pub admin: SocketAddr,
+    /// QUIC, if served.
+    pub quic: Option<SocketAddr>,
+    /// gRPC, if served.
+    pub grpc: Option<SocketAddr>,
+}
+
+/// Runs a hub until `stop`; `listening` is called once, when all sockets are open.
+///
+/// # Errors
+/// [`HubFault`] when it cannot start or a part of it fails.
+pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: Stop, listening: impl FnOnce(&Addresses)) -> Result<(), HubFault> {
+    certs::store::load_server(&link_paths(&settings), &world).await?;
+    let store = open_store(&settings, &world).await?;
+    let map = TenantMap::start(settings.tenants.file.value.clone(), checked.limits.clone(), Arc::clone(&store), world.clone()).await?;
+    let tenants = map.subscribe();
+    let (issued, issued_now) = watch::channel(Arc::new(tokens::read(&store).await?));
+    let metrics = Metrics::new();
+    metrics.register_with(|registry| store.metrics().register(registry));
+    let (listeners, quic, grpc) = link(&settings, &checked, &world).await?;
+    let (http, admin) = (bind(checked.http).await?, bind(checked.admin).await?);
+    let addresses = Addresses { http: address(&http, checked.http), admin: address(&admin, checked.admin), quic, grpc };
+
+    // Taken in order at the end: what comes in stops first, the API last.
+    let (ingest_stop, rest_stop) = (CancellationToken::new(), CancellationToken::new());
+    let parts = IngestParts {
+        store: Arc::clone(&store),
+        tenants: tenants.clone(),
+        listeners,
+        trust_domain: checked.trust_domain.clone(),
+        linger: settings.lane.linger.value.0,
+        object_bytes_max: settings.lane.object_max.value.as_usize(),
+        metrics: IngestMetrics::new(&metrics),
+        world: world.clone(),
+    };
+    let (ingest, ingest_tasks) = Ingest::start(parts, &ingest_stop);
+    let query_metrics = QueryMetrics::default();
+    metrics.register_with(|registry| query_metrics.register(registry));
+    let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
+    let ready = Ready::new();
+    let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(map.watch(rest_stop.clone()));
+    tasks.spawn(tokens::follow(Arc::clone(&store), issued, rest_stop.clone()));
+    let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
+    tasks.spawn(async move { following.run(follow_stop).await });
+    let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };
+    serve_api(&mut tasks, http, api.clone(), serving).await?;
+    let pages = admin::routes(admin::Admin { api, store, metrics });
+    let admin_stop = rest_stop.clone();
+    tasks.spawn(async move { told("admin", serve_http(admin, Serving::new(pages), admin_stop).await) });
+    ready.done("start");
+    listening(&addresses);
+    let failed = tokio::select! {
+        biased;
+        () = stop.begun() => None,
+        ended = tasks.join_next() => ended,
+    };
+    ready.wait("stop", "the hub is shutting down");
+    ingest_stop.cancel();
+    let drained = Draining::new()
+        .then("ingest", Duration::from_secs(10), join(ingest_tasks))
+        .then("api", Duration::from_secs(10), async move {
+            rest_stop.cancel();
+            join(tasks).await;
+        })
+        .run(&stop)
+        .await;
+    if !drained.unfinished.is_empty() {
+        tracing::warn!(unfinished = ?drained.unfinished, "the hub did not end in order");
+    }
+    match failed {
+        Some(Err(failure)) => Err(HubFault::Task(failure.to_string())),
+        Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
+        None => Ok(()),
+    }
+}
+
+async fn join(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Says when connections had to be cut.
+fn told(server: &'static str, served: Served) {
+    if served.cut > 0 {
+        tracing::info!(server, cut = served.cut, "connections were cut at the end");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, HubFault> {
+    TcpListener::bind(address).await.map_err(|reason| HubFault::Listen { address, reason })
+}
+
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+type Links = (Vec<Box<dyn Listen>>, Option<SocketAddr>, Option<SocketAddr>);
+
+/// Opens QUIC and gRPC on one port number (with port 0: the one that QUIC was given).
+async fn link(settings: &HubSettings, checked: &Checked, world: &World) -> Result<Links, HubFault> {
+    let mut material = certs::store::watch_server(link_paths(settings), world.clone());
+    // Read once before: this is there after the first look of the watch.
+    drop(tokio::time::timeout(Duration::from_secs(10), material.wait_for(Option::is_some)).await);
+    let tls = ServerTls::new(material, checked.trust_domain.clone(), world.clock.clone());
+    let caps = Caps::new();
+    let mut listeners: Vec<Box<dyn Listen>> = Vec::new();
+    let (mut quic, mut grpc, mut at) = (None, None, checked.link);
+    if settings.link.quic {
+        let server = QuicServer::bind(at, tls.clone(), caps.clone(), &world.entropy).await?;
+        at = server.local_address();
+        quic = Some(at);
+        listeners.push(Box::new(server));
+    }
+    if settings.link.grpc {
+        let server = GrpcServer::bind(at, tls, caps).await?;
+        grpc = Some(server.local_address());
+        listeners.push(Box::new(server));
+    }
+    Ok((listeners, quic, grpc))
+}
+
+/// Serves the query API, over TLS when a certificate is given. After the hub slept (lane rule 10) all its
+/// connections are closed: how long requests lay in them cannot be known.
+async fn serve_api(tasks: &mut JoinSet<()>, listener: TcpListener, api: Api, parts: ServeParts<'_>) -> Result<(), HubFault> {
+    let ServeParts { checked, settings, world, mut wake, stop } = parts;
+    let serving = Serving::new(api::routes(api, &checked.path_prefix));
+    let listener = Arc::new(listener);
+    let tls = http_tls(settings, world).await?;
+    tasks.spawn(async move {
+        while !stop.is_cancelled() {
+            let round = stop.child_token();
+            let (listener, tls, serving, until) = (Arc::clone(&listener), tls.clone(), serving.clone(), round.clone());
+            let served = async move {
+                let accept = move || {
+                    let listener = Arc::clone(&listener);
+                    async move { listener.accept().await }
+                };
+                match tls {
+                    None => told("api", serve_with(accept, |stream: TcpStream| async move { stream.set_nodelay(true).map(|()| stream) }, serving, until).await),
+                    Some(tls) => told("api", serve_with(accept, move |stream| tls.clone().accept(stream), serving, until).await),
+                }
+            };
+            tokio::pin!(served);
+            tokio::select! {
+                biased;
+                Ok(()) = wake.changed() => {
+                    round.cancel();
+                    served.await;
+                }
+                () = &mut served => {}
+            }
+        }
+    });
+    Ok(())
+}
+
+/// What serving the API takes beside the API.
+struct ServeParts<'s> {
+    checked: &'s Checked,
+    settings: &'s HubSettings,
+    world: &'s World,
+    wake: watch::Receiver<u64>,
+    stop: CancellationToken,
+}
+
+/// The newest certificate of the query API.
+#[derive(Clone)]
+struct HttpTls {
+    material: watch::Receiver<Option<Arc<certs::ServerMaterial>>>,
+    clock: Clock,
+}
+
+impl HttpTls {
+    async fn accept(self, stream: TcpStream) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+        let material = self.material.borrow().clone().ok_or_else(|| std::io::Error::other("there is no certificate"))?;
+        let config = certs::tls::server_http(&material, &self.clock).map_err(std::io::Error::other)?;
+        tokio_rustls::TlsAcceptor::from(config).accept(stream).await
+    }
+}
+
+async fn http_tls(settings: &HubSettings, world: &World) -> Result<Option<HttpTls>, HubFault> {
+    let tls = &settings.http.tls;
+    if tls.cert_file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let paths = ServerPaths { cert_file: tls.cert_file.clone(), key_file: tls.key_file.clone(), client_ca_file: None };
+    certs::store::load_server(&paths, world).await?;
+    Ok(Some(HttpTls { material: certs::store::watch_server(paths, world.clone()), clock: world.clock.clone() }))
+}

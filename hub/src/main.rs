@@ -1,1 +1,293 @@
-fn main() {}
+//! `tributary-hub`: serve, token, check-config. Arguments, then [`hub::serve`].
+//!
+//! Exit codes: 0 done, 1 failed at work, 2 usage or configuration, 3 refused so as not to overwrite.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use hub::settings::{Checked, HubSettings};
+use hub::tokens::{self, TokenFault, Wanted};
+use hub::{Addresses, HubFault, tenant_map};
+use hub_store::StoreFault;
+use hub_tenant::{Role, Tenants};
+use proto_boot::telemetry::log;
+use proto_boot::{Mistake, Stop, arguments, settings, units};
+use proto_model::{TenantId, Timestamp, TokenId};
+use proto_seam::World;
+
+/// Takes in logs from edges, stores them per tenant, answers Loki's queries.
+#[derive(Debug, Parser)]
+#[command(name = "tributary-hub", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the hub. Every setting can be given as --a.b VALUE or `TRIBUTARY_HUB_A_B`.
+    Serve {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make, list and revoke access tokens.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Check a settings file and all that it names.
+    CheckConfig {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token; it is printed once and stored only as its hash.
+    New {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// reader, writer or operator.
+        #[arg(long)]
+        role: Role,
+        /// For this tenant; may be repeated.
+        #[arg(long)]
+        tenant: Vec<TenantId>,
+        /// Its id; made up when absent.
+        #[arg(long)]
+        id: Option<TokenId>,
+        /// How long it is good, such as 90d.
+        #[arg(long)]
+        expires: Option<String>,
+    },
+    /// List all tokens.
+    List {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token; running hubs obey within seconds.
+    Revoke {
+        /// Its id.
+        id: TokenId,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// Flags of this program that are no settings.
+const OWN_FLAGS: [&str; 8] = ["config", "role", "tenant", "id", "expires", "json", "help", "version"];
+
+fn main() -> ExitCode {
+    let taken = match arguments::split(std::env::args(), &OWN_FLAGS) {
+        Ok(taken) => taken,
+        Err(mistakes) => return ExitCode::from(refuse(&mistakes)),
+    };
+    let arguments = match Arguments::try_parse_from(&taken.rest) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            drop(usage.print());
+            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(fault) => {
+            complain(&format!("the runtime cannot start: {fault}"));
+            return ExitCode::from(1);
+        }
+    };
+    ExitCode::from(runtime.block_on(act(arguments.command, &taken.overrides)))
+}
+
+fn complain(text: &str) {
+    drop(writeln!(std::io::stderr(), "tributary-hub: {text}"));
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+fn refuse(mistakes: &[Mistake]) -> u8 {
+    for mistake in mistakes {
+        drop(writeln!(std::io::stderr(), "{mistake}"));
+    }
+    2
+}
+
+async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
+    let world = World::real();
+    match command {
+        Command::Serve { config } => serve(world, &config, overrides).await,
+        Command::CheckConfig { config } => check_config(&world, &config, overrides).await,
+        Command::Token { command: TokenCommand::New { config, role, tenant, id, expires } } => {
+            let expires = match expires.as_deref().map(units::parse_span).transpose() {
+                Ok(span) => span.map(|span| Timestamp(world.clock.now_ns()).plus(span)),
+                Err(fault) => {
+                    complain(&format!("--expires: {fault}"));
+                    return 2;
+                }
+            };
+            token_new(world, &config, overrides, Wanted { id, role, tenants: tenant, expires }).await
+        }
+        Command::Token { command: TokenCommand::List { config, json } } => token_list(world, &config, overrides, json).await,
+        Command::Token { command: TokenCommand::Revoke { id, config } } => token_revoke(world, &config, overrides, &id).await,
+    }
+}
+
+fn load(world: &World, file: &Path, overrides: &[(String, String)]) -> Result<(HubSettings, Checked), Vec<Mistake>> {
+    let parsed: HubSettings = settings::load(world.disk.as_ref(), file, "TRIBUTARY_HUB", overrides)?;
+    let checked = parsed.check(&file.to_string_lossy())?;
+    Ok((parsed, checked))
+}
+
+async fn serve(world: World, file: &Path, overrides: &[(String, String)]) -> u8 {
+    let (parsed, checked) = match load(&world, file, overrides) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    if let Err(fault) = log::start(parsed.log, world.clock.clone()) {
+        complain(&fault.to_string());
+        return 1;
+    }
+    let stop = Stop::new();
+    if let Err(fault) = stop.on_signals() {
+        complain(&format!("signals cannot be handled: {fault}"));
+        return 1;
+    }
+    match hub::serve(parsed, checked, world, stop, listening).await {
+        Ok(()) => 0,
+        Err(HubFault::Mistakes(mistakes)) => refuse(&mistakes),
+        Err(fault) => {
+            complain(&fault.to_string());
+            fault.exit_code()
+        }
+    }
+}
+
+fn listening(addresses: &Addresses) {
+    let text = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+    let event = serde_json::json!({
+        "event": "listening",
+        "http": addresses.http.to_string(),
+        "admin": addresses.admin.to_string(),
+        "quic": text(addresses.quic),
+        "grpc": text(addresses.grpc),
+    });
+    say(&event.to_string());
+}
+
+/// Everything that can be known without opening a socket or the store.
+async fn check_config(world: &World, file: &Path, overrides: &[(String, String)]) -> u8 {
+    let (parsed, checked) = match load(world, file, overrides) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let mut mistakes = Vec::new();
+    let name = file.to_string_lossy();
+    if let Err(found) = tenant_map::read(world, &parsed.tenants.file.value, &checked.limits) {
+        let unreadable = found.iter().any(|mistake| mistake.text.starts_with("cannot read"));
+        if unreadable {
+            let at = settings::place(&parsed.tenants.file);
+            mistakes.extend(found.into_iter().map(|mistake| Mistake::new(name.as_ref(), at, format!("{}: {}", mistake.file, mistake.text), mistake.fix)));
+        } else {
+            mistakes.extend(found);
+        }
+    }
+    if let Err(fault) = certs::store::load_server(&hub::link_paths(&parsed), world).await {
+        let at = settings::place(&parsed.link.cert_file);
+        mistakes.push(Mistake::new(name.as_ref(), at, fault.to_string(), "give the files that tributary-certs issue hub writes"));
+    }
+    if let Err(fault) = hub_store::open_objects(&parsed.store.value, &parsed.s3, world) {
+        mistakes.push(Mistake::new(name.as_ref(), settings::place(&parsed.store), fault.to_string(), "write file:///path or s3://bucket/prefix with its s3 settings"));
+    }
+    if mistakes.is_empty() {
+        say(&format!("{}: ok", file.display()));
+        0
+    } else {
+        refuse(&mistakes)
+    }
+}
+
+/// The store and the tenant map, for the token commands; an exit code when they cannot be had.
+async fn store_of(world: &World, file: &Path, overrides: &[(String, String)]) -> Result<(Arc<hub_store::Store>, Tenants), u8> {
+    let (parsed, checked) = load(world, file, overrides).map_err(|mistakes| refuse(&mistakes))?;
+    let (tenants, _) = tenant_map::read(world, &parsed.tenants.file.value, &checked.limits).map_err(|mistakes| refuse(&mistakes))?;
+    let store = hub::open_store(&parsed, world).await.map_err(|fault| {
+        complain(&fault.to_string());
+        1
+    })?;
+    Ok((store, tenants))
+}
+
+async fn token_new(world: World, file: &Path, overrides: &[(String, String)], wanted: Wanted) -> u8 {
+    let (store, tenants) = match store_of(&world, file, overrides).await {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    match tokens::new(&store, &tenants, &world.entropy, wanted).await {
+        Ok(secret) => {
+            say(secret.expose());
+            0
+        }
+        Err(fault) => {
+            complain(&fault.to_string());
+            match fault {
+                TokenFault::Wrong(_) => 2,
+                TokenFault::Store(StoreFault::TokenTaken { .. }) => 3,
+                TokenFault::Store(_) => 1,
+            }
+        }
+    }
+}
+
+async fn token_list(world: World, file: &Path, overrides: &[(String, String)], json: bool) -> u8 {
+    let (store, tenants) = match store_of(&world, file, overrides).await {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    match tokens::list(&store, &tenants).await {
+        Ok(listed) => {
+            for token in listed {
+                let tenants: Vec<&str> = token.tenants.iter().map(TenantId::as_str).collect();
+                let state = if token.revoked { "revoked" } else { "good" };
+                say(&if json {
+                    serde_json::to_string(&token).unwrap_or_default()
+                } else {
+                    format!("{:24} {:8} {state:8} {:24} {}", token.id, token.role, tenants.join(","), token.expires.unwrap_or_default())
+                });
+            }
+            0
+        }
+        Err(fault) => {
+            complain(&fault.to_string());
+            1
+        }
+    }
+}
+
+async fn token_revoke(world: World, file: &Path, overrides: &[(String, String)], id: &TokenId) -> u8 {
+    let (store, _) = match store_of(&world, file, overrides).await {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    match tokens::revoke(&store, id).await {
+        Ok(()) => 0,
+        Err(fault) => {
+            complain(&fault.to_string());
+            1
+        }
+    }
+}

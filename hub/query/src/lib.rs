@@ -1,1 +1,40 @@
-//! hub-query
+//! Answers LogQL over what the hub has stored: plan -> fetch -> scan -> aggregate.
+//!
+//! ```text
+//! request ──plan──> sections ──fetch (4 at once)──> bytes ──scan (worker threads)──> entries / windows ──merge──> answer
+//! ```
+//!
+//! Parts in that order: [`request`], [`plan`] (which streams), [`engine`] (fetches, bounded), `scan` with
+//! `stages` over `record` (one line through a pipeline), `merge` (log answers), `range`, `vector` and `metric`
+//! (samples), [`names`] (labels, series, statistics), [`answer`]; beside them [`budget`] and [`fault`].
+//! Promises: a query sees one view of the store, lines once, in order; memory is bounded by the answer and
+//! a few sections; what is not supported is refused, never answered wrongly; a dropped query stops.
+//! Must not do: HTTP, JSON, tenants' tables, writing.
+
+mod address;
+pub mod answer;
+pub mod budget;
+pub mod engine;
+pub mod fault;
+pub mod limits;
+mod merge;
+mod metric;
+pub mod metrics;
+pub mod names;
+pub mod plan;
+mod quantity;
+mod range;
+mod record;
+pub mod request;
+mod scan;
+mod stages;
+mod vector;
+mod wanted;
+
+pub use answer::{AnsweredEntry, AnsweredStream, InstantSample, InstantValue, LogAnswer, MatrixAnswer, MergedStream, Pairs, Series, Stats, VectorAnswer};
+pub use budget::Limits;
+pub use engine::Engine;
+pub use fault::QueryFault;
+pub use metrics::QueryMetrics;
+pub use names::IndexStats;
+pub use request::{Direction, InstantRequest, LogRequest, RangeRequest};

@@ -1,7 +1,9 @@
 //! Random numbers from one seed, so that a simulation can be run again.
 //!
 //! `fork("name")` gives an independent child: what one part draws never shifts another part's numbers.
-//! Must not do: serve as a source of key material (certs uses the crypto provider for that).
+//! The real one is ChaCha12 seeded by the
+//! operating system, good enough for ids and access tokens. Must not do: make private keys (certs uses the
+//! crypto provider for that).
 
 use std::sync::{Arc, Mutex};
 

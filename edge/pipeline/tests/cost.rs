@@ -1,0 +1,84 @@
+//! What a line costs: prints nanoseconds per line for common pipelines. Run alone and optimised:
+//! `cargo test --release -p edge-pipeline --test cost -- --ignored --nocapture`.
+//!
+//! Must not do: assert a time; machines differ.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use edge_pipeline::{Program, Run, StageSettings};
+use proto_model::{Labels, Timestamp};
+
+const LINES: usize = 200_000;
+const ROUNDS: usize = 7;
+
+/// Lines of about 170 bytes as containerd writes them; `body` makes the content.
+fn corpus(body: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
+    let stream = |n: usize| if n.is_multiple_of(10) { "stderr" } else { "stdout" };
+    (0..LINES).map(|n| format!("2024-03-10T12:{:02}:{:02}.{:09}Z {} F {}", n / 60 % 60, n % 60, n, stream(n), body(n)).into_bytes()).collect()
+}
+
+fn plain(n: usize) -> String {
+    format!(
+        "10.0.{}.{} - - \"GET /api/v1/items/{n} HTTP/1.1\" 200 {} \"-\" \"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\" rt=0.00{}",
+        n % 250,
+        n % 200,
+        n % 5000,
+        n % 9
+    )
+}
+
+fn json(n: usize) -> String {
+    format!(r#"{{"level":"info","ts":"2024-03-10T12:00:00Z","msg":"request served","path":"/api/v1/items/{n}","status":200,"ms":{}}}"#, n % 400)
+}
+
+fn logfmt(n: usize) -> String {
+    format!("level=info ts=2024-03-10T12:00:00Z caller=http.go:42 msg=\"request served\" path=/api/v1/items/{n} status=200 duration={}ms", n % 400)
+}
+
+/// Best of some rounds, in nanoseconds per line.
+#[expect(clippy::disallowed_methods, reason = "this is about real time")]
+fn cost(yaml: &str, lines: &[Vec<u8>]) -> f64 {
+    let stages: Vec<StageSettings> = serde_saphyr::from_str(yaml).expect("the YAML above is read");
+    let program = Program::compile(&stages).expect("the pipelines above compile");
+    let labels =
+        Labels::from_pairs([("namespace", "prod"), ("pod", "web-7c9f"), ("container", "nginx"), ("app", "web"), ("job", "prod/web"), ("node_name", "n1")]);
+    let mut run = Run::new(program, Arc::new(labels));
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let start = std::time::Instant::now();
+        for line in lines {
+            run.line(black_box(line), Timestamp(1_710_072_000_000_000_000), &mut |record| {
+                black_box((record.line, record.time, Arc::as_ptr(record.labels)));
+            });
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / lines.len() as f64);
+    }
+    best
+}
+
+#[test]
+#[ignore = "prints times; to be run alone, optimised"]
+fn nanoseconds_per_line() {
+    let mean = |lines: &[Vec<u8>]| lines.iter().map(Vec::len).sum::<usize>() / lines.len();
+    let rows: [(&str, &str, Vec<Vec<u8>>); 7] = [
+        ("no stages", "[]", corpus(plain)),
+        ("cri", "- cri: {}", corpus(plain)),
+        ("cri, static_labels, labeldrop", "- cri: {}\n- static_labels: {site: north}\n- labeldrop: [node_name]", corpus(plain)),
+        ("cri, match drop by text", "- cri: {}\n- match: {selector: '{app=\"web\"} |= \"healthz\"', action: drop}", corpus(plain)),
+        (
+            "cri, regex, labels",
+            "- cri: {}\n- regex: {expression: '\"(?P<method>[A-Z]+) (?P<path>\\S+) [^\"]*\" (?P<status>\\d{3}) '}\n- labels: {method: , status: }",
+            corpus(plain),
+        ),
+        (
+            "cri, json, labels, timestamp",
+            "- cri: {}\n- json: {expressions: {level: , ts: , msg: }}\n- labels: {level: }\n- timestamp: {source: ts, format: RFC3339}",
+            corpus(json),
+        ),
+        ("cri, logfmt, labels", "- cri: {}\n- logfmt: {mapping: {level: , status: }}\n- labels: {level: , status: }", corpus(logfmt)),
+    ];
+    for (name, yaml, lines) in rows {
+        println!("{name:<32} {:>4} bytes {:>8.1} ns/line", mean(&lines), cost(yaml, &lines));
+    }
+}

@@ -1,0 +1,339 @@
+//! Files -> pipeline -> batch -> WAL: the edge's way in, one task.
+//!
+//! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync), `Desk` (what moves to a worker for each
+//! turn, since files and the WAL block). Promises: a batch and the positions after it are one WAL record;
+//! the durable mark moves only after a sync; when the WAL is full or the disk fails, reading stops and the
+//! files are the buffer. Must not do: talk to the hub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_wal::{Loss, Room, SourcePosition, WalFault};
+use proto_model::{Sequence, Timestamp, TrackId};
+use proto_seam::{Disk, World};
+use proto_wire::FrozenBatch;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::discover::discover;
+use crate::gather::Gather;
+use crate::metrics::EdgeMetrics;
+use crate::ship::{Adoption, SharedWal};
+use crate::status::{SourceReport, Status};
+use crate::tail::{Missed, Tail};
+
+/// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
+const TURN_BYTES: u64 = 8 * 1024 * 1024;
+/// Longest sleep of the loop.
+const IDLE_MAX: Duration = Duration::from_millis(500);
+/// Between two tries while the WAL has no room or the disk fails.
+const STALLED: Duration = Duration::from_millis(250);
+/// Between two reports to the status page.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// The edge's way in.
+pub struct Collector {
+    desk: Option<Box<Desk>>,
+    world: World,
+    adoptions: mpsc::Receiver<Adoption>,
+    durable: watch::Sender<Sequence>,
+    stop: CancellationToken,
+}
+
+struct Desk {
+    tail: Tail,
+    gather: Gather,
+    wal: SharedWal,
+    disk: Arc<dyn Disk>,
+    track: TrackId,
+    discover_every: Duration,
+    next_discovery: Timestamp,
+    next_report: Timestamp,
+    missed: Vec<Missed>,
+    /// A batch that the WAL could not take yet: its lines are read, so it is kept until it is written.
+    pending: Option<(FrozenBatch, Vec<SourcePosition>)>,
+    metrics: EdgeMetrics,
+    status: Status,
+}
+
+/// What a turn came to.
+struct Done {
+    durable: Sequence,
+    sleep: Duration,
+}
+
+/// What the collector is made of.
+pub struct CollectorParts {
+    /// All sources.
+    pub tail: Tail,
+    /// The batch being filled.
+    pub gather: Gather,
+    /// Where batches go.
+    pub wal: SharedWal,
+    /// The track new batches join.
+    pub track: TrackId,
+    /// Between two discoveries.
+    pub discover_every: Duration,
+    /// Counters.
+    pub metrics: EdgeMetrics,
+    /// What pages show.
+    pub status: Status,
+    /// The world.
+    pub world: World,
+    /// Adoptions to be carried out.
+    pub adoptions: mpsc::Receiver<Adoption>,
+    /// Newest durable sequence.
+    pub durable: watch::Sender<Sequence>,
+    /// Ends the collecting.
+    pub stop: CancellationToken,
+}
+
+impl Collector {
+    /// From its parts.
+    #[must_use]
+    pub fn new(parts: CollectorParts) -> Self {
+        let desk = Desk {
+            tail: parts.tail,
+            gather: parts.gather,
+            wal: parts.wal,
+            disk: Arc::clone(&parts.world.disk),
+            track: parts.track,
+            discover_every: parts.discover_every,
+            next_discovery: Timestamp::MIN,
+            next_report: Timestamp::MIN,
+            missed: Vec::new(),
+            pending: None,
+            metrics: parts.metrics,
+            status: parts.status,
+        };
+        Self { desk: Some(Box::new(desk)), world: parts.world, adoptions: parts.adoptions, durable: parts.durable, stop: parts.stop }
+    }
+
+    async fn at_desk<T: Send + 'static>(&mut self, act: impl FnOnce(&mut Desk) -> T + Send + 'static) -> T {
+        let mut desk = self.desk.take().expect("the desk is back after every turn");
+        let (desk, value) = self
+            .world
+            .workers
+            .run(move || {
+                let value = act(&mut desk);
+                (desk, value)
+            })
+            .await;
+        self.desk = Some(desk);
+        value
+    }
+
+    /// Collects until told to stop; then what was gathered is made durable.
+    pub async fn run(mut self) {
+        loop {
+            let now = Timestamp(self.world.clock.now_ns());
+            let done = self.at_desk(move |desk| desk.turn(now)).await;
+            self.tell(done.durable);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                Some(adoption) = self.adoptions.recv() => self.adopt(adoption).await,
+                () = tokio::time::sleep(done.sleep) => {}
+            }
+        }
+        let now = Timestamp(self.world.clock.now_ns());
+        let durable = self.at_desk(move |desk| desk.close(now)).await;
+        self.tell(durable);
+    }
+
+    fn tell(&self, durable: Sequence) {
+        self.durable.send_if_modified(|mark| {
+            let moved = *mark != durable;
+            *mark = durable;
+            moved
+        });
+    }
+
+    async fn adopt(&mut self, adoption: Adoption) {
+        let Adoption { track, producer, last, chain, positions, done } = adoption;
+        tracing::warn!(%producer, last = last.0, "the hub knows this edge from a WAL that is gone: reading continues where the hub stands");
+        let result = self
+            .at_desk(move |desk| {
+                desk.gather.clear();
+                desk.pending = None;
+                let adopted = desk.lock().adopt(track, producer, last, chain, &positions);
+                if adopted.is_ok() {
+                    desk.tail.adopt(positions);
+                    desk.next_discovery = Timestamp::MIN;
+                }
+                adopted
+            })
+            .await;
+        self.tell(last);
+        drop(done.send(result));
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> std::sync::MutexGuard<'_, edge_wal::Wal> {
+        self.wal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn turn(&mut self, now: Timestamp) -> Done {
+        if now >= self.next_discovery {
+            self.discover(now);
+        }
+        if now >= self.next_report {
+            self.report(now);
+        }
+        match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
+            Ok(None) => {
+                self.metrics.stalled(true);
+                return Done { durable: self.durable(), sleep: STALLED };
+            }
+            read => self.turned(read),
+        }
+    }
+
+    fn turned(&self, read: Result<Option<Duration>, WalFault>) -> Done {
+        self.metrics.stalled(false);
+        match read.map(Option::unwrap_or_default) {
+            Ok(sleep) => Done { durable: self.durable(), sleep },
+            Err(fault) => {
+                tracing::error!(%fault, "the WAL cannot be written: reading stops until it can");
+                self.metrics.wal_failed();
+                Done { durable: self.durable(), sleep: STALLED }
+            }
+        }
+    }
+
+    /// Sees to it that a batch fits into the WAL, by the policy; false = stop reading.
+    fn make_room(&self, now: Timestamp) -> Result<bool, WalFault> {
+        let mut wal = self.lock();
+        let mut lost = wal.drop_aged(now)?;
+        let wanted = self.gather.raw_bytes();
+        let room = match wal.has_room(wanted) {
+            Room::Yes => true,
+            Room::Block => false,
+            Room::DropOldest => {
+                lost.extend(wal.drop_oldest(wanted, now)?);
+                true
+            }
+        };
+        drop(wal);
+        for lost in lost {
+            tracing::error!(reason = lost.reason, lines = ?lost.lines, from = lost.from.0, to = lost.to.0, "batches were given up");
+            self.metrics.lost(&lost.reason, lost.lines);
+            self.status.lost(lost.lines);
+        }
+        Ok(room)
+    }
+
+    fn durable(&self) -> Sequence {
+        self.lock().durable(self.track)
+    }
+
+    fn discover(&mut self, now: Timestamp) {
+        let mut troubles = Vec::new();
+        let found = discover(self.tail.jobs(), self.disk.as_ref(), &mut |why| troubles.push(why));
+        for why in troubles {
+            tracing::warn!(why, "a directory cannot be searched");
+        }
+        self.tail.found(&found, now);
+        self.next_discovery = now.plus(self.discover_every);
+    }
+
+    fn report(&mut self, now: Timestamp) {
+        self.next_report = now.plus(REPORT_EVERY);
+        let jobs = self.tail.jobs();
+        let sources = self.tail.sources().map(|source| SourceReport {
+            path: source.path().to_string_lossy().into_owned(),
+            job: jobs[source.found.job].name.clone(),
+            labels: source.found.labels.to_string(),
+            offset: source.position().offset,
+            behind: source.behind(),
+            draining: source.is_draining(),
+        });
+        let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
+        self.status.sources(sources.collect(), refused.collect());
+        let (bytes_behind, files_behind) = self.tail.behind();
+        self.metrics.behind(bytes_behind, files_behind);
+        self.status.behind(bytes_behind, files_behind);
+        let usage = self.lock().usage();
+        self.metrics.wal(&usage, now);
+        self.status.wal(&usage, now);
+    }
+
+    /// Reads one turn and writes what became full or due. Gives how long to sleep.
+    fn read(&mut self, now: Timestamp) -> Result<Duration, WalFault> {
+        if self.pending.is_some() {
+            self.freeze(now)?;
+        }
+        let mut budget = TURN_BYTES;
+        let mut more = true;
+        while more && budget > 0 {
+            let turn = self.tail.turn(now, budget, &mut self.gather);
+            budget = budget.saturating_sub(turn.count.bytes);
+            more = turn.more;
+            self.metrics.read(&turn.count, &turn.counters);
+            self.missed.extend(turn.missed);
+            if self.gather.is_full() {
+                self.freeze(now)?;
+            } else if turn.count.bytes == 0 {
+                break;
+            }
+        }
+        if !self.missed.is_empty() || self.gather.due_in(now).is_some_and(|due| due.is_zero()) {
+            self.freeze(now)?;
+        }
+        self.lock().sync()?;
+        if more {
+            return Ok(Duration::ZERO);
+        }
+        let due = self.gather.due_in(now).unwrap_or(IDLE_MAX);
+        Ok(due.min(self.tail.due_in(now)).min(IDLE_MAX).max(Duration::from_millis(5)))
+    }
+
+    /// Writes what was gathered, with the positions after it, then what was missed.
+    fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        self.append(now)?;
+        for missed in std::mem::take(&mut self.missed) {
+            self.metrics.missed(missed.reason, missed.bytes);
+            self.status.lost(None);
+            let loss = Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason: missed.reason.to_owned(), source: missed.source };
+            self.lock().append_loss(self.track, &loss, &[], now)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        self.append_pending(now)?;
+        if self.gather.due_in(now).is_none() {
+            let positions = self.tail.take_positions();
+            return if positions.is_empty() { Ok(()) } else { self.lock().append_positions(&positions) };
+        }
+        let frozen = match self.gather.freeze() {
+            Ok(frozen) => frozen,
+            Err(fault) => {
+                // Only labels without bound can do this; the lines are counted, not silently gone.
+                tracing::error!(%fault, "a batch could not be packed and is given up");
+                self.missed.push(Missed { source: String::new(), reason: "unpackable", bytes: Some(self.gather.raw_bytes()), noticed: now });
+                return Ok(());
+            }
+        };
+        self.pending = Some((frozen, self.tail.take_positions()));
+        self.append_pending(now)
+    }
+
+    fn append_pending(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        if let Some((frozen, positions)) = &self.pending {
+            self.lock().append_batch(self.track, frozen, positions, now)?;
+            self.metrics.gathered(frozen.lines, frozen.raw_bytes, frozen.body.len() as u64);
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// The last words: what was gathered becomes durable.
+    fn close(&mut self, now: Timestamp) -> Sequence {
+        if let Err(fault) = self.freeze(now).and_then(|()| self.lock().sync()) {
+            tracing::error!(%fault, "the last lines could not be written; they are read again at the next start");
+        }
+        self.durable()
+    }
+}

@@ -1,0 +1,117 @@
+//! Which files are to be read, with which labels.
+//!
+//! Parts: [`Job`] (one scrape config, compiled), [`Target`] (a glob with labels, after relabelling),
+//! [`files`] (globs to paths). Promises: a path is found once, for the first target that names it;
+//! labels starting with `__` never leave here. Must not do: open a file.
+
+pub mod files;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use edge_pipeline::{Program, Relabeling};
+use proto_model::Labels;
+use proto_seam::Disk;
+
+use files::Pattern;
+
+/// One scrape config.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its files.
+    pub targets: Vec<Target>,
+    /// Its pipeline.
+    pub program: Arc<Program>,
+}
+
+/// Files by glob, and their labels.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Labels of every line, without `filename`.
+    pub labels: Labels,
+    /// What to read.
+    pub pattern: Pattern,
+    /// What not to read.
+    pub exclude: Option<Pattern>,
+}
+
+/// A file that is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Index of its job.
+    pub job: usize,
+    /// Labels of its lines, `filename` included.
+    pub labels: Labels,
+    /// Directories it may lie in, links followed.
+    pub roots: Vec<PathBuf>,
+}
+
+/// What relabelling made of one static target.
+#[derive(Debug)]
+pub enum Relabelled {
+    /// To be read.
+    Kept(Target),
+    /// Dropped by a rule, or meant for another host.
+    Dropped,
+    /// No `__path__` was left, or it is no glob.
+    Unusable(String),
+}
+
+/// Runs `relabel` on a target's labels and takes the reserved ones out (agents.md 1.3: `__path__`,
+/// `__path_exclude__`, `__host__`).
+#[must_use]
+pub fn relabel_target(mut labels: Labels, relabel: &Relabeling, host: &str) -> Relabelled {
+    if !relabel.apply(&mut labels) {
+        return Relabelled::Dropped;
+    }
+    if labels.value("__host__").is_some_and(|wanted| wanted != host) {
+        return Relabelled::Dropped;
+    }
+    let Some(path) = labels.value("__path__").map(str::to_owned) else {
+        return Relabelled::Unusable("no label __path__ is left after relabelling".to_owned());
+    };
+    let exclude = labels.value("__path_exclude__").map(str::to_owned);
+    labels.retain(|name, _| !name.starts_with("__"));
+    let compiled = Pattern::new(&path).and_then(|pattern| Ok((pattern, exclude.as_deref().map(Pattern::new).transpose()?)));
+    match compiled {
+        Ok((pattern, exclude)) => Relabelled::Kept(Target { labels, pattern, exclude }),
+        Err(why) => Relabelled::Unusable(why),
+    }
+}
+
+/// All files that the jobs name now, by path. Directories that cannot be read are told to `trouble`.
+#[must_use]
+pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) -> BTreeMap<PathBuf, Found> {
+    let mut found = BTreeMap::new();
+    for (job, target) in jobs.iter().enumerate().flat_map(|(at, job)| job.targets.iter().map(move |target| (at, target))) {
+        for path in target.pattern.expand(disk, trouble) {
+            if target.exclude.as_ref().is_some_and(|exclude| exclude.matches(&path)) {
+                continue;
+            }
+            found.entry(path.clone()).or_insert_with(|| target.found(path, job));
+        }
+    }
+    found
+}
+
+/// The job and target that `path` belongs to, whether or not the file is there now.
+#[must_use]
+pub fn owner(jobs: &[Job], path: &std::path::Path) -> Option<Found> {
+    jobs.iter().enumerate().find_map(|(at, job)| job.targets.iter().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)))
+}
+
+impl Target {
+    fn found(&self, path: PathBuf, job: usize) -> Found {
+        let mut labels = self.labels.clone();
+        labels.set("filename", path.to_string_lossy().into_owned());
+        Found { path, job, labels, roots: self.pattern.roots() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Counters of an edge. Labels come from closed sets: reasons, transports; never paths or streams.
+
+use edge_pipeline::Counters as PipelineCounters;
+use edge_wal::Usage;
+use proto_boot::telemetry::{Counter, Counters, Gauge, Metrics};
+use proto_model::Timestamp;
+
+use crate::tail::source::LineCount;
+
+/// The counters; clones share them.
+#[derive(Clone, Debug)]
+pub struct EdgeMetrics {
+    lines_read: Counter,
+    bytes_read: Counter,
+    lines_cut: Counter,
+    lines_gathered: Counter,
+    raw_bytes: Counter,
+    batch_bytes: Counter,
+    lines_acked: Counter,
+    lines_lost: Counters<1>,
+    losses: Counters<1>,
+    dropped: Counters<1>,
+    parse_errors: Counters<1>,
+    wal_bytes: Gauge,
+    wal_failures: Counter,
+    stalled: Gauge,
+    oldest_unacked: Gauge,
+    bytes_behind: Gauge,
+    files_behind: Gauge,
+    sessions: Counters<1>,
+    dial_failures: Counters<1>,
+    refusals: Counters<1>,
+}
+
+impl EdgeMetrics {
+    /// Registers them.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            lines_read: metrics.counter("tributary_edge_lines_read_total", "Lines read from sources"),
+            bytes_read: metrics.counter("tributary_edge_bytes_read_total", "Bytes read from sources, line endings included"),
+            lines_cut: metrics.counter("tributary_edge_lines_truncated_total", "Lines longer than the limit, cut with a mark"),
+            lines_gathered: metrics.counter("tributary_edge_lines_gathered_total", "Lines that went into batches"),
+            raw_bytes: metrics.counter("tributary_edge_raw_bytes_total", "Bytes of lines that went into batches"),
+            batch_bytes: metrics.counter("tributary_edge_batch_bytes_total", "Bytes of batches as stored and sent"),
+            lines_acked: metrics.counter("tributary_edge_lines_acked_total", "Lines that the hub acknowledged"),
+            lines_lost: metrics.counters("tributary_edge_lines_lost_total", "Lines given up, where their number is known", ["reason"]),
+            losses: metrics.counters("tributary_edge_losses_total", "Times that lines were given up or may be missing", ["reason"]),
+            dropped: metrics.counters("tributary_edge_lines_dropped_total", "Lines that a stage dropped as it was told to", ["reason"]),
+            parse_errors: metrics.counters("tributary_edge_parse_errors_total", "Lines that a stage could not read; they are kept as they are", ["stage"]),
+            wal_bytes: metrics.gauge("tributary_edge_wal_bytes", "Bytes of the WAL's files"),
+            wal_failures: metrics.counter("tributary_edge_wal_failures_total", "Times that the WAL could not be written"),
+            stalled: metrics.gauge("tributary_edge_stalled", "1 while reading waits for room in the WAL"),
+            oldest_unacked: metrics.gauge("tributary_edge_oldest_unacked_seconds", "Age of the oldest batch without an ack"),
+            bytes_behind: metrics.gauge("tributary_edge_bytes_behind", "Bytes of known files not read yet"),
+            files_behind: metrics.gauge("tributary_edge_files_behind", "Files with bytes not read yet"),
+            sessions: metrics.counters("tributary_edge_sessions_total", "Sessions with the hub begun", ["transport"]),
+            dial_failures: metrics.counters("tributary_edge_dial_failures_total", "Times that the hub could not be reached", ["reason"]),
+            refusals: metrics.counters("tributary_edge_refusals_total", "Times that the hub refused", ["code"]),
+        }
+    }
+
+    /// Lines were read.
+    pub fn read(&self, count: &LineCount, pipeline: &PipelineCounters) {
+        self.lines_read.add(count.lines);
+        self.bytes_read.add(count.bytes);
+        self.lines_cut.add(count.cut + pipeline.lines_truncated);
+        for (reason, lines) in &pipeline.lines_dropped {
+            self.dropped.with([reason]).add(*lines);
+        }
+        for (stage, lines) in &pipeline.parse_errors {
+            self.parse_errors.with([stage]).add(*lines);
+        }
+    }
+
+    /// A batch was written.
+    pub fn gathered(&self, lines: u64, raw_bytes: u64, batch_bytes: u64) {
+        self.lines_gathered.add(lines);
+        self.raw_bytes.add(raw_bytes);
+        self.batch_bytes.add(batch_bytes);
+    }
+
+    /// The hub acknowledged lines.
+    pub fn acked(&self, lines: u64) {
+        self.lines_acked.add(lines);
+    }
+
+    /// Bytes of a source are gone before they were read.
+    pub fn missed(&self, reason: &str, _bytes: Option<u64>) {
+        self.losses.with([reason]).inc();
+    }
+
+    /// Batches were given up.
+    pub fn lost(&self, reason: &str, lines: Option<u64>) {
+        self.losses.with([reason]).inc();
+        self.lines_lost.with([reason]).add(lines.unwrap_or(0));
+    }
+
+    /// What the WAL holds.
+    pub fn wal(&self, usage: &Usage, now: Timestamp) {
+        self.wal_bytes.set_whole(usage.bytes);
+        self.oldest_unacked.set(usage.oldest_unacked.map_or(0.0, |oldest| now.since(oldest).as_secs_f64()));
+    }
+
+    /// The WAL could not be written.
+    pub fn wal_failed(&self) {
+        self.wal_failures.inc();
+    }
+
+    /// Reading waits, or goes on.
+    pub fn stalled(&self, on: bool) {
+        self.stalled.set_whole(u64::from(on));
+    }
+
+    /// What is not read yet.
+    pub fn behind(&self, bytes: u64, files: u64) {
+        self.bytes_behind.set_whole(bytes);
+        self.files_behind.set_whole(files);
+    }
+
+    /// A session began.
+    pub fn session(&self, transport: &str) {
+        self.sessions.with([transport]).inc();
+    }
+
+    /// The hub could not be reached.
+    pub fn dial_failed(&self, reason: &str) {
+        self.dial_failures.with([reason]).inc();
+    }
+
+    /// The hub refused.
+    pub fn refused(&self, code: &str) {
+        self.refusals.with([code]).inc();
+    }
+}

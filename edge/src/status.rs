@@ -1,0 +1,225 @@
+//! What this edge knows of itself, for `/ready`, `/targets`, the status command and heartbeats.
+//!
+//! One struct behind a lock held for a moment. Must not do: decide anything.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use edge_wal::Usage;
+use proto_model::{Epoch, ProducerId, Sequence, Timestamp};
+use proto_wire::edge_hub::Heartbeat;
+use serde::Serialize;
+
+/// One file, for the targets page.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceReport {
+    /// Where it was found.
+    pub path: String,
+    /// Its job.
+    pub job: String,
+    /// Labels of its lines.
+    pub labels: String,
+    /// Bytes read.
+    pub offset: u64,
+    /// Bytes not read yet.
+    pub behind: u64,
+    /// Renamed or deleted, being read to its end.
+    pub draining: bool,
+}
+
+/// What `status` prints (`docs/contract.md`).
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusReport {
+    /// `quic`, `grpc` or `none`.
+    pub session: &'static str,
+    /// The producer, once bound.
+    pub producer: Option<String>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Newest durable sequence.
+    pub sequence: u64,
+    /// Newest acked sequence.
+    pub acked: u64,
+    /// Bytes of WAL files.
+    pub wal_bytes: u64,
+    /// Age of the oldest unacked batch, whole seconds.
+    pub oldest_unacked_s: u64,
+    /// Lines given up, as far as they can be counted.
+    pub lost_lines: u64,
+    /// When the certificate ends, RFC 3339; empty when there is none.
+    pub cert_not_after: String,
+    /// Why there is no session, or what the hub refused last; empty when all is well.
+    pub trouble: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    session: Option<&'static str>,
+    open: bool,
+    producer: Option<ProducerId>,
+    epoch: Epoch,
+    acked: Sequence,
+    sequence: Sequence,
+    wal_bytes: u64,
+    unacked_bytes: u64,
+    oldest_unacked_s: u64,
+    lost_lines: u64,
+    losses: u64,
+    bytes_behind: u64,
+    files_behind: u64,
+    trouble: String,
+    certificate: Option<(i64, String)>,
+    sources: Vec<SourceReport>,
+    refused: Vec<(String, String)>,
+    discovered: bool,
+    on_session: u64,
+}
+
+/// Shared by all tasks of an edge.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    state: Arc<Mutex<State>>,
+    metrics: Option<crate::metrics::EdgeMetrics>,
+}
+
+impl Status {
+    /// With counters to be kept in step.
+    #[must_use]
+    pub fn new(metrics: crate::metrics::EdgeMetrics) -> Self {
+        Self { state: Arc::default(), metrics: Some(metrics) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session stands.
+    pub fn session_began(&self, transport: &'static str) {
+        let mut state = self.state();
+        state.session = Some(transport);
+        state.trouble.clear();
+        state.on_session += 1;
+        if let Some(metrics) = &self.metrics {
+            metrics.session(transport);
+        }
+    }
+
+    /// The session ended.
+    pub fn session_ended(&self, why: &str) {
+        let mut state = self.state();
+        state.session = None;
+        state.open = false;
+        why.clone_into(&mut state.trouble);
+    }
+
+    /// No session could be made.
+    pub fn dial_failed(&self, reason: &str, text: &str) {
+        text.clone_into(&mut self.state().trouble);
+        if let Some(metrics) = &self.metrics {
+            metrics.dial_failed(reason);
+        }
+    }
+
+    /// The hub said no.
+    pub fn refused(&self, code: &str, text: &str) {
+        self.state().trouble = format!("the hub refused ({code}): {text}");
+        if let Some(metrics) = &self.metrics {
+            metrics.refused(code);
+        }
+    }
+
+    /// Where the producer stands.
+    pub fn stands(&self, producer: Option<ProducerId>, epoch: Epoch, acked: Sequence, open: bool) {
+        let mut state = self.state();
+        (state.producer, state.epoch, state.acked, state.open) = (producer, epoch, acked, open);
+        if open {
+            state.trouble.clear();
+        }
+    }
+
+    /// Lines that the hub acknowledged.
+    pub fn acked_lines(&self, lines: u64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.acked(lines);
+        }
+    }
+
+    /// Lines that were given up; `None` = unknown how many.
+    pub fn lost(&self, lines: Option<u64>) {
+        let mut state = self.state();
+        state.losses += 1;
+        state.lost_lines += lines.unwrap_or(0);
+    }
+
+    /// What is being read, and what is not.
+    pub fn sources(&self, sources: Vec<SourceReport>, refused: Vec<(String, String)>) {
+        let mut state = self.state();
+        (state.sources, state.refused, state.discovered) = (sources, refused, true);
+    }
+
+    /// Bytes and files not read yet.
+    pub fn behind(&self, bytes: u64, files: u64) {
+        let mut state = self.state();
+        (state.bytes_behind, state.files_behind) = (bytes, files);
+    }
+
+    /// What the WAL holds.
+    pub fn wal(&self, usage: &Usage, now: Timestamp) {
+        let mut state = self.state();
+        state.wal_bytes = usage.bytes;
+        state.unacked_bytes = usage.unacked_bytes;
+        state.oldest_unacked_s = usage.oldest_unacked.map_or(0, |oldest| now.since(oldest).as_secs());
+        state.sequence = Sequence(state.acked.0 + usage.unacked_batches);
+    }
+
+    /// The certificate in use: its end in seconds since 1970 and as RFC 3339.
+    pub fn certificate(&self, not_after: Option<(i64, String)>) {
+        self.state().certificate = not_after;
+    }
+
+    /// Why it is not ready; `None` = ready. Ready = files were searched for once.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        (!self.state().discovered).then(|| "files were not searched for yet".to_owned())
+    }
+
+    /// For the status page and command.
+    #[must_use]
+    pub fn report(&self) -> StatusReport {
+        let state = self.state();
+        StatusReport {
+            session: state.session.filter(|_| state.open).unwrap_or("none"),
+            producer: state.producer.map(|producer| producer.to_string()),
+            epoch: state.epoch.0,
+            sequence: state.sequence.0,
+            acked: state.acked.0,
+            wal_bytes: state.wal_bytes,
+            oldest_unacked_s: state.oldest_unacked_s,
+            lost_lines: state.lost_lines,
+            cert_not_after: state.certificate.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
+            trouble: state.trouble.clone(),
+        }
+    }
+
+    /// For the targets page.
+    #[must_use]
+    pub fn targets(&self) -> (Vec<SourceReport>, Vec<(String, String)>) {
+        let state = self.state();
+        (state.sources.clone(), state.refused.clone())
+    }
+
+    /// What the hub is told every few seconds.
+    #[must_use]
+    pub fn heartbeat(&self, now: Timestamp) -> Heartbeat {
+        let state = self.state();
+        Heartbeat {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            backlog_bytes: state.unacked_bytes,
+            oldest_s: state.oldest_unacked_s,
+            files_behind: state.files_behind,
+            bytes_behind: state.bytes_behind,
+            lost_lines: state.lost_lines,
+            clock_ns: now.nanos(),
+            cert_not_after_s: state.certificate.as_ref().map_or(0, |(secs, _)| *secs),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! One file being read: its descriptor, its position, its pipeline.
+//!
+//! Parts: [`Source::open`] (at a position or at the beginning), [`Source::read`] (the next lines, within a
+//! budget, to the pipeline), [`Source::look`] (renamed, truncated, gone?), [`Source::position`] (what the WAL
+//! must hold). Promises: the position is exact after every line, the pipeline's held pieces included; a
+//! renamed file is read to its end through its descriptor. Must not do: choose when to read.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_pipeline::{Program, Run};
+use edge_wal::SourcePosition;
+use proto_model::{Labels, Timestamp};
+use proto_seam::{Disk, DiskFile, FileIdentity};
+
+use super::rotation::{Change, HEAD_BYTES, Head, Known, Seen, judge};
+use super::split::{Line, Splitter};
+use crate::discover::Found;
+use crate::gather::Gather;
+
+/// Bytes read at once.
+pub const READ_BYTES: usize = 256 * 1024;
+/// A renamed file is read on for so long after its last byte: its writer may hold it open a while.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// Shortest and longest wait between two looks at a silent file.
+pub const LOOK_WAIT: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
+
+/// Where a source is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Its path leads to it.
+    Live,
+    /// Its path leads elsewhere or nowhere; last bytes came at this time.
+    Draining(Timestamp),
+}
+
+/// One file.
+pub struct Source {
+    /// What it was found as.
+    pub found: Found,
+    file: Box<dyn DiskFile>,
+    identity: FileIdentity,
+    head: Head,
+    generation: u32,
+    offset: u64,
+    /// The newest line boundary at which the pipeline held nothing.
+    clean: u64,
+    splitter: Splitter,
+    run: Run,
+    life: Life,
+    gone: bool,
+    /// Its position changed since the WAL was last told.
+    pub dirty: bool,
+    len_seen: u64,
+    wait: Duration,
+    /// When to look at it next.
+    pub next_look: Timestamp,
+}
+
+/// What one read did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// The budget or the batch is used up: more is there.
+    More,
+    /// Nothing more for now.
+    Idle,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// Nothing special.
+    Fine,
+    /// It was truncated, `unread` bytes (at least) were never read.
+    Truncated {
+        /// Bytes known to have been there beyond the offset.
+        unread: u64,
+    },
+    /// Read to its end and not coming back.
+    Finished,
+}
+
+fn read_head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let mut first = vec![0; HEAD_BYTES];
+    let mut len = 0;
+    while len < first.len() {
+        match file.read_at(&mut first[len..], len as u64)? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    first.truncate(len);
+    Ok(first)
+}
+
+impl Source {
+    /// Opens `found`, continuing at `position` when that is of the same file.
+    /// The second value says what became of the position.
+    ///
+    /// # Errors
+    /// What the disk says; `PermissionDenied` and `InvalidInput` mean that it must not be read.
+    pub fn open(found: Found, position: Option<&SourcePosition>, program: &Arc<Program>, disk: &dyn Disk, now: Timestamp) -> io::Result<(Self, Change)> {
+        let file = disk.open_beneath(&found.path, &found.roots)?;
+        let state = file.state()?;
+        let first = read_head(file.as_ref())?;
+        let labels = Arc::new(found.labels.clone());
+        let mut source = Self {
+            file,
+            identity: state.identity,
+            head: Head::of(&first),
+            generation: 0,
+            offset: 0,
+            clean: 0,
+            splitter: Splitter::default(),
+            run: Run::new(Arc::clone(program), Arc::clone(&labels)),
+            life: Life::Live,
+            gone: false,
+            dirty: true,
+            len_seen: state.len,
+            wait: LOOK_WAIT.0,
+            next_look: now,
+            found,
+        };
+        let Some(position) = position else { return Ok((source, Change::Other)) };
+        let known = Known { identity: position.identity, head: Head { hash: position.head_hash, len: position.head_len }, offset: position.offset };
+        let change = judge(&known, &Seen { identity: state.identity, len: state.len, first: &first });
+        match change {
+            Change::Same => {
+                source.generation = position.generation;
+                source.restore(position, program, labels);
+            }
+            Change::Truncated => source.generation = position.generation + 1,
+            Change::Other => {}
+        }
+        Ok((source, change))
+    }
+
+    fn restore(&mut self, position: &SourcePosition, program: &Arc<Program>, labels: Arc<Labels>) {
+        self.dirty = false;
+        if position.held.is_empty() {
+            self.offset = position.resume;
+            self.clean = position.resume;
+            return;
+        }
+        match Run::restore(Arc::clone(program), labels, &position.held) {
+            Ok(run) => {
+                self.run = run;
+                self.offset = position.offset;
+                self.clean = position.resume;
+            }
+            Err(fault) => {
+                // The pipeline's settings changed: what it held is still in the file.
+                tracing::warn!(path = %self.found.path.display(), %fault, "held lines are read again from the file");
+                self.offset = position.resume;
+                self.clean = position.resume;
+            }
+        }
+    }
+
+    /// Which file it is.
+    #[must_use]
+    pub const fn identity(&self) -> FileIdentity {
+        self.identity
+    }
+
+    /// Bytes of it that were not read yet, by its last known length.
+    #[must_use]
+    pub const fn behind(&self) -> u64 {
+        self.len_seen.saturating_sub(self.offset)
+    }
+
+    /// Moves it to a committed position (adoption): reading begins there.
+    pub fn reposition(&mut self, offset: u64, generation: u32, program: &Arc<Program>) {
+        self.offset = offset;
+        self.clean = offset;
+        self.generation = generation;
+        self.splitter.clear();
+        self.run = Run::new(Arc::clone(program), Arc::new(self.found.labels.clone()));
+        self.dirty = true;
+    }
+
+    /// Reads up to `READ_BYTES` and sends complete lines through the pipeline into `gather`, until that is full.
+    ///
+    /// # Errors
+    /// What the disk says; the position stays before what could not be read.
+    pub fn read(&mut self, buffer: &mut Vec<u8>, now: Timestamp, gather: &mut Gather) -> io::Result<(ReadEnd, LineCount)> {
+        buffer.resize(READ_BYTES, 0);
+        let at = self.offset + self.splitter.unfinished();
+        let got = self.file.read_at(buffer, at)?;
+        let mut count = LineCount::default();
+        if got == 0 {
+            return Ok((ReadEnd::Idle, count));
+        }
+        self.len_seen = self.len_seen.max(at + got as u64);
+        if let Life::Draining(last) = &mut self.life {
+            *last = now;
+        }
+        let Self { offset, clean, run, splitter, .. } = self;
+        splitter.feed(&buffer[..got], &mut |line| {
+            *offset += line.consumed;
+            count.line(&line);
+            run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+            if !run.is_holding() {
+                *clean = *offset;
+            }
+            !gather.is_full()
+        });
+        self.dirty |= count.lines > 0;
+        self.wait = LOOK_WAIT.0;
+        Ok((ReadEnd::More, count))
+    }
+
+    /// Lets the pipeline flush what is due.
+    pub fn tick(&mut self, now: Timestamp, gather: &mut Gather) {
+        if self.run.deadline().is_some_and(|deadline| deadline <= now) {
+            self.run.tick(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+            self.settle();
+        }
+    }
+
+    /// The pipeline let go of something: the position says so.
+    fn settle(&mut self) {
+        if !self.run.is_holding() {
+            self.clean = self.offset;
+        }
+        self.dirty = true;
+    }
+
+    /// When the pipeline wants to be ticked.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.run.deadline()
+    }
+
+    /// Looks whether the file was truncated, renamed, or is finished; to be called when it is idle.
+    ///
+    /// # Errors
+    /// What the disk says of its own descriptor.
+    pub fn look(&mut self, disk: &dyn Disk, now: Timestamp) -> io::Result<Looked> {
+        self.next_look = now.plus(self.wait);
+        self.wait = (self.wait * 2).min(LOOK_WAIT.1);
+        let state = self.file.state()?;
+        let first = if state.len < self.offset || self.head.len < u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX) || state.len != self.len_seen {
+            read_head(self.file.as_ref())?
+        } else {
+            Vec::new()
+        };
+        let known = Known { identity: self.identity, head: self.head, offset: self.offset };
+        if !first.is_empty() || state.len < self.offset {
+            if judge(&known, &Seen { identity: state.identity, len: state.len, first: &first }) == Change::Truncated {
+                return Ok(self.truncated(state.len, &first));
+            }
+            if first.len() > self.head.len as usize {
+                self.head = Head::of(&first);
+                self.dirty = true;
+            }
+        }
+        self.len_seen = state.len;
+        let here = disk.state(&self.found.path).is_ok_and(|there| there.identity == self.identity);
+        self.life = match (here, self.life) {
+            (true, _) => Life::Live,
+            (false, Life::Live) => Life::Draining(now),
+            (false, draining) => draining,
+        };
+        let drained = matches!(self.life, Life::Draining(last) if now.since(last) >= DRAIN_WAIT);
+        Ok(if drained && state.len <= self.offset + self.splitter.unfinished() { Looked::Finished } else { Looked::Fine })
+    }
+
+    fn truncated(&mut self, len: u64, first: &[u8]) -> Looked {
+        let unread = self.len_seen.saturating_sub(self.offset);
+        self.head = Head::of(first);
+        self.generation += 1;
+        self.offset = 0;
+        self.clean = 0;
+        self.splitter.clear();
+        self.len_seen = len;
+        self.dirty = true;
+        self.wait = LOOK_WAIT.0;
+        Looked::Truncated { unread }
+    }
+
+    /// The file will bring no more: its unfinished line and what the pipeline holds go out.
+    pub fn finish(&mut self, now: Timestamp, gather: &mut Gather) -> LineCount {
+        let mut count = LineCount::default();
+        let Self { offset, run, splitter, .. } = self;
+        splitter.finish(&mut |line| {
+            *offset += line.consumed;
+            count.line(&line);
+            run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+            true
+        });
+        run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+        self.gone = true;
+        self.settle();
+        count
+    }
+
+    /// Whether its path leads elsewhere.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.life, Life::Draining(_))
+    }
+
+    /// What the WAL must hold with the lines handed out so far.
+    #[must_use]
+    pub fn position(&self) -> SourcePosition {
+        let held = self.run.held().unwrap_or_default();
+        SourcePosition {
+            path: self.found.path.to_string_lossy().into_owned(),
+            identity: self.identity,
+            head_hash: self.head.hash,
+            head_len: self.head.len,
+            generation: self.generation,
+            offset: self.offset,
+            resume: self.clean,
+            held,
+            gone: self.gone,
+        }
+    }
+
+    /// The path it was found at.
+    #[must_use]
+    pub const fn path(&self) -> &PathBuf {
+        &self.found.path
+    }
+
+    /// What the pipeline dropped, failed on or cut since it was last asked.
+    pub fn take_counters(&mut self) -> edge_pipeline::Counters {
+        self.run.take_counters()
+    }
+}
+
+/// Lines and bytes taken from files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineCount {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes, line endings included.
+    pub bytes: u64,
+    /// Lines that were cut.
+    pub cut: u64,
+}
+
+impl LineCount {
+    const fn line(&mut self, line: &Line<'_>) {
+        self.lines += 1;
+        self.bytes += line.consumed;
+        self.cut += line.cut_from.is_some() as u64;
+    }
+
+    /// Adds another count.
+    pub const fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.bytes += other.bytes;
+        self.cut += other.cut;
+    }
+}

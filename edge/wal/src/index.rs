@@ -1,0 +1,509 @@
+//! Where each entry of each track lies, and the chain through them; shared by writer and readers.
+//!
+//! Parts: [`Slot`] (one entry, 48 bytes), [`Track`] (a dense run of slots and the marks in it),
+//! [`Index`] (all tracks, the files, the counters). The slots of a track cover `base + 1..next`
+//! without a hole: what is missing on disk is a slot of its own kind. The chain is not stored but
+//! folded from the digests, because a gap that takes the place of batches changes it for all after them.
+//! Must not do: I/O.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proto_model::{BatchDigest, Chain, ProducerId, Sequence, Timestamp, TrackId};
+use proto_wire::digest;
+
+use crate::entry::pb;
+use crate::limits::{ACK_LAG_BYTES, SENT_BATCHES_MAX};
+use crate::recover::{TrackState, reason};
+
+/// What a slot stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlotKind {
+    /// A batch; `link` is its digest.
+    Batch,
+    /// A gap with a record of its own; `link` begins with its [`GapCode`].
+    Gap,
+    /// Batches whose records are gone; `link` is the chain after them.
+    Hole,
+}
+
+/// Why a gap stands where it stands, as far as it matters to the next one beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GapCode {
+    /// Dropped for room.
+    Full,
+    /// Dropped for age.
+    Age,
+    /// Any other: never merged.
+    Other,
+}
+
+impl GapCode {
+    /// Of a gap with this head.
+    fn of(head: &pb::GapHead) -> Self {
+        match head.reason.as_str() {
+            reason::WAL_FULL if head.source.is_empty() => Self::Full,
+            reason::WAL_AGE if head.source.is_empty() => Self::Age,
+            _ => Self::Other,
+        }
+    }
+
+    /// The reason it gives.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Full => reason::WAL_FULL,
+            Self::Age => reason::WAL_AGE,
+            Self::Other => "",
+        }
+    }
+}
+
+/// One entry of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Its first sequence; it reaches up to the next slot's.
+    pub(crate) from: u64,
+    /// See [`SlotKind`].
+    pub(crate) link: [u8; 16],
+    /// When it was written.
+    pub(crate) written: Timestamp,
+    /// Where its record begins.
+    pub(crate) offset: u32,
+    /// The number of the file with its record.
+    pub(crate) file: u32,
+    /// Its lines, saturated.
+    pub(crate) lines: u32,
+    len_and_flags: u32,
+}
+
+const LEN_MASK: u32 = (1 << 28) - 1;
+const KIND_SHIFT: u32 = 28;
+const UNDURABLE: u32 = 1 << 31;
+
+impl Slot {
+    /// A slot that is not durable yet and lies nowhere.
+    pub(crate) fn new(kind: SlotKind, from: u64, link: [u8; 16], written: Timestamp, lines: u64) -> Self {
+        let code = match kind {
+            SlotKind::Batch => 0,
+            SlotKind::Gap => 1,
+            SlotKind::Hole => 2,
+        };
+        let lines = u32::try_from(lines).unwrap_or(u32::MAX);
+        Self { from, link, written, offset: 0, file: 0, lines, len_and_flags: code << KIND_SHIFT | UNDURABLE }
+    }
+
+    /// The slot of a gap that begins at `from`.
+    pub(crate) fn gap(from: u64, head: &pb::GapHead) -> Self {
+        let mut link = [0; 16];
+        link[0] = GapCode::of(head) as u8;
+        Self::new(SlotKind::Gap, from, link, Timestamp(head.written_ns), head.lines.unwrap_or(0))
+    }
+
+    /// Which kind of gap it is.
+    pub(crate) const fn gap_code(&self) -> GapCode {
+        match self.link[0] {
+            0 => GapCode::Full,
+            1 => GapCode::Age,
+            _ => GapCode::Other,
+        }
+    }
+
+    /// The same, durable, at a place.
+    pub(crate) fn placed(mut self, place: Place) -> Self {
+        self.place(place);
+        self.set_durable();
+        self
+    }
+
+    /// Says where its record lies.
+    pub(crate) fn place(&mut self, place: Place) {
+        self.file = place.file;
+        self.offset = place.offset;
+        self.len_and_flags = self.len_and_flags & !LEN_MASK | place.len & LEN_MASK;
+    }
+
+    /// Where its record lies.
+    pub(crate) const fn where_it_lies(&self) -> Place {
+        Place { file: self.file, offset: self.offset, len: self.len_and_flags & LEN_MASK }
+    }
+
+    /// Length of its record.
+    pub(crate) const fn len(&self) -> u64 {
+        (self.len_and_flags & LEN_MASK) as u64
+    }
+
+    /// What it stands for.
+    pub(crate) const fn kind(&self) -> SlotKind {
+        match self.len_and_flags >> KIND_SHIFT & 0b11 {
+            0 => SlotKind::Batch,
+            1 => SlotKind::Gap,
+            _ => SlotKind::Hole,
+        }
+    }
+
+    /// Its record was synced (or it has none).
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.len_and_flags & UNDURABLE == 0
+    }
+
+    /// Its record was synced.
+    pub(crate) const fn set_durable(&mut self) {
+        self.len_and_flags &= !UNDURABLE;
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// File number.
+    pub(crate) file: u32,
+    /// Where it begins.
+    pub(crate) offset: u32,
+    /// Its length.
+    pub(crate) len: u32,
+}
+
+/// One track.
+#[derive(Debug)]
+pub(crate) struct Track {
+    /// Its producer.
+    pub(crate) producer: Option<ProducerId>,
+    /// No more batches join it.
+    pub(crate) closed: bool,
+    /// The number the next batch gets.
+    pub(crate) next: u64,
+    /// All up to here was synced once.
+    pub(crate) durable: u64,
+    /// The hub has all up to here.
+    pub(crate) acked: u64,
+    /// The chain there.
+    pub(crate) acked_chain: Chain,
+    /// What a restart would find as `acked`.
+    pub(crate) acked_durable: u64,
+    /// A hub may have been sent all up to here: never dropped.
+    pub(crate) sent: u64,
+    /// The sequence before the oldest slot.
+    base: u64,
+    base_chain: Chain,
+    /// The chain at `next - 1`.
+    tail: Chain,
+    slots: VecDeque<Slot>,
+    /// Where the fold was last asked for: readers go upward.
+    cursor: (u64, Chain),
+    /// Not all records were told yet: a hole keeps the chain that the record after it gives.
+    is_replayed: bool,
+}
+
+impl Track {
+    /// A track that begins after `base`.
+    pub(crate) const fn new(base: u64, chain: Chain) -> Self {
+        Self {
+            producer: None,
+            closed: false,
+            next: base + 1,
+            durable: base,
+            acked: base,
+            acked_chain: chain,
+            acked_durable: base,
+            sent: base,
+            base,
+            base_chain: chain,
+            tail: chain,
+            slots: VecDeque::new(),
+            cursor: (base, chain),
+            is_replayed: false,
+        }
+    }
+
+    /// The same, until [`Self::settle`].
+    pub(crate) fn replayed(base: u64, chain: Chain) -> Self {
+        Self { is_replayed: true, ..Self::new(base, chain) }
+    }
+
+    /// The chain at `next - 1`.
+    pub(crate) const fn tail(&self) -> Chain {
+        self.tail
+    }
+
+    /// The oldest sequence still here; `next` when there is none.
+    pub(crate) const fn oldest(&self) -> u64 {
+        self.base + 1
+    }
+
+    /// The last sequence that slot `at` covers.
+    fn last_of(&self, at: usize) -> u64 {
+        self.slots.get(at + 1).map_or(self.next, |slot| slot.from) - 1
+    }
+
+    fn index_of(&self, sequence: u64) -> Option<usize> {
+        if sequence <= self.base || sequence >= self.next {
+            return None;
+        }
+        self.slots.partition_point(|slot| slot.from <= sequence).checked_sub(1)
+    }
+
+    /// The slot that covers `sequence`, and the last sequence it covers.
+    pub(crate) fn at(&self, sequence: u64) -> Option<(Slot, u64)> {
+        let at = self.index_of(sequence)?;
+        Some((self.slots[at], self.last_of(at)))
+    }
+
+    /// The slot that begins at `from`, to change its place.
+    pub(crate) fn slot_mut(&mut self, from: u64) -> Option<&mut Slot> {
+        let at = self.index_of(from)?;
+        self.slots.get_mut(at).filter(|slot| slot.from == from)
+    }
+
+    /// All slots that reach beyond `after`, each with the last sequence it covers.
+    pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = (Slot, u64)> + '_ {
+        let first = self.slots.partition_point(|slot| slot.from <= after);
+        let first = if first > 0 && self.last_of(first - 1) > after { first - 1 } else { first };
+        (first..self.slots.len()).map(|at| (self.slots[at], self.last_of(at)))
+    }
+
+    /// Adds a slot at the end that covers `slot.from..=to`; `slot.from` is `next`.
+    pub(crate) fn push(&mut self, slot: Slot, to: u64) {
+        debug_assert_eq!(slot.from, self.next, "slots are dense");
+        self.tail = step(self.tail, &slot, to);
+        self.slots.push_back(slot);
+        self.next = to + 1;
+    }
+
+    /// Puts one slot in the place of all that covers `slot.from..=to`.
+    pub(crate) fn replace(&mut self, slot: Slot, to: u64) {
+        self.split_after(slot.from - 1);
+        self.split_after(to);
+        let first = self.slots.partition_point(|old| old.from < slot.from);
+        let end = self.slots.partition_point(|old| old.from <= to);
+        self.slots.drain(first..end);
+        self.slots.insert(first, slot);
+        self.refold();
+    }
+
+    /// Makes `sequence` the end of the slot that covers it; only gaps and holes cover more than one.
+    fn split_after(&mut self, sequence: u64) {
+        let Some(at) = self.index_of(sequence).filter(|at| self.last_of(*at) > sequence) else { return };
+        let mut rest = self.slots[at];
+        rest.from = sequence + 1;
+        if sequence == self.acked {
+            self.slots[at].link = self.acked_chain.0;
+        }
+        self.slots.insert(at + 1, rest);
+    }
+
+    /// Forgets all up to `sequence`, which the hub has.
+    pub(crate) fn forget_through(&mut self, sequence: u64) {
+        let sequence = sequence.min(self.acked);
+        let Some(chain) = self.chain_at(sequence) else { return };
+        let keep = self.slots.partition_point(|slot| slot.from <= sequence);
+        self.slots.drain(..keep);
+        if self.slots.is_empty() {
+            self.slots.shrink_to_fit();
+        }
+        self.base = sequence;
+        self.base_chain = chain;
+    }
+
+    /// Puts the beginning of the track back to before `gap`, which covers all up to `to`.
+    pub(crate) fn reach_back(&mut self, chain: Chain, gap: Slot, to: u64) {
+        self.split_after(to);
+        let keep = self.slots.partition_point(|slot| slot.from <= to);
+        self.slots.drain(..keep);
+        self.base = gap.from - 1;
+        self.base_chain = chain;
+        self.slots.push_front(gap);
+        self.cursor = (self.base, chain);
+    }
+
+    /// Sets the hub's mark, in either direction, and the chain there.
+    pub(crate) fn set_acked(&mut self, sequence: u64, chain: Chain) {
+        let agrees = self.chain_at(sequence) == Some(chain) && sequence >= self.acked;
+        self.acked = sequence;
+        self.acked_chain = chain;
+        self.split_after(sequence);
+        if !agrees {
+            self.refold();
+        }
+    }
+
+    /// The chain at `sequence`; `None` when it is not here or lies inside a gap.
+    pub(crate) fn chain_at(&mut self, sequence: u64) -> Option<Chain> {
+        let known = [(self.next - 1, self.tail), (self.acked, self.acked_chain), (self.base, self.base_chain)];
+        if let Some((_, chain)) = known.iter().find(|(at, _)| *at == sequence) {
+            return Some(*chain);
+        }
+        if sequence < self.base || sequence >= self.next {
+            return None;
+        }
+        let from = [self.cursor, (self.acked, self.acked_chain), (self.base, self.base_chain)];
+        let (mut at, mut chain) = *from.iter().find(|(at, _)| (self.base..=sequence).contains(at) && (*at >= self.acked || sequence < self.acked))?;
+        for (slot, to) in self.after(at) {
+            if to > sequence {
+                break;
+            }
+            chain = step(chain, &slot, to);
+            at = to;
+        }
+        self.cursor = (at, chain);
+        (at == sequence).then_some(chain)
+    }
+
+    /// Folds the chain anew from the hub's mark on; holes after it are links of their own.
+    pub(crate) fn refold(&mut self) {
+        self.cursor = (self.acked, self.acked_chain);
+        let mut chain = self.acked_chain;
+        let first = self.slots.partition_point(|slot| slot.from <= self.acked);
+        for at in first..self.slots.len() {
+            let (from, to) = (self.slots[at].from, self.last_of(at));
+            if self.slots[at].kind() == SlotKind::Hole && !self.is_replayed {
+                self.slots[at].link = digest::extend_gap(chain, from, to).0;
+            }
+            chain = step(chain, &self.slots[at], to);
+        }
+        self.tail = chain;
+    }
+
+    /// What an earlier process may have sent beyond the durable ack: what was in flight, and what was acked in memory alone.
+    pub(crate) fn assume_sent(&mut self) {
+        let (mut sent, mut entries, mut bytes) = (self.acked_durable, 0, 0);
+        if self.producer.is_some() {
+            for (slot, to) in self.after(self.acked_durable) {
+                if entries >= SENT_BATCHES_MAX || bytes >= 2 * ACK_LAG_BYTES {
+                    break;
+                }
+                sent = to;
+                entries += 1;
+                bytes += slot.len();
+            }
+        }
+        self.sent = sent;
+    }
+
+    /// All records were told: what the hub has and nobody can read is forgotten, the rest is folded anew.
+    pub(crate) fn settle(&mut self) {
+        while let Some(to) = self.slots.front().filter(|slot| slot.kind() == SlotKind::Hole).map(|_| self.last_of(0)).filter(|to| *to <= self.acked) {
+            let before = self.slots.len();
+            self.forget_through(to);
+            if self.slots.len() == before {
+                break;
+            }
+        }
+        self.is_replayed = false;
+        self.durable = self.next - 1;
+        self.acked_durable = self.acked;
+        self.refold();
+        self.assume_sent();
+    }
+
+    /// The track as callers see it.
+    pub(crate) fn state(&self, track: u32) -> TrackState {
+        TrackState {
+            track: TrackId(track),
+            producer: self.producer,
+            next: Sequence(self.next),
+            chain: self.tail,
+            acked: Sequence(self.acked),
+            acked_chain: self.acked_chain,
+            oldest: Sequence(self.oldest()),
+            closed: self.closed,
+        }
+    }
+}
+
+fn step(chain: Chain, slot: &Slot, to: u64) -> Chain {
+    match slot.kind() {
+        SlotKind::Batch => digest::extend(chain, BatchDigest(slot.link)),
+        SlotKind::Gap => digest::extend_gap(chain, slot.from, to),
+        SlotKind::Hole => Chain(slot.link),
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct FileFact {
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// Since when the hub is known to have all of it.
+    pub(crate) clear_since: Option<Timestamp>,
+    /// Its end is void, and only the head of the next file says where that begins.
+    pub(crate) needs_next: bool,
+}
+
+/// All tracks and files, and what was counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Tracks by number.
+    pub(crate) tracks: BTreeMap<u32, Track>,
+    /// Files by number.
+    pub(crate) files: BTreeMap<u32, FileFact>,
+    /// The file that is written.
+    pub(crate) current: Option<u32>,
+    /// The disk was full at the last try.
+    pub(crate) stalled: bool,
+    /// Records found damaged while reading.
+    pub(crate) damaged_reads: u64,
+    /// Failed syncs.
+    pub(crate) sync_failures: u64,
+}
+
+/// A file that no unacked entry needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clear {
+    /// A restart knows so too.
+    pub(crate) is_durable: bool,
+    /// It holds acked entries: worth the grace.
+    pub(crate) holds_acked: bool,
+}
+
+impl Index {
+    /// The files that no unacked entry needs; never the one that is written.
+    pub(crate) fn clear_files(&self) -> BTreeMap<u32, Clear> {
+        let files = self.files.keys().filter(|number| Some(**number) != self.current);
+        let mut clear: BTreeMap<u32, Clear> = files.map(|number| (*number, Clear { is_durable: true, holds_acked: false })).collect();
+        for track in self.tracks.values() {
+            for (slot, to) in track.after(track.oldest() - 1).filter(|(slot, _)| slot.kind() != SlotKind::Hole) {
+                let file = slot.where_it_lies().file;
+                if to > track.acked {
+                    clear.remove(&file);
+                } else if let Some(clear) = clear.get_mut(&file) {
+                    clear.holds_acked = true;
+                    clear.is_durable &= to <= track.acked_durable;
+                }
+            }
+        }
+        clear
+    }
+
+    /// The files were removed: what lay in them is forgotten, with what came before.
+    pub(crate) fn forget_files(&mut self, removed: &BTreeSet<u32>) {
+        self.files.retain(|number, _| !removed.contains(number));
+        for track in self.tracks.values_mut() {
+            let in_removed = |slot: &Slot| slot.kind() != SlotKind::Hole && slot.is_durable() && removed.contains(&slot.where_it_lies().file);
+            let acked = track.acked;
+            let last = track.after(track.oldest() - 1).take_while(|(_, to)| *to <= acked).filter(|(slot, _)| in_removed(slot)).last();
+            if let Some((_, to)) = last {
+                track.forget_through(to);
+            }
+        }
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.bytes).sum()
+    }
+
+    /// The entry at `sequence` cannot be read: what is left of it is a hole. Gives whether anything changed.
+    pub(crate) fn give_up(&mut self, track: u32, sequence: u64, place: Place) -> bool {
+        let Some(track) = self.tracks.get_mut(&track) else { return false };
+        let Some((slot, to)) = track.at(sequence).filter(|(slot, _)| slot.kind() != SlotKind::Hole && slot.where_it_lies() == place) else { return false };
+        // What the hub has keeps its chain; the rest gets one of its own in `refold`.
+        let link = track.chain_at(to).unwrap_or_default();
+        let mut hole = Slot::new(SlotKind::Hole, slot.from, link.0, slot.written, u64::from(slot.lines));
+        hole.set_durable();
+        track.replace(hole, to);
+        self.damaged_reads += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! How far each source was read, as the WAL's records tell it.
+//!
+//! Parts: [`SourcePosition`]; [`Positions`], the newest of each source. A source is known by device and
+//! inode (by its path when it has none); one that is gone is forgotten. Must not do: judge whether a
+//! file is still the same; the tail does, with the hash of its first bytes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proto_seam::FileIdentity;
+
+use crate::entry::pb;
+
+/// How far one source was read, and what the pipeline holds of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourcePosition {
+    /// The path it was last seen at.
+    pub path: String,
+    /// Device and inode.
+    pub identity: FileIdentity,
+    /// BLAKE3-64 of its first `head_len` bytes.
+    pub head_hash: u64,
+    /// How many first bytes `head_hash` covers.
+    pub head_len: u32,
+    /// +1 each time the same file was cut and begun again.
+    pub generation: u32,
+    /// Next byte to read.
+    pub offset: u64,
+    /// First byte held by the pipeline, or `offset`; never above it.
+    pub resume: u64,
+    /// The pipeline's state over bytes `resume..offset`.
+    pub held: Vec<u8>,
+    /// The edge will read no more of it.
+    pub gone: bool,
+}
+
+impl SourcePosition {
+    /// As it lies in a record.
+    pub(crate) fn to_pb(&self) -> pb::Position {
+        pb::Position {
+            path: self.path.clone(),
+            device: self.identity.device,
+            inode: self.identity.inode,
+            head_hash: self.head_hash,
+            head_len: self.head_len,
+            generation: self.generation,
+            offset: self.offset,
+            resume: self.resume,
+            held: Bytes::copy_from_slice(&self.held),
+            gone: self.gone,
+        }
+    }
+
+    /// From a record.
+    pub(crate) fn from_pb(position: pb::Position) -> Self {
+        Self {
+            path: position.path,
+            identity: FileIdentity { device: position.device, inode: position.inode },
+            head_hash: position.head_hash,
+            head_len: position.head_len,
+            generation: position.generation,
+            offset: position.offset,
+            resume: position.resume.min(position.offset),
+            held: position.held.to_vec(),
+            gone: position.gone,
+        }
+    }
+}
+
+/// Several, as they lie in a record.
+pub(crate) fn all_to_pb(positions: &[SourcePosition]) -> Vec<pb::Position> {
+    positions.iter().map(SourcePosition::to_pb).collect()
+}
+
+/// The newest position of each source that is not gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Positions {
+    by_source: BTreeMap<(FileIdentity, String), SourcePosition>,
+}
+
+impl Positions {
+    /// Takes what a record tells.
+    pub(crate) fn apply(&mut self, positions: &[pb::Position]) {
+        for position in positions {
+            let position = SourcePosition::from_pb(position.clone());
+            let path = if position.identity == FileIdentity::default() { position.path.clone() } else { String::new() };
+            let key = (position.identity, path);
+            if position.gone {
+                self.by_source.remove(&key);
+            } else {
+                self.by_source.insert(key, position);
+            }
+        }
+    }
+
+    /// Forgets all, then takes what a record tells.
+    pub(crate) fn replace(&mut self, positions: &[pb::Position]) {
+        self.by_source.clear();
+        self.apply(positions);
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SourcePosition> {
+        self.by_source.values()
+    }
+}

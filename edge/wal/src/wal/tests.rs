@@ -1,0 +1,621 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use proto_model::{Chain, Sequence, Timestamp};
+use proto_wire::{FrozenBatch, digest};
+
+use super::*;
+use crate::bed::{self, NOW, TRACK, batch, disk, open, open_with, position};
+use crate::sim_disk::SimDisk;
+use crate::{Loss, WalFault, inspect};
+
+/// What was appended, in order.
+#[derive(Debug, Clone)]
+struct Written {
+    /// `None`: positions alone.
+    numbered: Option<(u64, Option<FrozenBatch>)>,
+    source: u64,
+    offset: u64,
+}
+
+/// A WAL and what it must hold.
+struct Run {
+    disk: SimDisk,
+    settings: WalSettings,
+    wal: Option<Wal>,
+    written: Vec<Written>,
+    /// So many of them were synced.
+    synced: usize,
+    acked: u64,
+    count: u64,
+}
+
+impl Run {
+    fn new(seed: u64, settings: WalSettings) -> Self {
+        let mut run = Self { disk: disk(seed), settings, wal: None, written: Vec::new(), synced: 0, acked: 0, count: 0 };
+        run.open();
+        run
+    }
+
+    /// Opens until it works: faults that a test planted strike here too.
+    fn open(&mut self) {
+        self.wal = None;
+        for _ in 0..10 {
+            match open_with(&self.disk, self.settings.clone()) {
+                Ok(_) if self.disk.is_stopped() => self.disk.kill(),
+                Ok((wal, recovered)) => {
+                    self.wal = Some(wal);
+                    return self.check(&recovered);
+                }
+                Err(WalFault::Io { .. } | WalFault::DiskFull { .. } | WalFault::Unwritable { .. }) => self.disk.kill(),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        panic!("the WAL does not open");
+    }
+
+    fn append(&mut self, bytes: usize) {
+        let Some(wal) = &mut self.wal else { return };
+        self.count += 1;
+        let (source, offset, frozen) = (self.count % 3 + 1, self.count, batch(self.count, bytes));
+        if let Ok(sequence) = wal.append_batch(TRACK, &frozen, &[position(source, offset)], NOW) {
+            self.written.push(Written { numbered: Some((sequence.0, Some(frozen))), source, offset });
+        }
+    }
+
+    fn append_loss(&mut self) {
+        let Some(wal) = &mut self.wal else { return };
+        self.count += 1;
+        let (source, offset) = (self.count % 3 + 1, self.count);
+        let loss = Loss { lines: Some(self.count), reason: "truncated".to_owned(), source: "a".to_owned(), ..Loss::default() };
+        if let Ok(sequence) = wal.append_loss(TRACK, &loss, &[position(source, offset)], NOW) {
+            self.written.push(Written { numbered: Some((sequence.0, None)), source, offset });
+        }
+    }
+
+    fn append_positions(&mut self) {
+        let Some(wal) = &mut self.wal else { return };
+        self.count += 1;
+        let (source, offset) = (self.count % 3 + 1, self.count);
+        if wal.append_positions(&[position(source, offset)]).is_ok() {
+            self.written.push(Written { numbered: None, source, offset });
+        }
+    }
+
+    fn sync(&mut self) {
+        if let Some(wal) = &mut self.wal
+            && wal.sync().is_ok()
+        {
+            self.synced = self.written.len();
+        }
+    }
+
+    fn ack(&mut self, share: u64) {
+        let Some(wal) = &mut self.wal else { return };
+        let durable = wal.durable(TRACK).0;
+        let sequence = self.acked + (durable - self.acked.min(durable)) * share / 4;
+        drop(wal.acked(TRACK, Sequence(sequence)));
+        self.acked = self.acked.max(sequence);
+    }
+
+    fn trim(&mut self) {
+        if let Some(wal) = &mut self.wal {
+            drop(wal.trim(NOW.plus(Duration::from_secs(7200))));
+        }
+    }
+
+    /// All that was synced is there, in order, with its chain and the positions that go with it.
+    fn check(&mut self, recovered: &Recovered) {
+        assert_eq!((recovered.bad_records, &recovered.lost, recovered.positions_doubtful), (0, &Vec::new(), false));
+        let state = &recovered.tracks[0];
+        let last = state.next.0 - 1;
+        assert!(state.acked.0 <= self.acked && state.oldest.0 <= state.acked.0 + 1, "{state:?}, acked {}", self.acked);
+        let found: BTreeMap<u64, u64> = recovered.positions.iter().map(|p| (p.identity.inode, p.offset)).collect();
+        let kept = (self.synced..=self.written.len()).find(|kept| {
+            let kept = &self.written[..*kept];
+            let told: BTreeMap<u64, u64> = kept.iter().map(|w| (w.source, w.offset)).collect();
+            told == found && kept.iter().filter_map(|w| w.numbered.as_ref()).map(|(sequence, _)| *sequence).max().unwrap_or(0) == last
+        });
+        let kept = kept.unwrap_or_else(|| panic!("{found:?} and {last} fit no end from {} on of {:?}", self.synced, self.written.len()));
+        self.written.truncate(kept);
+        self.synced = kept;
+        self.acked = state.acked.0;
+        self.check_entries(state.oldest.0);
+    }
+
+    fn check_entries(&self, oldest: u64) {
+        let Some(wal) = &self.wal else { return };
+        let mut chain = Chain::default();
+        for (sequence, frozen) in self.written.iter().filter_map(|w| w.numbered.as_ref()) {
+            let before = chain;
+            chain = frozen.as_ref().map_or_else(|| digest::extend_gap(before, *sequence, *sequence), |frozen| digest::extend(before, frozen.digest));
+            if *sequence < oldest {
+                continue;
+            }
+            match (wal.read(TRACK, Sequence(*sequence)).unwrap(), frozen) {
+                (Some(Entry::Batch { body, chain_previous, lines, .. }), Some(frozen)) => {
+                    assert_eq!((&body, chain_previous, lines), (&frozen.body, before, 2));
+                }
+                (Some(Entry::Gap { from, to, chain_previous, chain_to, source, .. }), None) => {
+                    assert_eq!((from.0, to.0, chain_previous, chain_to, source.as_str()), (*sequence, *sequence, before, chain, "a"));
+                }
+                (other, _) => panic!("{sequence} is {other:?}"),
+            }
+        }
+        assert_eq!(wal.tracks()[0].chain, chain);
+    }
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    Loss,
+    Positions,
+    Sync,
+    Ack(u64),
+    Trim,
+    Reopen,
+    Kill,
+    Crash,
+    StopAfter(u64),
+    FailSync(u64),
+    FailWrite(u64),
+    Full(u64),
+    Room,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0_usize..30_000).prop_map(Step::Append),
+        1 => Just(Step::Loss),
+        2 => Just(Step::Positions),
+        5 => Just(Step::Sync),
+        3 => (0_u64..=4).prop_map(Step::Ack),
+        2 => Just(Step::Trim),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
+        2 => Just(Step::Crash),
+        1 => (0_u64..12).prop_map(Step::StopAfter),
+        1 => (1_u64..4).prop_map(Step::FailSync),
+        1 => (1_u64..4).prop_map(Step::FailWrite),
+        1 => (0_u64..60_000).prop_map(Step::Full),
+        2 => Just(Step::Room),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+fn run(seed: u64, grace: bool, steps: &[Step]) {
+    let mut settings = bed::settings();
+    settings.grace_bytes = if grace { 100_000 } else { 0 };
+    let mut run = Run::new(seed, settings);
+    for step in steps {
+        match step {
+            Step::Append(bytes) => run.append(*bytes),
+            Step::Loss => run.append_loss(),
+            Step::Positions => run.append_positions(),
+            Step::Sync => run.sync(),
+            Step::Ack(share) => run.ack(*share),
+            Step::Trim => run.trim(),
+            Step::Reopen => run.open(),
+            Step::Kill => {
+                run.disk.kill();
+                run.open();
+            }
+            Step::Crash => {
+                run.disk.crash();
+                run.open();
+            }
+            Step::StopAfter(n) => run.disk.stop_after(*n),
+            Step::FailSync(n) => run.disk.fail_sync(*n),
+            Step::FailWrite(n) => run.disk.fail_write(*n),
+            Step::Full(free) => run.disk.set_full(Some(*free)),
+            Step::Room => run.disk.set_full(None),
+        }
+    }
+    run.disk.set_full(None);
+    run.disk.crash();
+    run.open();
+    run.append(100);
+    run.sync();
+    run.sync();
+    run.disk.crash();
+    run.open();
+    assert_eq!(run.synced, run.written.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_synced_survives_anything(seed in any::<u64>(), grace in any::<bool>(), steps in steps()) {
+        run(seed, grace, &steps);
+    }
+}
+
+/// Appends, rotates, binds, acks and trims: every kind of I/O the WAL does.
+fn scenario(run: &mut Run) {
+    for round in 0..5 {
+        run.append(9_000);
+        run.append_positions();
+        run.append(9_000);
+        run.sync();
+        run.append_loss();
+        run.sync();
+        if round == 1 {
+            drop(run.wal.as_mut().map(|wal| wal.bind(TRACK, bed::producer(9))));
+        }
+        run.ack(2);
+        run.append(30_000);
+        run.sync();
+        run.ack(4);
+        run.trim();
+    }
+}
+
+fn without_grace() -> WalSettings {
+    WalSettings { grace_bytes: 0, ..bed::settings() }
+}
+
+#[test]
+fn a_crash_at_every_single_io_loses_nothing_synced() {
+    let mut whole = Run::new(1, without_grace());
+    let before = whole.disk.changes();
+    scenario(&mut whole);
+    let changes = whole.disk.changes() - before;
+    assert!(changes > 60, "{changes}");
+    for at in 0..=changes {
+        for (seed, kills) in [(1, true), (2, false), (3, false), (4, false), (5, false)] {
+            let mut run = Run::new(seed, without_grace());
+            run.disk.stop_after(at);
+            scenario(&mut run);
+            if kills { run.disk.kill() } else { run.disk.crash() }
+            run.open();
+            run.append(50);
+            run.sync();
+            assert_eq!(run.synced, run.written.len());
+            run.disk.crash();
+            run.open();
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_every_io_of_opening_loses_nothing() {
+    for at in 0..12 {
+        for seed in 0..8 {
+            let mut run = Run::new(seed, without_grace());
+            scenario(&mut run);
+            run.append(70_000);
+            run.append(10_000);
+            run.disk.crash();
+            run.disk.stop_after(at);
+            run.wal = None;
+            drop(open_with(&run.disk, run.settings.clone()));
+            run.disk.crash();
+            run.open();
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_at_every_write_refuses_one_append_and_no_more() {
+    for n in 1..60 {
+        let mut run = Run::new(n, without_grace());
+        run.disk.fail_write(n);
+        scenario(&mut run);
+        run.sync();
+        assert_eq!(run.synced, run.written.len());
+        run.disk.crash();
+        run.open();
+    }
+}
+
+#[test]
+fn a_failed_sync_at_every_place_is_made_up_for_in_a_new_file() {
+    for n in 1..40 {
+        for more in [0, 1, 2] {
+            let mut run = Run::new(n, without_grace());
+            (n..=n + more).for_each(|n| run.disk.fail_sync(n));
+            scenario(&mut run);
+            run.sync();
+            run.sync();
+            assert_eq!(run.synced, run.written.len(), "the {n}. sync and {more} more");
+            run.disk.crash();
+            run.open();
+        }
+    }
+}
+
+/// The records of a WAL, as `inspect` tells them.
+fn records(disk: &SimDisk) -> (Vec<crate::Inspected>, crate::Summary) {
+    let mut out = Vec::new();
+    let summary = inspect(&bed::settings().dir, disk, &mut |record| out.push(record)).unwrap();
+    (out, summary)
+}
+
+/// Flips one bit of the byte at `offset` of `file` in a copy of `disk` and says what is left.
+fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: &[FrozenBatch], hit: Option<&crate::Inspected>) {
+    let copy = disk(seed);
+    copy.make_dirs(&bed::settings().dir).unwrap();
+    for path in original.paths().iter().filter(|path| path.extension().is_some_and(|ext| ext == "wal")) {
+        copy.put(path, &original.contents(path).unwrap());
+    }
+    assert!(copy.flip(file, offset));
+    let (wal, recovered) = open(&copy);
+    let count = batches.len() as u64;
+    let lost = hit.filter(|hit| hit.kind == crate::InspectedKind::Batch).map(|hit| hit.sequence);
+    let expected = match lost {
+        // Nothing sound follows: it cannot be told from a torn tail.
+        Some(last) if last == count => {
+            assert!(recovered.torn_bytes > 0 && recovered.lost.is_empty(), "{recovered:?}");
+            count - 1
+        }
+        Some(sequence) => {
+            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason())]);
+            assert_eq!(recovered.bad_records, 1);
+            count
+        }
+        None => {
+            assert!(recovered.lost.is_empty(), "{recovered:?} after {hit:?}");
+            count
+        }
+    };
+    assert_eq!(recovered.tracks[0].next.0, expected + 1);
+    assert_eq!(recovered.tracks[0].producer, Some(bed::producer(3)));
+    for (sequence, frozen) in (1..=expected).zip(batches) {
+        match wal.read(TRACK, Sequence(sequence)).unwrap().unwrap() {
+            Entry::Batch { body, .. } => assert_eq!(body, frozen.body),
+            Entry::Gap { from, to, .. } => assert_eq!((Some(from.0), Some(to.0)), (lost, lost)),
+        }
+    }
+    let told: BTreeMap<u64, u64> = recovered.positions.iter().map(|p| (p.identity.inode, p.offset)).collect();
+    let due: BTreeMap<u64, u64> = (1..=expected).map(|n| (n % 3 + 1, n)).collect();
+    assert_eq!(told, due, "no source is set back by one damaged record");
+}
+
+fn reason() -> &'static str {
+    crate::reason::WAL_DAMAGED
+}
+
+/// A WAL of `count` batches of `bytes`, each synced by itself.
+fn filled(count: u64, bytes: usize) -> (SimDisk, Vec<FrozenBatch>) {
+    let disk = disk(11);
+    let (mut wal, _) = open(&disk);
+    wal.bind(TRACK, bed::producer(3)).unwrap();
+    let batches: Vec<FrozenBatch> = (1..=count).map(|n| batch(n, bytes)).collect();
+    for (n, frozen) in (1..).zip(&batches) {
+        wal.append_batch(TRACK, frozen, &[position(n % 3 + 1, n)], NOW).unwrap();
+        wal.sync().unwrap();
+    }
+    (disk, batches)
+}
+
+fn hit_by<'a>(records: &'a [crate::Inspected], name: &str, offset: u64) -> Option<&'a crate::Inspected> {
+    records.iter().find(|record| record.file == name && (record.offset..record.offset + record.bytes).contains(&offset))
+}
+
+#[test]
+fn any_flipped_byte_of_a_small_wal_costs_one_record_at_most() {
+    let (disk, batches) = filled(4, 20);
+    let (records, summary) = records(&disk);
+    assert_eq!((summary.bad, summary.torn_bytes, summary.lines), (0, 0, 8));
+    let name = file::name(1);
+    let path = bed::settings().dir.join(&name);
+    let len = disk.contents(&path).unwrap().len() as u64;
+    assert!(len > 1_000);
+    for offset in 0..len {
+        check_flip(&disk, offset, &path, offset, &batches, hit_by(&records, &name, offset));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_flipped_byte_of_several_files_costs_one_record_at_most(seed in any::<u64>(), at in any::<prop::sample::Index>()) {
+        let (disk, batches) = filled(20, 9_000);
+        let (records, _) = records(&disk);
+        let files: Vec<PathBuf> = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "wal")).collect();
+        prop_assert!(files.len() >= 3);
+        let lens: Vec<u64> = files.iter().map(|path| disk.contents(path).unwrap().len() as u64).collect();
+        let mut offset = at.index(usize::try_from(lens.iter().sum::<u64>()).unwrap()) as u64;
+        let mut which = 0;
+        while offset >= lens[which] {
+            offset -= lens[which];
+            which += 1;
+        }
+        let name = files[which].file_name().unwrap().to_str().unwrap();
+        check_flip(&disk, seed, &files[which], offset, &batches, hit_by(&records, name, offset));
+    }
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let disk = disk(1);
+    let (mut wal, first) = open(&disk);
+    assert_eq!((first.tracks.len(), first.tracks[0].next, first.tracks[0].oldest), (1, Sequence(1), Sequence(1)));
+    wal.bind(TRACK, bed::producer(1)).unwrap();
+    let one = batch(1, 10);
+    assert_eq!(wal.append_batch(TRACK, &one, &[position(1, 5)], NOW).unwrap(), Sequence(1));
+    assert_eq!((wal.durable(TRACK), wal.read(TRACK, Sequence(1)).unwrap()), (Sequence(0), None), "not before it is durable");
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(1)).unwrap();
+    drop(wal);
+    let (mut wal, again) = open(&disk);
+    assert_eq!(again.wal_id, first.wal_id);
+    assert_eq!((again.tracks[0].producer, again.tracks[0].next), (Some(bed::producer(1)), Sequence(2)));
+    assert_eq!(again.tracks[0].acked, Sequence(0), "acks are written with the next sync");
+    assert_eq!(again.positions, [position(1, 5)]);
+    let two = batch(2, 10);
+    assert_eq!(wal.append_batch(TRACK, &two, &[], NOW).unwrap(), Sequence(2));
+    wal.acked(TRACK, Sequence(1)).unwrap();
+    wal.sync().unwrap();
+    drop(wal);
+    let (wal, third) = open(&disk);
+    let chain = digest::extend(Chain::default(), one.digest);
+    assert_eq!((third.tracks[0].acked, third.tracks[0].acked_chain), (Sequence(1), chain));
+    assert_eq!(wal.chain_at(TRACK, Sequence(2)), Some(digest::extend(chain, two.digest)));
+    assert_eq!(wal.chain_at(TRACK, Sequence(3)), None);
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_counted() {
+    let (disk, _) = filled(3, 100);
+    let path = bed::settings().dir.join(file::name(1));
+    let whole = disk.contents(&path).unwrap();
+    disk.put(&path, &whole[..whole.len() - 30]);
+    assert_eq!(records(&disk).1.bad, 0);
+    assert!(records(&disk).1.torn_bytes > 30);
+    let (mut wal, recovered) = open(&disk);
+    assert_eq!((recovered.tracks[0].next, recovered.bad_records), (Sequence(3), 0));
+    assert!(recovered.torn_bytes > 30);
+    wal.append_batch(TRACK, &batch(9, 1), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    drop(wal);
+    let (_, again) = open(&disk);
+    assert_eq!((again.tracks[0].next, again.torn_bytes, again.bad_records), (Sequence(4), 0, 0));
+}
+
+#[test]
+fn a_file_of_another_version_is_refused_and_not_touched() {
+    let (disk, _) = filled(3, 100);
+    let path = bed::settings().dir.join(file::name(1));
+    let mut newer = disk.contents(&path).unwrap();
+    newer[8] = 2;
+    let sum = crc32c::crc32c(&newer[..60]);
+    newer[60..64].copy_from_slice(&sum.to_le_bytes());
+    disk.put(&path, &newer);
+    let paths = disk.paths();
+    let fault = open_with(&disk, bed::settings()).unwrap_err();
+    assert!(matches!(fault, WalFault::Newer { found: 2, known: 1, .. }) && fault.is_refusal(), "{fault}");
+    assert!(matches!(inspect(&bed::settings().dir, &disk, &mut |_| ()), Err(WalFault::Newer { .. })));
+    assert_eq!((disk.contents(&path).unwrap(), disk.paths()), (newer, paths));
+}
+
+#[test]
+fn files_of_two_wals_and_files_of_none_are_refused() {
+    let (disk, _) = filled(3, 100);
+    let other = bed::disk(99);
+    let (_, recovered) = Wal::open(bed::settings(), Arc::new(other.clone()), &Entropy::seeded(1234), NOW).unwrap();
+    let foreign = bed::settings().dir.join(file::name(2));
+    let mut bytes = other.contents(&bed::settings().dir.join(file::name(1))).unwrap();
+    bytes[24] = 2;
+    let sum = crc32c::crc32c(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&sum.to_le_bytes());
+    disk.put(&foreign, &bytes);
+    let fault = open_with(&disk, bed::settings()).unwrap_err();
+    assert!(matches!(fault, WalFault::Foreign { found, .. } if found == recovered.wal_id), "{fault}");
+    disk.put(&foreign, &[b'x'; 5_000]);
+    let fault = open_with(&disk, bed::settings()).unwrap_err();
+    assert!(matches!(fault, WalFault::NotWal { .. }) && fault.is_refusal(), "{fault}");
+    assert_eq!(disk.contents(&foreign).unwrap(), [b'x'; 5_000]);
+    disk.remove(&foreign).unwrap();
+    let names_alike = bed::settings().dir.join("1.wal");
+    disk.put(&names_alike, b"not ours");
+    assert!(open_with(&disk, bed::settings()).is_ok());
+    assert_eq!(disk.contents(&names_alike).unwrap(), b"not ours");
+}
+
+#[test]
+fn a_second_opener_is_locked_out() {
+    let disk = disk(1);
+    let (wal, _) = open(&disk);
+    let fault = open_with(&disk, bed::settings()).unwrap_err();
+    assert!(matches!(fault, WalFault::Locked { .. }) && fault.is_refusal(), "{fault}");
+    assert!(fault.to_string().contains("/state/wal/LOCK"));
+    drop(wal);
+    assert!(open_with(&disk, bed::settings()).is_ok());
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_named_with_the_reason() {
+    let disk = disk(1);
+    disk.make_dirs(Path::new("/state")).unwrap();
+    disk.put(Path::new("/state/wal"), b"a file");
+    let fault = open_with(&disk, bed::settings()).unwrap_err();
+    assert!(matches!(fault, WalFault::Unwritable { .. }) && !fault.is_refusal());
+    assert!(fault.to_string().contains("/state/wal cannot be used: not a directory"), "{fault}");
+}
+
+#[test]
+fn a_full_disk_at_start_is_a_state_not_a_fault() {
+    let (disk, batches) = filled(3, 100);
+    disk.set_full(Some(0));
+    let (mut wal, recovered) = open(&disk);
+    assert!(wal.usage().stalled);
+    assert_eq!(recovered.tracks[0].next, Sequence(4));
+    assert!(matches!(wal.read(TRACK, Sequence(2)).unwrap().unwrap(), Entry::Batch { body, .. } if body == batches[1].body));
+    assert!(matches!(wal.append_batch(TRACK, &batch(4, 10), &[], NOW), Err(WalFault::DiskFull { .. })));
+    wal.acked(TRACK, Sequence(2)).unwrap();
+    disk.set_full(None);
+    assert_eq!(wal.append_batch(TRACK, &batch(4, 10), &[], NOW).unwrap(), Sequence(4));
+    wal.sync().unwrap();
+    assert!(!wal.usage().stalled);
+    drop(wal);
+    assert_eq!(open(&disk).1.tracks[0].acked, Sequence(2));
+
+    let empty = bed::disk(2);
+    empty.set_full(Some(10));
+    let (mut wal, recovered) = open(&empty);
+    assert!(wal.usage().stalled && recovered.tracks[0].next == Sequence(1));
+    assert!(matches!(wal.append_batch(TRACK, &batch(1, 10), &[], NOW), Err(WalFault::DiskFull { .. })));
+    empty.set_full(None);
+    wal.append_batch(TRACK, &batch(1, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+}
+
+#[test]
+fn a_wal_damaged_from_end_to_end_is_put_away_and_a_new_one_begun() {
+    let (disk, _) = filled(12, 9_000);
+    let dir = bed::settings().dir;
+    let old: Vec<PathBuf> = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "wal")).collect();
+    old[1..].iter().for_each(|path| disk.remove(path).unwrap());
+    let mut bytes = disk.contents(&old[0]).unwrap();
+    bytes[12..].fill(0x55);
+    disk.put(&old[0], &bytes);
+    let (mut wal, recovered) = open(&disk);
+    assert_eq!((recovered.tracks[0].next, recovered.bad_records, recovered.positions_doubtful), (Sequence(1), 1, true));
+    assert_eq!(disk.contents(&dir.join("aside").join(format!("{}.damaged", file::name(1)))), Some(bytes));
+    wal.append_batch(TRACK, &batch(1, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    drop(wal);
+    assert_eq!(open(&disk).1.bad_records, 0);
+}
+
+#[test]
+fn inspect_tells_every_record_while_an_edge_writes() {
+    let disk = disk(3);
+    let (mut wal, _) = open(&disk);
+    wal.append_batch(TRACK, &batch(1, 10), &[position(1, 1)], NOW).unwrap();
+    wal.append_loss(TRACK, &Loss { lines: Some(7), reason: "x".to_owned(), ..Loss::default() }, &[], NOW).unwrap();
+    wal.sync().unwrap();
+    let (found, summary) = records(&disk);
+    let kinds: Vec<(&str, u32, u64, u64)> = found.iter().map(|r| (r.kind.as_str(), r.track, r.sequence, r.lines)).collect();
+    assert_eq!(kinds, [("checkpoint", 0, 0, 0), ("checkpoint", 0, 0, 0), ("batch", 1, 1, 2), ("gap", 1, 2, 7)]);
+    assert_eq!(found.iter().map(|r| r.bytes).sum::<u64>() + 64, wal.usage().bytes);
+    assert_eq!((summary.records, summary.bad, summary.torn_bytes, summary.lines), (4, 0, 0, 2));
+    assert!(matches!(inspect(Path::new("/nowhere"), &disk, &mut |_| ()), Err(WalFault::Io { .. })));
+}
+
+#[test]
+fn a_v1_file_is_read_by_every_later_version() {
+    let disk = disk(1);
+    let dir = bed::settings().dir;
+    disk.make_dirs(&dir).unwrap();
+    let golden: Vec<u8> = GOLDEN.split_whitespace().flat_map(|line| (0..line.len() / 2).map(|i| u8::from_str_radix(&line[2 * i..2 * i + 2], 16).unwrap())).collect();
+    disk.put(&dir.join(file::name(1)), &golden);
+    let (wal, recovered) = open(&disk);
+    assert_eq!(recovered.wal_id.to_string(), "d3fcbaad63e7f21f");
+    assert_eq!((recovered.bad_records, recovered.torn_bytes, recovered.positions_doubtful), (0, 0, false));
+    assert_eq!(recovered.tracks[0].producer, Some(bed::producer(3)));
+    assert_eq!(recovered.positions, [position(1, 5)]);
+    let Some(Entry::Batch { body, digest, written, raw_bytes, .. }) = wal.read(TRACK, Sequence(1)).unwrap() else { panic!("no batch") };
+    assert_eq!((digest::of_batch(&body), written, raw_bytes), (digest, NOW, 10));
+    let Some(Entry::Gap { lines, reason, source, max, .. }) = wal.read(TRACK, Sequence(2)).unwrap() else { panic!("no gap") };
+    assert_eq!((lines, reason.as_str(), source.as_str(), max), (Some(3), "truncated", "/var/log/a", Timestamp(9)));
+}
+
+/// A file of format version 1: two checkpoints, bind, one batch with a position, one loss.
+const GOLDEN: &str = include_str!("golden_v1.hex");

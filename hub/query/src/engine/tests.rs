@@ -1,0 +1,367 @@
+//! Queries over a store in memory: tenants, limits, order, counting without reading, damage.
+
+use std::collections::BTreeMap;
+
+use hub_logql::{Expr, LogExpr, Matcher, MetricExpr};
+use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, StoreSettings};
+use object_store::memory::InMemory;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use proto_model::{ClusterId, Labels};
+use proto_seam::Entropy;
+use proto_wire::batch::{BatchBuilder, BatchView, Compression};
+
+use super::*;
+use crate::answer::AnsweredEntry;
+
+/// A line to be stored: stream, time, level code, metadata, text.
+type Line = (&'static str, i64, u8, Vec<(String, String)>, String);
+
+/// Nanoseconds of a millisecond, the smallest unit of a window.
+const MS: i64 = 1_000_000;
+const MAP: &str = "version: 1\ntenants: {acme: {clusters: [alpha]}, blue: {clusters: [beta]}}";
+
+fn grant(cluster: &str) -> Grant {
+    hub_tenant::Tenants::parse("tenants.yaml", MAP).unwrap().identify(&ClusterId::new(cluster).unwrap()).unwrap()
+}
+
+fn line(stream: &'static str, time: i64, text: impl Into<String>) -> Line {
+    (stream, time, 0, Vec::new(), text.into())
+}
+
+fn batch(lines: &[Line], key: u64) -> BatchDraft {
+    let mut builder = BatchBuilder::new();
+    for (stream, time, level, metadata, text) in lines {
+        let labels = Arc::new(Labels::from_pairs([("app", *stream), ("env", "test"), ("__internal__", "1")]));
+        builder.push(&labels, Timestamp(*time), *level, metadata, text.as_bytes());
+    }
+    let frozen = builder.freeze(Compression::Zstd).unwrap();
+    let view = BatchView::parse(frozen.body.clone()).unwrap();
+    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
+        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
+        lines: u64::from(row.lines),
+        bytes: row.bytes,
+        min: Timestamp(row.min_ns),
+        max: Timestamp(row.max_ns),
+    };
+    let rows = view.table().streams.iter().map(row).collect();
+    BatchDraft { origin: Origin::Push { key: key.to_be_bytes().to_vec() }, cluster: None, body: frozen.body, rows }
+}
+
+/// An engine over lane objects, each with a section of one tenant's batch.
+async fn engine_of_batches(objects: Vec<(Grant, BatchDraft)>) -> Engine {
+    engine_in(Arc::new(InMemory::new()), objects).await
+}
+
+async fn engine_in(memory: Arc<InMemory>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
+    let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
+    let store = Store::open(StoreSettings::new(memory, object_store::path::Path::default()), world.clone()).await.unwrap();
+    let mut writer = store.writer().await.unwrap();
+    for (grant, batch) in objects {
+        let Origin::Push { key } = &batch.origin else { continue };
+        let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: key.clone(), at: Timestamp(world.clock.now_ns()) };
+        writer.put(Draft { records: vec![record], sections: vec![SectionDraft { grant, batches: vec![batch] }], map_version: 0 }).await.unwrap();
+    }
+    drop(writer);
+    Engine::new(store, world, QueryMetrics::default())
+}
+
+async fn engine(objects: &[Vec<Line>]) -> Engine {
+    engine_of_batches(objects.iter().zip(0..).map(|(lines, key)| (grant("alpha"), batch(lines, key))).collect()).await
+}
+
+fn log(query: &str) -> LogExpr {
+    match hub_logql::parse(query).unwrap() {
+        Expr::Log(log) => log,
+        Expr::Metric(_) => panic!("{query} is a metric query"),
+    }
+}
+
+fn metric(query: &str) -> MetricExpr {
+    match hub_logql::parse(query).unwrap() {
+        Expr::Metric(metric) => metric,
+        Expr::Log(_) => panic!("{query} is a log query"),
+    }
+}
+
+async fn ask_logs(engine: &Engine, grants: &[Grant], query: &str, limit: i64, direction: Direction) -> Result<LogAnswer, QueryFault> {
+    let limits = Limits { max_query_length: Duration::ZERO, ..Limits::default() };
+    let request = LogRequest::new(log(query), TimeRange { start: Timestamp(0), end: Timestamp(1_000_000) }, limit, direction, &limits)?;
+    engine.logs(grants, &request, &limits).await
+}
+
+/// Time and text of all entries of all streams, in the answer's order within a stream, streams in order.
+fn entries(answer: &LogAnswer) -> Vec<(i64, String)> {
+    let of = |entry: &AnsweredEntry| (entry.time.nanos(), entry.line.clone());
+    answer.streams.iter().flat_map(|stream| stream.entries.iter().map(of)).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_lines_only() {
+    let objects = vec![(grant("alpha"), batch(&[line("a", 1, "of acme")], 1)), (grant("beta"), batch(&[line("a", 2, "of blue")], 2))];
+    let engine = engine_of_batches(objects).await;
+    let of = async |clusters: &[&str]| {
+        let grants: Vec<Grant> = clusters.iter().map(|cluster| grant(cluster)).collect();
+        ask_logs(&engine, &grants, r#"{app="a"}"#, 10, Direction::Forward).await.unwrap()
+    };
+    assert_eq!(entries(&of(&["alpha"]).await), [(1, "of acme".to_owned())]);
+    assert_eq!(entries(&of(&["beta"]).await), [(2, "of blue".to_owned())]);
+    assert!(of(&[]).await.streams.is_empty());
+    let both = of(&["alpha", "beta"]).await;
+    let tenants: Vec<_> = both.streams.iter().map(|stream| stream.labels.value("__tenant_id__").unwrap().to_owned()).collect();
+    assert_eq!(tenants, ["acme", "blue"]);
+    let grants = [grant("alpha"), grant("beta")];
+    let one = ask_logs(&engine, &grants, r#"{app="a", __tenant_id__="blue"}"#, 10, Direction::Forward).await.unwrap();
+    assert_eq!(entries(&one), [(2, "of blue".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_limit_takes_the_first_lines_of_a_direction_and_backward_is_the_reverse() {
+    let entropy = Entropy::seeded(7);
+    for _ in 0..12 {
+        let mut count = 0;
+        let objects: Vec<Vec<Line>> = (0..6)
+            .map(|_| {
+                let mut next = || {
+                    count += 1;
+                    line("a", i64::try_from(entropy.below(40)).unwrap(), format!("line {count}"))
+                };
+                (0..8).map(|_| next()).collect()
+            })
+            .collect();
+        let engine = engine(&objects).await;
+        // In order of arrival; sorting by time keeps it for equal times.
+        let mut all: Vec<(i64, String)> = objects.iter().flatten().map(|line| (line.1, line.4.clone())).collect();
+        all.sort_by_key(|(time, _)| *time);
+        for limit in [1, 5, 20, 100] {
+            let asked =
+                async |direction| entries(&ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, i64::try_from(limit).unwrap(), direction).await.unwrap());
+            let wanted: Vec<_> = all.iter().take(limit).cloned().collect();
+            assert_eq!(asked(Direction::Forward).await, wanted);
+            let wanted: Vec<_> = all.iter().rev().take(limit).cloned().collect();
+            assert_eq!(asked(Direction::Backward).await, wanted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_limit_leaves_older_sections_unread() {
+    let objects: Vec<Vec<Line>> = (0..40).map(|at| (0..10).map(|i| line("a", at * 100 + i, "x")).collect()).collect();
+    let engine = engine(&objects).await;
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 5, Direction::Backward).await.unwrap();
+    assert_eq!(answer.stats.entries, 5);
+    assert!(answer.stats.sections <= SECTIONS_AT_ONCE as u64, "{:?}", answer.stats);
+    let rare = ask_logs(&engine, &[grant("alpha")], r#"{app="a"} |= "y""#, 5, Direction::Backward).await.unwrap();
+    assert_eq!((rare.stats.sections, rare.stats.lines, rare.stats.lines_kept), (40, 400, 0));
+}
+
+#[tokio::test]
+async fn the_end_of_a_range_is_outside() {
+    let engine = engine(&[vec![line("a", 0, "first"), line("a", 999_999, "last"), line("a", 1_000_000, "outside")]]).await;
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
+    assert_eq!(entries(&answer), [(0, "first".to_owned()), (999_999, "last".to_owned())]);
+}
+
+async fn matrix_of(engine: &Engine, query: &str, (start, end, step): (i64, i64, i64)) -> Result<MatrixAnswer, QueryFault> {
+    let limits = Limits::default();
+    let range = TimeRange { start: Timestamp(start), end: Timestamp(end) };
+    engine.range(&[grant("alpha")], &RangeRequest::new(metric(query), range, step, &limits)?, &limits).await
+}
+
+#[tokio::test]
+async fn counts_agree_with_a_count_by_hand_whether_lines_are_read_or_not() {
+    let entropy = Entropy::seeded(11);
+    let objects: Vec<Vec<Line>> = (0..10_i64)
+        .map(|at| {
+            (0..20).map(|_| line(if entropy.chance(0.5) { "a" } else { "b" }, (at * 500 + i64::try_from(entropy.below(500)).unwrap()) * MS, "1234")).collect()
+        })
+        .collect();
+    let engine = engine(&objects).await;
+    let by_hand = |app: &str, at: i64, range: i64, offset: i64| {
+        let inside = |line: &&Line| line.0 == app && (at - offset - range) * MS < line.1 && line.1 <= (at - offset) * MS;
+        objects.iter().flatten().filter(inside).count()
+    };
+    for (range, offset, step) in [(700, 0, 300), (100, 0, 300), (5_000, 0, 1_000), (700, 400, 300), (700, -400, 250)] {
+        let mut wanted: BTreeMap<(String, i64), f64> = BTreeMap::new();
+        for at in (0..=6_000_i64).step_by(usize::try_from(step).unwrap()) {
+            for app in ["a", "b"] {
+                let count = by_hand(app, at, range, offset);
+                if count > 0 {
+                    wanted.insert((app.to_owned(), at), f64::from(u32::try_from(count).unwrap()));
+                }
+            }
+        }
+        for filter in ["", r#" |= "123""#] {
+            let window = format!("[{range}ms] offset {offset}ms");
+            let answer =
+                matrix_of(&engine, &format!(r#"sum by (app) (count_over_time({{env="test"}}{filter} {window}))"#), (0, 6_000 * MS, step * MS)).await.unwrap();
+            let points = answer.series.iter().flat_map(|s| s.points.iter().map(|(t, v)| ((s.labels.value("app").unwrap().to_owned(), t.nanos() / MS), *v)));
+            let found: BTreeMap<_, _> = points.filter(|((_, at), _)| *at <= 6_000).collect();
+            let wanted: BTreeMap<_, _> = wanted.iter().map(|(key, value)| (key.clone(), *value)).collect();
+            assert_eq!(found, wanted, "{window} {filter}");
+            // The widest window holds whole rows: some are counted unread, unless a filter looks at lines.
+            assert_eq!(range == 5_000 && filter.is_empty(), range == 5_000 && answer.stats.lines_counted > 0, "{:?}", answer.stats);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_inside_one_window_is_counted_without_being_read() {
+    let engine = engine(&[vec![line("a", 10, "one"), line("a", 20, "three")]]).await;
+    let counted = matrix_of(&engine, r#"sum by (app) (bytes_over_time({app="a"}[1ms]))"#, (1_000_000, 1_000_000, 100)).await.unwrap();
+    assert_eq!(counted.series[0].points, [(Timestamp(1_000_000), 8.0)]);
+    assert_eq!((counted.stats.lines_counted, counted.stats.lines, counted.stats.sections), (2, 0, 0));
+    // A label that is none of the index may be metadata, so lines are read.
+    let read = matrix_of(&engine, r#"sum by (detected_level) (count_over_time({app="a"}[1ms]))"#, (1_000_000, 1_000_000, 100)).await.unwrap();
+    assert_eq!((read.stats.lines_counted, read.stats.lines), (0, 2));
+    assert_eq!(read.series[0].points, [(Timestamp(1_000_000), 2.0)]);
+}
+
+#[tokio::test]
+async fn levels_and_metadata_are_answered_apart_and_merged() {
+    let lines = vec![("a", 5, 5, vec![("trace".to_owned(), "t1".to_owned())], r#"{"x": "y", "app": "other"}"#.to_owned())];
+    let engine = engine(&[lines]).await;
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"} | json | detected_level="error""#, 10, Direction::Forward).await.unwrap();
+    let entry = &answer.streams[0].entries[0];
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(entry.metadata, [pair("detected_level", "error"), pair("trace", "t1")]);
+    assert_eq!(entry.parsed, [pair("app_extracted", "other"), pair("x", "y")]);
+    let merged = answer.merged();
+    let names: Vec<_> = merged[0].labels.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["__internal__", "app", "app_extracted", "detected_level", "env", "trace", "x"]);
+}
+
+#[tokio::test]
+async fn names_values_series_and_statistics_come_from_tables() {
+    let engine = engine(&[vec![line("a", 10, "1234"), line("b", 20, "12")], vec![line("a", 5_000, "123")]]).await;
+    let (grants, limits, all) = ([grant("alpha")], Limits::default(), TimeRange { start: Timestamp(0), end: Timestamp(10_000) });
+    let selector = |query: &str| -> Vec<Matcher> { hub_logql::parse_selector(query).unwrap() };
+    assert_eq!(engine.label_names(&grants, all, None, &limits).await.unwrap(), ["app", "env"]);
+    assert_eq!(engine.label_values(&grants, "app", all, None, &limits).await.unwrap(), ["a", "b"]);
+    let only_b = selector(r#"{app="b"}"#);
+    assert_eq!(engine.label_values(&grants, "app", all, Some(&only_b), &limits).await.unwrap(), ["b"]);
+    let early = TimeRange { start: Timestamp(15), end: Timestamp(100) };
+    assert_eq!(engine.label_values(&grants, "app", early, None, &limits).await.unwrap(), ["b"]);
+    assert!(engine.label_values(&grants, "none", all, None, &limits).await.unwrap().is_empty());
+    assert_eq!(engine.series(&grants, &[], all, &limits).await.unwrap().len(), 2);
+    assert_eq!(engine.series(&grants, &[only_b], all, &limits).await.unwrap().len(), 1);
+    let stats = engine.index_stats(&grants, &selector(r#"{app="a"}"#), all, &limits).await.unwrap();
+    assert_eq!(stats, crate::IndexStats { streams: 1, chunks: 2, bytes: 7, entries: 2 });
+}
+
+#[tokio::test]
+async fn limits_are_refused_in_lokis_words() {
+    let engine = engine(&[vec![line("a", 10, "1234567890"), line("b", 20, "x")]]).await;
+    let grants = [grant("alpha")];
+    let range = TimeRange { start: Timestamp(0), end: Timestamp(100) };
+    let text = |fault: QueryFault, status: u16| {
+        assert_eq!(fault.status(), status, "{fault}");
+        fault.to_string()
+    };
+    let few = Limits { max_query_bytes_read: 5, max_query_series: 1, max_entries_limit_per_query: 10, ..Limits::default() };
+    let new = |limit, limits: &Limits| LogRequest::new(log(r#"{env="test"}"#), range, limit, Direction::Forward, limits);
+    let too_many = text(engine.logs(&grants, &new(5, &few).unwrap(), &few).await.unwrap_err(), 400);
+    assert!(too_many.starts_with("the query would read too many bytes (query: "), "{too_many}");
+    let entries = text(new(11, &few).unwrap_err(), 400);
+    assert_eq!(entries, "max entries limit per query exceeded, limit > max_entries_limit_per_query (11 > 10)");
+    assert_eq!(text(new(0, &few).unwrap_err(), 400), "limit must be a positive value");
+    let series = Limits { max_query_bytes_read: 0, ..few };
+    let request = RangeRequest::new(metric(r#"count_over_time({env="test"}[1s])"#), range, 100, &series).unwrap();
+    let many = text(engine.range(&grants, &request, &series).await.unwrap_err(), 400);
+    assert!(many.starts_with("maximum number of series (1) reached for a single query"), "{many}");
+    let fault = RangeRequest::new(metric("vector(1)"), TimeRange { start: Timestamp(0), end: Timestamp(11_001) }, 1, &series).unwrap_err();
+    assert!(text(fault, 400).starts_with("exceeded maximum resolution of 11,000 points per time series."));
+    let long = Limits { max_query_length: Duration::from_nanos(50), ..Limits::default() };
+    assert!(text(new(5, &long).unwrap_err(), 400).starts_with("the query time range exceeds the limit (query length: 100ns"));
+}
+
+#[tokio::test]
+async fn a_line_that_a_metric_query_cannot_read_fails_it() {
+    let engine = engine(&[vec![line("a", 10, "no json")]]).await;
+    let fault = matrix_of(&engine, r#"sum by (x) (count_over_time({app="a"} | json [1s]))"#, (0, 100, 100)).await.unwrap_err();
+    let text = fault.to_string();
+    assert_eq!(fault.status(), 400);
+    assert!(text.starts_with("pipeline error: 'JSONParserErr' for series: '{__error__=\"JSONParserErr\","), "{text}");
+    assert!(text.contains("(e.g | __error__!=\"JSONParserErr\")."), "{text}");
+    let skipped = matrix_of(&engine, r#"sum by (x) (count_over_time({app="a"} | json | __error__="" [1s]))"#, (0, 100, 100)).await.unwrap();
+    assert!(skipped.series.is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_batch_is_a_fault_and_no_panic() {
+    let mut damaged = batch(&[line("a", 10, "x")], 1);
+    let mut body = damaged.body.to_vec();
+    let last = body.len() - 1;
+    body[last] ^= 0xff;
+    damaged.body = body.into();
+    let engine = engine_of_batches(vec![(grant("alpha"), damaged)]).await;
+    let fault = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 5, Direction::Forward).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Damaged { .. }), "{fault}");
+    assert_eq!(fault.status(), 500);
+}
+
+#[tokio::test]
+async fn objects_that_are_gone_end_in_an_answer_to_ask_again() {
+    let memory = Arc::new(InMemory::new());
+    let objects = (1..=2).map(|at| (grant("alpha"), batch(&[line("a", 10, "x")], at))).collect();
+    let engine = engine_in(Arc::clone(&memory), objects).await;
+    let mut all: Vec<_> = memory.list(None).map_ok(|object| object.location).try_collect().await.unwrap();
+    all.retain(|location| location.as_ref().contains("/log/"));
+    all.sort();
+    // The newest stays: by it the lane is known to be fresh.
+    for location in &all[..all.len() - 1] {
+        memory.delete(location).await.unwrap();
+    }
+    let fault = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 5, Direction::Forward).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Moved { views: VIEWS_MAX }), "{fault}");
+    assert_eq!(fault.status(), 503);
+}
+
+#[tokio::test]
+async fn queries_wait_for_their_turn_until_they_time_out_and_too_many_are_refused() {
+    let engine = Engine { turns: Arc::new(Semaphore::new(0)), ..engine(&[]).await };
+    let limits = Limits { query_timeout: Duration::from_millis(20), ..Limits::default() };
+    let request = InstantRequest::new(metric("vector(1)"), Timestamp(1), &limits).unwrap();
+    let late = engine.instant(&[], &request, &limits).await.unwrap_err();
+    assert_eq!((late.status(), engine.waiting.load(Ordering::Relaxed)), (504, 0));
+    engine.waiting.store(QUERIES_WAITING_MAX, Ordering::Relaxed);
+    let busy = engine.instant(&[], &request, &limits).await.unwrap_err();
+    assert_eq!((busy.status(), busy.to_string().as_str()), (429, "too many outstanding requests"));
+    assert_eq!(engine.waiting.load(Ordering::Relaxed), QUERIES_WAITING_MAX);
+}
+
+#[tokio::test]
+async fn numbers_and_vectors_need_no_lines() {
+    let engine = engine(&[]).await;
+    let limits = Limits::default();
+    let ask = async |query: &str| engine.instant(&[], &InstantRequest::new(metric(query), Timestamp(7), &limits).unwrap(), &limits).await.unwrap().value;
+    assert_eq!(ask("1 + 2").await, InstantValue::Scalar(Timestamp(7), 3.0));
+    let one = |value| InstantValue::Vector(vec![InstantSample { labels: Labels::empty(), time: Timestamp(7), value }]);
+    assert_eq!(ask("vector(1) * 4").await, one(4.0));
+    assert_eq!(ask("vector(1) > 2").await, InstantValue::Vector(Vec::new()));
+    assert_eq!(ask("2 > bool vector(1)").await, one(1.0));
+}
+
+#[test]
+fn a_dropped_query_stops_its_scans() {
+    let (budget, lease) = Budget::new(&Limits::default());
+    assert!(budget.go_on().is_ok());
+    drop(lease);
+    assert!(matches!(budget.go_on(), Err(QueryFault::Cancelled)));
+}
+
+/// The API runs queries on any thread.
+#[tokio::test]
+async fn answers_can_be_awaited_on_any_thread() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+    let engine = engine(&[]).await;
+    let limits = Limits::default();
+    let range = TimeRange { start: Timestamp(0), end: Timestamp(10) };
+    let logs = LogRequest::new(log(r#"{a="b"}"#), range, 1, Direction::Forward, &limits).unwrap();
+    let metric = RangeRequest::new(metric(r#"rate({a="b"}[1s])"#), range, 1, &limits).unwrap();
+    assert!(is_send(engine.logs(&[], &logs, &limits)).await.unwrap().streams.is_empty());
+    assert!(is_send(engine.range(&[], &metric, &limits)).await.unwrap().series.is_empty());
+    assert!(is_send(engine.label_names(&[], range, None, &limits)).await.unwrap().is_empty());
+    assert_eq!(is_send(engine.index_stats(&[], &[], range, &limits)).await.unwrap().streams, 0);
+}

@@ -1,0 +1,25 @@
+//! Ceilings of the query path that no tenant may set, each with its reason.
+//!
+//! Must not do: hold anything a tenant may set (see [`crate::budget::Limits`]).
+
+/// Sections read and scanned at once for one query: enough to hide the store's latency behind the
+/// scan, few enough that eight queries stay below 300 MiB.
+pub const SECTIONS_AT_ONCE: usize = 4;
+/// How often a query asks for a new view after the one it had has moved, before it answers 503.
+pub const VIEWS_MAX: u32 = 3;
+/// Queries that run at once.
+pub const QUERIES_AT_ONCE: usize = 16;
+/// Queries that wait for their turn; more are refused.
+pub const QUERIES_WAITING_MAX: usize = 256;
+/// Steps of one range query, as Loki has it.
+pub const STEPS_MAX: i64 = 11_000;
+/// Unwrapped samples one query holds at once: 16 bytes each, so 128 MiB.
+pub const SAMPLES_MAX: u64 = 8 << 20;
+/// Points of inner series one query holds at once: about 48 bytes each, so 200 MiB.
+pub const POINTS_MAX: u64 = 4 << 20;
+/// Inner series of one range expression, before an aggregation makes fewer of them.
+pub const SERIES_MAX: usize = 100_000;
+/// Entries one log query may hold, whatever the tenant's limit says.
+pub const ENTRIES_MAX: usize = 1_000_000;
+/// Rows between two looks at whether the query was cancelled.
+pub const ROWS_BETWEEN_LOOKS: u32 = 1_024;

@@ -1,0 +1,148 @@
+//! One section through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
+//!
+//! Parts: [`Scan`] (what to read of which section), [`Sink`] (entries or samples), [`Scan::run`]. A text that
+//! every kept line must hold is looked for in all lines of a stream at once, before any line is. Promises:
+//! pure but for the budget; stops soon after the query was given up. Must not do: fetch or await.
+
+use std::sync::Arc;
+
+use hub_store::Section;
+use proto_extract::level::Level;
+use proto_model::{TimeRange, Timestamp};
+use proto_wire::BatchView;
+use proto_wire::batch::Row;
+use proto_wire::fault::WireFault;
+
+use crate::answer::{AnsweredEntry, Stats};
+use crate::budget::Budget;
+use crate::fault::QueryFault;
+use crate::limits::ROWS_BETWEEN_LOOKS;
+use crate::merge::{Found, Order, Top};
+use crate::plan::{ChosenBatch, ChosenRow, Piece};
+use crate::range::Windows;
+use crate::record::LineLabels;
+use crate::stages::Pipeline;
+use crate::stages::line::RunSearch;
+
+/// The metadata that holds a line's level.
+const DETECTED_LEVEL: &str = "detected_level";
+
+/// What to read of a section.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) piece: Piece,
+    pub(crate) section: Section,
+    pub(crate) chosen: Vec<ChosenBatch>,
+    pub(crate) range: TimeRange,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// Where kept lines go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// A log query.
+    Entries(Top),
+    /// A range expression.
+    Samples(Windows),
+}
+
+impl Sink {
+    fn admits(&self, time: Timestamp, order: Order) -> bool {
+        match self {
+            Self::Entries(top) => top.admits(time, order),
+            Self::Samples(windows) => windows.admits(time),
+        }
+    }
+
+    fn take(&mut self, time: Timestamp, order: Order, line: &[u8], labels: &mut LineLabels) -> Result<(), QueryFault> {
+        match self {
+            Self::Entries(top) => {
+                let line = String::from_utf8_lossy(line).into_owned();
+                let entry = AnsweredEntry { time, line, metadata: labels.metadata_pairs(), parsed: labels.parsed_pairs() };
+                top.take(Found { order, labels: labels.stream(), entry });
+                Ok(())
+            }
+            Self::Samples(windows) => windows.take(time, line.len(), labels),
+        }
+    }
+}
+
+impl Scan {
+    /// Reads the chosen rows into `sink` and says what it took.
+    ///
+    /// # Errors
+    /// [`QueryFault::Damaged`] when a batch cannot be read, [`QueryFault::Cancelled`], or the sink's.
+    pub(crate) fn run(&self, sink: &mut Sink) -> Result<Stats, QueryFault> {
+        let mut stats = Stats { sections: 1, ..Stats::default() };
+        for batch in &self.chosen {
+            self.budget.go_on()?;
+            let view = BatchView::parse(self.section.batch(batch.at)).map_err(|fault| self.damaged(fault))?;
+            let payload = view.payload().map_err(|fault| self.damaged(fault))?;
+            for row in &batch.rows {
+                self.stream(batch.at, row, &payload, sink, &mut stats)?;
+            }
+        }
+        Ok(stats)
+    }
+
+    fn damaged(&self, fault: WireFault) -> QueryFault {
+        QueryFault::Damaged { lane: self.piece.section.lane.to_string(), number: self.piece.section.number, fault }
+    }
+
+    fn stream(&self, batch: usize, chosen: &ChosenRow, payload: &proto_wire::Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        stats.lines += chosen.row.lines;
+        stats.bytes += chosen.row.bytes;
+        let mut search = match self.pipeline.needle() {
+            None => None,
+            Some(needle) => match RunSearch::new(payload.text(chosen.at), needle) {
+                Some(search) => Some(search),
+                None => return Ok(()),
+            },
+        };
+        let section = &self.piece.section;
+        let mut labels = LineLabels::new(Arc::clone(&chosen.labels));
+        let mut next_start = 0;
+        for row in payload.rows(chosen.at) {
+            let row = row.map_err(|fault| self.damaged(fault))?;
+            if row.index % ROWS_BETWEEN_LOOKS == 0 {
+                self.budget.go_on()?;
+            }
+            let start = next_start;
+            next_start += row.line.len() + 1;
+            if let Some(search) = &mut search
+                && !search.stands_in(start, start + row.line.len())
+            {
+                if search.is_over() {
+                    break;
+                }
+                continue;
+            }
+            let order = Order { lane: section.lane, number: section.number, tenant: self.piece.grant, batch, stream: chosen.at, index: row.index };
+            if self.range.contains(row.time) && sink.admits(row.time, order) {
+                begin(&mut labels, &row, stats);
+                if let Some(line) = self.pipeline.run(row.time, row.line, &mut labels) {
+                    stats.lines_kept += 1;
+                    sink.take(row.time, order, &line, &mut labels)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives the row's metadata to its labels.
+fn begin(labels: &mut LineLabels, row: &Row<'_>, stats: &mut Stats) {
+    labels.reset();
+    if row.has_metadata() {
+        for (name, value) in row.metadata() {
+            stats.metadata_bytes += (name.len() + value.len()) as u64;
+            labels.add_metadata(name, value);
+        }
+    }
+    // Code 0 stands for "none detected": there is no such metadata then.
+    if let Some(level) = Level::of_code(row.level).filter(|_| row.level != 0) {
+        stats.metadata_bytes += (DETECTED_LEVEL.len() + level.as_str().len()) as u64;
+        labels.add_metadata(DETECTED_LEVEL, level.as_str());
+    }
+}

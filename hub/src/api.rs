@@ -1,0 +1,119 @@
+//! The HTTP API: Loki's, for one or several tenants of a token.
+//!
+//! Parts: [`Api`] (what every request needs), [`routes`] (one line each), [`params`] (what was asked),
+//! [`query`], [`labels`], [`push`], [`status`] (one module per kind of route), [`respond`] (answers as
+//! Loki's JSON), [`fault`] (the only mapping of faults to status and text). Promises: no token, no answer
+//! (but `/ready`); the tenant comes from the token, a header only narrows; errors are plain text and never
+//! compressed (Grafana cannot read them otherwise). Must not do: compute answers.
+
+pub mod fault;
+pub mod labels;
+pub mod params;
+pub mod push;
+pub mod query;
+pub mod respond;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
+use hub_ingest::Ingest;
+use hub_query::{Engine, Limits as QueryLimits};
+use hub_tenant::{Access, Credentials, Grant, IssuedTokens, Limits, Need, Tenants, authenticate};
+use proto_boot::Ready;
+use proto_model::Timestamp;
+use proto_seam::World;
+use proto_wire::limits::PUSH_BYTES_MAX;
+use tokio::sync::watch;
+
+use fault::ApiFault;
+
+/// Largest form body of a query: the query text is at most 64 KiB.
+const FORM_BYTES_MAX: usize = 256 * 1024;
+
+/// What every request needs; clones share it.
+#[derive(Clone)]
+pub struct Api {
+    /// Answers queries.
+    pub engine: Arc<Engine>,
+    /// Stores pushes.
+    pub ingest: Ingest,
+    /// The tenant map in force.
+    pub tenants: watch::Receiver<Arc<Tenants>>,
+    /// Tokens of the store.
+    pub issued: watch::Receiver<Arc<IssuedTokens>>,
+    /// Bounds how fast tenants may push.
+    pub rates: Arc<push::Rates>,
+    /// Whether the hub can work.
+    pub ready: Ready,
+    /// The world.
+    pub world: World,
+}
+
+impl Api {
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.world.clock.now_ns())
+    }
+
+    /// Who asks, and for whom.
+    ///
+    /// # Errors
+    /// 401 or 403.
+    pub fn authorize(&self, headers: &HeaderMap, need: Need) -> Result<Access, ApiFault> {
+        let values = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+        let (authorization, scope) = (values("authorization"), values("x-scope-orgid"));
+        let credentials = Credentials { authorization: &authorization, scope: &scope };
+        let (tenants, issued) = (Arc::clone(&self.tenants.borrow()), Arc::clone(&self.issued.borrow()));
+        Ok(authenticate(&tenants, &issued, &credentials, need, self.now())?)
+    }
+
+    /// The limits of what several tenants are asked at once: of each the smallest that is set.
+    #[must_use]
+    pub fn query_limits(&self, grants: &[Grant]) -> QueryLimits {
+        let tenants = self.tenants.borrow();
+        let least = |of: &dyn Fn(&Limits) -> u64| grants.iter().map(|grant| of(tenants.limits(grant.tenant()))).filter(|limit| *limit > 0).min().unwrap_or(0);
+        let whole = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        QueryLimits {
+            max_entries_limit_per_query: whole(least(&|limits| limits.max_entries_limit_per_query)),
+            max_query_series: whole(least(&|limits| limits.max_query_series)),
+            max_query_length: Duration::from_nanos(least(&|limits| u64::try_from(limits.max_query_length.0.as_nanos()).unwrap_or(u64::MAX))),
+            max_query_bytes_read: least(&|limits| limits.max_query_bytes_read.0),
+            query_timeout: Duration::from_nanos(least(&|limits| u64::try_from(limits.query_timeout.0.as_nanos()).unwrap_or(u64::MAX))),
+            max_streams_matchers_per_query: whole(least(&|limits| limits.max_streams_matchers_per_query)),
+        }
+    }
+}
+
+/// All routes below `prefix`.
+pub fn routes(api: Api, prefix: &str) -> Router {
+    let loki = Router::new()
+        .route("/loki/api/v1/query", get(query::instant).post(query::instant))
+        .route("/loki/api/v1/query_range", get(query::range).post(query::range))
+        .route("/loki/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
+        .route("/loki/api/v1/series", get(labels::series).post(labels::series))
+        .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
+        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .route("/loki/api/v1/push", post(push::push).layer(DefaultBodyLimit::max(PUSH_BYTES_MAX)))
+        .route("/ready", get(status::ready))
+        .with_state(api);
+    let all = if prefix.is_empty() { loki } else { Router::new().nest(prefix, loki) };
+    all.fallback(not_found).method_not_allowed_fallback(not_allowed)
+}
+
+/// As Go's server says it.
+async fn not_found() -> (StatusCode, [(header::HeaderName, &'static str); 2], &'static str) {
+    (StatusCode::NOT_FOUND, fault::TEXT, "404 page not found\n")
+}
+
+async fn not_allowed() -> (StatusCode, [(header::HeaderName, &'static str); 2], &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, fault::TEXT, "405 method not allowed\n")
+}

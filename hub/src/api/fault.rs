@@ -1,0 +1,82 @@
+//! Faults to status and body: the only such mapping. Plain text, as Loki answers; Grafana shows it as it is.
+
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hub_ingest::request::PushRefused;
+use hub_query::QueryFault;
+use hub_tenant::AccessFault;
+use proto_model::Remedy;
+
+/// Headers of every error.
+pub const TEXT: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+
+/// Why a request is not answered.
+#[derive(Debug)]
+pub enum ApiFault {
+    /// No token, or not for this.
+    Access(AccessFault),
+    /// The query has no answer.
+    Query(QueryFault),
+    /// The request is wrong: 400.
+    Wrong(String),
+    /// The request holds nothing to store: 422.
+    Empty(String),
+    /// The body is too large: 413.
+    TooLarge(String),
+    /// The tenant pushes too fast: 429.
+    TooFast {
+        /// In Loki's words.
+        text: String,
+        /// Seconds until it may try again.
+        retry_after_s: u64,
+    },
+    /// The push was not stored: 503.
+    Push(PushRefused),
+}
+
+impl From<AccessFault> for ApiFault {
+    fn from(fault: AccessFault) -> Self {
+        Self::Access(fault)
+    }
+}
+
+impl From<QueryFault> for ApiFault {
+    fn from(fault: QueryFault) -> Self {
+        Self::Query(fault)
+    }
+}
+
+impl From<hub_logql::LogqlFault> for ApiFault {
+    fn from(fault: hub_logql::LogqlFault) -> Self {
+        Self::Query(QueryFault::Parse(fault))
+    }
+}
+
+impl IntoResponse for ApiFault {
+    fn into_response(self) -> Response {
+        let (status, text, retry_after_s) = match &self {
+            Self::Access(fault) => {
+                tracing::info!(reason = fault.reason(), "a request was refused");
+                (fault.status(), fault.body().to_owned(), None)
+            }
+            Self::Query(fault) => {
+                let retry = match fault.remedy() {
+                    Remedy::RetryAfter(span) if fault.status() == 503 => Some(span.as_secs().max(1)),
+                    Remedy::RetryAfter(_) | Remedy::Fix | Remedy::Drop | Remedy::Stop => None,
+                };
+                (fault.status(), format!("{fault}\n"), retry)
+            }
+            Self::Wrong(text) => (400, format!("{text}\n"), None),
+            Self::Empty(text) => (422, format!("{text}\n"), None),
+            Self::TooLarge(text) => (413, format!("{text}\n"), None),
+            Self::TooFast { text, retry_after_s } => (429, format!("{text}\n"), Some(*retry_after_s)),
+            Self::Push(refused) => (503, format!("{refused}\n"), Some(2)),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, TEXT, text).into_response();
+        if let Some(value) = retry_after_s.and_then(|secs| secs.to_string().parse().ok()) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        response
+    }
+}

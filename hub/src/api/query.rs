@@ -1,0 +1,67 @@
+//! `/query` and `/query_range`.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use hub_logql::Expr;
+use hub_query::{InstantRequest, LogRequest, QueryFault, RangeRequest};
+use hub_tenant::Need;
+
+use super::Api;
+use super::fault::ApiFault;
+use super::params::Params;
+use super::respond::{self, Form};
+
+/// A metric query at one time.
+///
+/// # Errors
+/// In Loki's words; a log query is 400.
+pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
+    let access = api.authorize(&headers, Need::Read)?;
+    let limits = api.query_limits(&access.grants);
+    let at = params.time("time", api.now())?;
+    params.direction()?;
+    match hub_logql::parse(params.query())? {
+        Expr::Log(_) => {
+            let text = "log queries are not supported as an instant query type, please change your query to a range query type";
+            Err(QueryFault::Request(text.to_owned()).into())
+        }
+        Expr::Metric(expr) => {
+            let request = InstantRequest::new(expr, at, &limits)?;
+            let answer = api.engine.instant(&access.grants, &request, &limits).await?;
+            Ok(respond::instant(&answer, &Form::of(&headers)))
+        }
+    }
+}
+
+/// A log or metric query over a range.
+///
+/// # Errors
+/// In Loki's words.
+pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
+    let access = api.authorize(&headers, Need::Read)?;
+    let limits = api.query_limits(&access.grants);
+    let range = params.range(api.now())?;
+    let (limit, direction) = (params.limit()?, params.direction()?);
+    if range.end <= range.start {
+        return Err(QueryFault::Request("end timestamp must not be before or equal to start time".to_owned()).into());
+    }
+    let step_ns = params.step_ns(range)?;
+    if step_ns <= 0 {
+        let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(QueryFault::Request(text.to_owned()).into());
+    }
+    let form = Form::of(&headers);
+    match hub_logql::parse(params.query())? {
+        Expr::Log(expr) => {
+            let request = LogRequest::new(expr, range, limit, direction, &limits)?;
+            let answer = api.engine.logs(&access.grants, &request, &limits).await?;
+            Ok(respond::logs(answer, &form))
+        }
+        Expr::Metric(expr) => {
+            let request = RangeRequest::new(expr, range, step_ns, &limits)?;
+            let answer = api.engine.range(&access.grants, &request, &limits).await?;
+            Ok(respond::matrix(&answer, &form))
+        }
+    }
+}

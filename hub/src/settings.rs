@@ -1,0 +1,244 @@
+//! `hub.yaml` (`docs/contract.md`): the file, then `TRIBUTARY_HUB_A_B`, then `--a.b`.
+//!
+//! Parts: [`HubSettings`] as written, [`HubSettings::check`] (what only meaning can tell). Promises: unknown
+//! and duplicate keys are mistakes; all mistakes come together. Must not do: open sockets or stores.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use certs::TrustDomain;
+use hub_store::S3Settings;
+use hub_tenant::{Limits, LimitsPatch};
+use proto_boot::settings::place;
+use proto_boot::telemetry::LogSettings;
+use proto_boot::{Bytes, Mistake, Span};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubSettings {
+    /// The query API.
+    #[serde(default)]
+    pub http: HttpSettings,
+    /// The admin API.
+    #[serde(default)]
+    pub admin: AdminSettings,
+    /// Where edges come in.
+    pub link: LinkSettings,
+    /// `file:///path` or `s3://bucket/prefix`.
+    pub store: Spanned<String>,
+    /// How to reach S3.
+    #[serde(default)]
+    pub s3: S3Settings,
+    /// Keys that sign what is stored; empty = none.
+    #[serde(default)]
+    pub store_key_file: Option<PathBuf>,
+    /// The tenant map.
+    pub tenants: TenantSource,
+    /// What this hub does.
+    #[serde(default)]
+    pub roles: Option<Spanned<Vec<String>>>,
+    /// Lane objects.
+    #[serde(default)]
+    pub lane: LaneSettings,
+    /// The cache of what was read.
+    #[serde(default)]
+    pub cache: CacheSettings,
+    /// Limits of tenants that set none.
+    #[serde(default)]
+    pub limits: LimitsPatch,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSettings,
+}
+
+/// `http`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port.
+    pub listen: Spanned<String>,
+    /// Path before all routes.
+    pub path_prefix: String,
+    /// Certificate and key; none = plain HTTP.
+    pub tls: HttpTlsSettings,
+}
+
+/// `http.tls`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpTlsSettings {
+    /// Certificate chain, PEM.
+    pub cert_file: PathBuf,
+    /// Key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// `admin`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Address and port.
+    pub listen: Spanned<String>,
+}
+
+/// `link`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSettings {
+    /// Address and port, UDP and TCP.
+    #[serde(default = "link_listen")]
+    pub listen: Spanned<String>,
+    /// Serve QUIC.
+    #[serde(default = "yes")]
+    pub quic: bool,
+    /// Serve gRPC.
+    #[serde(default = "yes")]
+    pub grpc: bool,
+    /// The hub's certificate chain.
+    pub cert_file: Spanned<PathBuf>,
+    /// Its key.
+    pub key_file: Spanned<PathBuf>,
+    /// Who may vouch for edges.
+    pub client_ca_file: Spanned<PathBuf>,
+    /// Of all identities.
+    pub trust_domain: Spanned<String>,
+}
+
+/// `tenants`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSource {
+    /// The file.
+    pub file: Spanned<PathBuf>,
+}
+
+/// `lane`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LaneSettings {
+    /// Longest wait of a batch for others.
+    pub linger: Spanned<Span>,
+    /// Bodies of one object.
+    pub object_max: Spanned<Bytes>,
+}
+
+/// `cache`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// Bytes in memory.
+    pub memory: Bytes,
+    /// Folder of a cache on disk: not used yet.
+    pub dir: String,
+    /// Bytes on disk.
+    pub disk: Bytes,
+}
+
+fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, serde_saphyr::Location::UNKNOWN, serde_saphyr::Location::UNKNOWN)
+}
+
+fn link_listen() -> Spanned<String> {
+    unplaced("0.0.0.0:9443".to_owned())
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { listen: unplaced("0.0.0.0:3100".to_owned()), path_prefix: String::new(), tls: HttpTlsSettings::default() }
+    }
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: unplaced("127.0.0.1:3101".to_owned()) }
+    }
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        Self { linger: unplaced(Span(Duration::from_millis(200))), object_max: unplaced(Bytes(8 << 20)) }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { memory: Bytes(128 << 20), dir: String::new(), disk: Bytes(0) }
+    }
+}
+
+/// What the settings mean.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Address of the query API.
+    pub http: SocketAddr,
+    /// Path before its routes, empty or beginning with `/`.
+    pub path_prefix: String,
+    /// Address of the admin API.
+    pub admin: SocketAddr,
+    /// Address of the link.
+    pub link: SocketAddr,
+    /// The trust domain.
+    pub trust_domain: TrustDomain,
+    /// Limits of tenants that set none.
+    pub limits: Limits,
+}
+
+/// Longest linger: an edge waits for its ack so long.
+const LINGER_MAX: Duration = Duration::from_secs(10);
+/// Smallest and largest lane object.
+const OBJECT_BYTES: (u64, u64) = (64 << 10, 32 << 20);
+
+impl HubSettings {
+    /// Checks what only meaning can tell.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn check(&self, file: &str) -> Result<Checked, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |at: (u64, u64), text: String, fix: &str| mistakes.push(Mistake::new(file, at, text, fix));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut address = |written: &Spanned<String>| {
+            written.value.parse::<SocketAddr>().unwrap_or_else(|_| {
+                wrong(place(written), format!("listen {:?} is no address", written.value), "write IP:PORT, such as 0.0.0.0:3100");
+                nowhere
+            })
+        };
+        let (http, admin, link) = (address(&self.http.listen), address(&self.admin.listen), address(&self.link.listen));
+        if !self.store.value.starts_with("file:///") && !self.store.value.starts_with("s3://") {
+            wrong(place(&self.store), format!("store {:?} is not known", self.store.value), "write file:///path or s3://bucket/prefix");
+        }
+        let trust_domain = TrustDomain::new(&self.link.trust_domain.value).map_err(|fault| wrong(place(&self.link.trust_domain), fault.to_string(), "write a name like logs.example.org"));
+        if self.lane.linger.value.0 > LINGER_MAX {
+            wrong(place(&self.lane.linger), "lane.linger is longer than 10s".to_owned(), "write a shorter one; 200ms is the default");
+        }
+        if !(OBJECT_BYTES.0..=OBJECT_BYTES.1).contains(&self.lane.object_max.value.0) {
+            wrong(place(&self.lane.object_max), "lane.object_max is out of range".to_owned(), "write 64KiB to 32MiB; 8MiB is the default");
+        }
+        for role in self.roles.iter().flat_map(|roles| roles.value.iter().map(move |role| (roles, role))) {
+            if !["ingest", "query", "upkeep"].contains(&role.1.as_str()) {
+                wrong(place(role.0), format!("role {:?} is not known", role.1), "write a list of ingest, query, upkeep");
+            }
+        }
+        if self.http.tls.cert_file.as_os_str().is_empty() != self.http.tls.key_file.as_os_str().is_empty() {
+            wrong(place(&self.http.listen), "http.tls has a certificate or a key, not both".to_owned(), "give cert_file and key_file, or neither");
+        }
+        let prefix = self.http.path_prefix.trim_end_matches('/').to_owned();
+        if !prefix.is_empty() && (!prefix.starts_with('/') || prefix.contains(['{', '}', '%', '?', '#', '*'])) {
+            wrong(place(&self.http.listen), format!("http.path_prefix {prefix:?} is no path"), "write /path or leave it out");
+        }
+        match (trust_domain, mistakes.is_empty()) {
+            (Ok(trust_domain), true) => {
+                Ok(Checked { http, path_prefix: prefix, admin, link, trust_domain, limits: Limits::default().with(&self.limits) })
+            }
+            _ => Err(mistakes),
+        }
+    }
+}

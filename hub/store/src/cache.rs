@@ -1,0 +1,180 @@
+//! Section bytes and tables in memory, up to a number of bytes, least recently used first out.
+//!
+//! Parts: [`Cache`] with [`section`](Cache::section) and [`table`](Cache::table). Promises: one key is
+//! loaded by one request at a time, whoever else asks waits for it; a key names tenant and commit id, so
+//! no entry can serve another tenant or another object. A loading goes on as long as anybody waits for it.
+//! Must not do: verify (the loader did).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
+use proto_model::{LaneId, TenantId};
+
+use crate::fault::StoreFault;
+use crate::head::SectionRef;
+use crate::header::CommitId;
+use crate::metrics::{OfCache, StoreMetrics};
+use crate::section::{Section, SectionTable};
+
+/// What names an entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    lane: LaneId,
+    number: u64,
+    commit: CommitId,
+    tenant: TenantId,
+    whole: bool,
+}
+
+/// What is kept under a name.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    /// With its lines.
+    Section(Section),
+    /// Without.
+    Table(Arc<SectionTable>),
+}
+
+impl Kept {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Section(section) => section.bytes.len() + section.table.cost(),
+            Self::Table(table) => table.cost(),
+        }
+    }
+
+    fn table(&self) -> Arc<SectionTable> {
+        match self {
+            Self::Section(section) => Arc::clone(&section.table),
+            Self::Table(table) => Arc::clone(table),
+        }
+    }
+}
+
+type Loading = BoxFuture<'static, Result<Kept, StoreFault>>;
+
+#[derive(Debug, Default)]
+struct Shelf {
+    entries: BTreeMap<Name, (Kept, u64)>,
+    by_use: BTreeMap<u64, Name>,
+    clock: u64,
+    cost: usize,
+    loading: BTreeMap<Name, WeakShared<Loading>>,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    cost_max: usize,
+    metrics: StoreMetrics,
+    shelf: Mutex<Shelf>,
+}
+
+impl Cache {
+    pub(crate) fn new(cost_max: usize, metrics: StoreMetrics) -> Self {
+        Self { cost_max, metrics, shelf: Mutex::default() }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The whole section, loaded by `load` if need be.
+    pub(crate) async fn section(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Section, StoreFault> {
+        match self.kept(Name::of(of, true), load).await? {
+            Kept::Section(section) => Ok(section),
+            Kept::Table(_) => Err(StoreFault::Draft { reason: "the cache holds a table where a section belongs".to_owned() }),
+        }
+    }
+
+    /// The table of a section, loaded by `load` if need be.
+    pub(crate) async fn table(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Arc<SectionTable>, StoreFault> {
+        let whole = self.shelf().touch(&Name::of(of, true));
+        if let Some(kept) = whole {
+            self.count("hit");
+            return Ok(kept.table());
+        }
+        Ok(self.kept(Name::of(of, false), load).await?.table())
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.metrics.cache.get_or_create(&OfCache { outcome }).inc();
+    }
+
+    async fn kept(&self, name: Name, load: impl FnOnce() -> Loading) -> Result<Kept, StoreFault> {
+        let loading = {
+            let mut shelf = self.shelf();
+            if let Some(kept) = shelf.touch(&name) {
+                self.count("hit");
+                return Ok(kept);
+            }
+            match shelf.loading.get(&name).and_then(WeakShared::upgrade) {
+                Some(loading) => {
+                    self.count("joined");
+                    loading
+                }
+                None => {
+                    self.count("miss");
+                    let loading: Shared<Loading> = load().shared();
+                    if let Some(weak) = loading.downgrade() {
+                        // Loadings that were given up by all who waited are cleared away here.
+                        shelf.loading.retain(|_, other| other.upgrade().is_some());
+                        shelf.loading.insert(name.clone(), weak);
+                    }
+                    loading
+                }
+            }
+        };
+        let loaded = loading.await;
+        let mut shelf = self.shelf();
+        shelf.loading.remove(&name);
+        if let Ok(kept) = &loaded {
+            shelf.put(name, kept.clone(), self.cost_max);
+        }
+        loaded
+    }
+
+    /// Bytes held.
+    #[cfg(test)]
+    pub(crate) fn cost(&self) -> usize {
+        self.shelf().cost
+    }
+}
+
+impl Name {
+    fn of(section: &SectionRef, whole: bool) -> Self {
+        Self { lane: section.lane, number: section.number, commit: section.commit, tenant: section.tenant.clone(), whole }
+    }
+}
+
+impl Shelf {
+    fn touch(&mut self, name: &Name) -> Option<Kept> {
+        let (kept, used) = self.entries.get_mut(name)?;
+        self.by_use.remove(used);
+        self.clock += 1;
+        *used = self.clock;
+        self.by_use.insert(self.clock, name.clone());
+        Some(kept.clone())
+    }
+
+    fn put(&mut self, name: Name, kept: Kept, cost_max: usize) {
+        let cost = kept.cost();
+        if cost > cost_max || self.entries.contains_key(&name) {
+            return;
+        }
+        while self.cost + cost > cost_max {
+            let Some((_, oldest)) = self.by_use.pop_first() else { break };
+            if let Some((gone, _)) = self.entries.remove(&oldest) {
+                self.cost -= gone.cost();
+            }
+        }
+        self.clock += 1;
+        self.cost += cost;
+        self.by_use.insert(self.clock, name.clone());
+        self.entries.insert(name, (kept, self.clock));
+    }
+}
+
+#[cfg(test)]
+mod tests;

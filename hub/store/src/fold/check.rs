@@ -1,0 +1,154 @@
+//! Whether records fit a fold: the same judgement before an object is written and when one is followed.
+//!
+//! Parts: [`Board`], the fold with what the header's own records change in the little that judging needs.
+//! Pure. Promises: what passes here can be applied; what does not is never written, and freezes the lane
+//! when it is followed. Must not do: change the fold.
+
+use std::collections::BTreeMap;
+
+use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence};
+use proto_wire::digest;
+
+use super::Fold;
+use crate::header::LaneHeader;
+use crate::limits::{NUMBER_MAX, SOURCES_MAX};
+use crate::record::LaneRecord;
+
+#[derive(Debug, Clone)]
+struct Stand {
+    identity: String,
+    epoch: Epoch,
+    last: Sequence,
+    chain: Chain,
+    ended: Option<&'static str>,
+}
+
+/// The fold plus the records before the one that is judged.
+pub(super) struct Board<'f> {
+    fold: &'f Fold,
+    changed: BTreeMap<ProducerId, Stand>,
+    map_version: u64,
+    floor: u64,
+}
+
+impl<'f> Board<'f> {
+    pub(super) fn new(fold: &'f Fold) -> Self {
+        Self { fold, changed: BTreeMap::new(), map_version: fold.map_version, floor: fold.floor }
+    }
+
+    /// The reason why `header` does not follow, if it does not.
+    pub(super) fn judge(mut self, header: &LaneHeader) -> Result<(), String> {
+        let (number, head) = (header.number, self.fold.head);
+        if head >= NUMBER_MAX || number != head + 1 {
+            return Err(format!("it is number {number} after number {head}"));
+        }
+        if header.previous != self.fold.head_commit {
+            return Err(format!("it names {} as the commit before it, which is {}", header.previous, self.fold.head_commit));
+        }
+        for record in &header.records {
+            self.record(record, number)?;
+        }
+        if header.map_version < self.map_version && !header.sections.is_empty() {
+            return Err(format!("its sections follow tenant map {}, but {} is in force", header.map_version, self.map_version));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: &LaneRecord, number: u64) -> Result<(), String> {
+        match record {
+            LaneRecord::Open { producer, epoch, identity, sequence, chain, .. } => self.open(*producer, *epoch, identity, *sequence, *chain),
+            LaneRecord::Advance { producer, epoch, from, to, chain_to, digests, positions } => {
+                if positions.len() > SOURCES_MAX {
+                    return Err(format!("an advance of {producer} holds {} positions", positions.len()));
+                }
+                self.advance(*producer, *epoch, (*from, *to), *chain_to, digests)
+            }
+            LaneRecord::Close { producer, sequence, chain, .. } => {
+                let stand = self.open_stand(*producer)?;
+                if (*sequence, *chain) != (stand.last, stand.chain) {
+                    return Err(format!("{producer} is closed at {} but stands at {}", sequence.0, stand.last.0));
+                }
+                self.changed.insert(*producer, Stand { ended: Some("closed"), ..stand });
+                Ok(())
+            }
+            LaneRecord::Quarantine { producer, .. } => {
+                let stand = self.stand(*producer).ok_or_else(|| format!("{producer} is quarantined but was never opened"))?;
+                self.changed.insert(*producer, Stand { ended: stand.ended.or(Some("quarantined")), ..stand });
+                Ok(())
+            }
+            LaneRecord::Map(version) => {
+                self.map_version = self.map_version.max(*version);
+                Ok(())
+            }
+            LaneRecord::Floor(floor) if *floor < number => {
+                self.floor = self.floor.max(*floor);
+                Ok(())
+            }
+            LaneRecord::Floor(floor) => Err(format!("it sets the floor to {floor}")),
+            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } => Ok(()),
+        }
+    }
+
+    fn stand(&self, producer: ProducerId) -> Option<Stand> {
+        self.changed.get(&producer).cloned().or_else(|| {
+            self.fold.producer(&producer).map(|state| Stand {
+                identity: state.identity.clone(),
+                epoch: state.epoch,
+                last: state.last,
+                chain: state.chain,
+                ended: if state.closed.is_some() { Some("closed") } else { state.quarantined.then_some("quarantined") },
+            })
+        })
+    }
+
+    fn open_stand(&self, producer: ProducerId) -> Result<Stand, String> {
+        let stand = self.stand(producer).ok_or_else(|| format!("{producer} was never opened in this lane"))?;
+        stand.ended.map_or(Ok(stand), |ended| Err(format!("{producer} is {ended}")))
+    }
+
+    fn open(&mut self, producer: ProducerId, epoch: Epoch, identity: &str, last: Sequence, chain: Chain) -> Result<(), String> {
+        if producer.lane != self.fold.lane {
+            return Err(format!("{producer} lives in another lane"));
+        }
+        if last > Sequence::MAX {
+            return Err(format!("{producer} is opened at sequence {}", last.0));
+        }
+        if self.stand(producer).is_some() {
+            let stand = self.open_stand(producer)?;
+            if epoch <= stand.epoch {
+                return Err(format!("{producer} is opened under epoch {} after {}", epoch.0, stand.epoch.0));
+            }
+            if (last, chain) != (stand.last, stand.chain) {
+                return Err(format!("{producer} is opened at {} but stands at {}", last.0, stand.last.0));
+            }
+            if identity != stand.identity {
+                return Err(format!("{producer} is opened for another identity"));
+            }
+        } else if epoch.0 == 0 {
+            return Err(format!("{producer} is opened under epoch 0"));
+        }
+        self.changed.insert(producer, Stand { identity: identity.to_owned(), epoch, last, chain, ended: None });
+        Ok(())
+    }
+
+    fn advance(&mut self, producer: ProducerId, epoch: Epoch, range: (Sequence, Sequence), chain_to: Chain, digests: &[BatchDigest]) -> Result<(), String> {
+        let (from, to) = range;
+        let stand = self.open_stand(producer)?;
+        if epoch != stand.epoch {
+            return Err(format!("{producer} advances under epoch {}, not {}", epoch.0, stand.epoch.0));
+        }
+        if from.0 != stand.last.0 + 1 || to < from || to > Sequence::MAX {
+            return Err(format!("{producer} advances from {} to {} after {}", from.0, to.0, stand.last.0));
+        }
+        let count = to.0 - from.0 + 1;
+        if digests.len() as u64 > count {
+            return Err(format!("{producer} advances by {count} with {} digests", digests.len()));
+        }
+        let whole = digests.len() as u64 == count;
+        if whole && digests.iter().fold(stand.chain, |chain, digest| digest::extend(chain, *digest)) != chain_to {
+            return Err(format!("the chain of {producer} does not lead from {} to {}", from.0, to.0));
+        }
+        self.changed.insert(producer, Stand { last: to, chain: chain_to, ..stand });
+        Ok(())
+    }
+}

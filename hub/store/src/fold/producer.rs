@@ -1,0 +1,144 @@
+//! What a fold knows of one producer.
+//!
+//! Parts: [`ProducerState`]; [`SourceKey`]. Limits: 64 digests, 4,096 sources; a source reported gone is
+//! forgotten 7 days later, the longest unheard one when there are too many. Must not do: judge batches.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, Timestamp};
+use proto_wire::edge_hub::Position;
+
+use crate::limits::{DIGESTS_KEPT, GONE_KEPT, SOURCES_MAX};
+
+/// One producer of a lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProducerState {
+    /// Whom it belongs to: `cluster/edge`.
+    pub identity: String,
+    /// Newest epoch allotted.
+    pub epoch: Epoch,
+    /// Nonce of the edge process that opened it last.
+    pub nonce: [u8; 16],
+    /// The edge's WAL.
+    pub wal_id: u64,
+    /// Newest durable sequence.
+    pub last: Sequence,
+    /// The chain there.
+    pub chain: Chain,
+    /// How far each source is durable.
+    pub positions: BTreeMap<SourceKey, Position>,
+    /// Who goes on in its place, once it is closed.
+    pub closed: Option<ProducerId>,
+    /// Whether nothing of it is taken any more.
+    pub quarantined: bool,
+    /// Why, then.
+    pub quarantine_reason: String,
+    /// Newest first kept, ascending.
+    pub(super) digests: VecDeque<(Sequence, BatchDigest)>,
+    pub(super) notes: BTreeMap<SourceKey, SourceNote>,
+}
+
+/// What names a source: device and inode, or its path where it has neither.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceKey {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Empty for files, which may be renamed.
+    pub path: String,
+}
+
+impl SourceKey {
+    /// The name of the source of `position`.
+    #[must_use]
+    pub fn of(position: &Position) -> Self {
+        let path = if position.inode == 0 { position.path.clone() } else { String::new() };
+        Self { device: position.device, inode: position.inode, path }
+    }
+}
+
+/// When a source was last heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SourceNote {
+    /// The lane number that last reported it.
+    pub(super) number: u64,
+    /// When it was reported gone.
+    pub(super) gone: Option<Timestamp>,
+}
+
+impl ProducerState {
+    /// A producer opened for the first time.
+    pub(super) fn opened(identity: String) -> Self {
+        Self {
+            identity,
+            epoch: Epoch(0),
+            nonce: [0; 16],
+            wal_id: 0,
+            last: Sequence(0),
+            chain: Chain::default(),
+            positions: BTreeMap::new(),
+            closed: None,
+            quarantined: false,
+            quarantine_reason: String::new(),
+            digests: VecDeque::new(),
+            notes: BTreeMap::new(),
+        }
+    }
+
+    /// D of the batch `sequence`, while it is kept.
+    #[must_use]
+    pub fn digest_of(&self, sequence: Sequence) -> Option<BatchDigest> {
+        let at = self.digests.binary_search_by_key(&sequence, |(kept, _)| *kept).ok()?;
+        self.digests.get(at).map(|(_, digest)| *digest)
+    }
+
+    /// Moves on to `to`; `digests` are of the newest sequences up to it.
+    pub(super) fn advance(&mut self, to: Sequence, chain: Chain, digests: &[BatchDigest]) {
+        let first = to.0.saturating_sub(digests.len() as u64).saturating_add(1);
+        self.digests.extend((first..).map(Sequence).zip(digests.iter().copied()));
+        while self.digests.len() > DIGESTS_KEPT {
+            self.digests.pop_front();
+        }
+        self.last = to;
+        self.chain = chain;
+    }
+
+    /// Takes in positions reported by lane object `number`, written at `now`.
+    pub(super) fn place(&mut self, positions: &[Position], number: u64, now: Timestamp) {
+        for position in positions {
+            let key = SourceKey::of(position);
+            let before = self.notes.get(&key).and_then(|note| note.gone);
+            let gone = position.gone.then(|| before.unwrap_or(now));
+            self.notes.insert(key.clone(), SourceNote { number, gone });
+            self.positions.insert(key, position.clone());
+        }
+        let long_gone = |note: &SourceNote| note.gone.is_some_and(|gone| now.since(gone) > GONE_KEPT);
+        self.forget(long_gone);
+        while self.positions.len() > SOURCES_MAX {
+            // Those that are gone go first, then those unheard for longest.
+            let Some(oldest) = self.notes.iter().min_by_key(|(_, note)| (note.gone.is_none(), note.number)).map(|(key, _)| key.clone()) else { break };
+            self.notes.remove(&oldest);
+            self.positions.remove(&oldest);
+        }
+    }
+
+    /// It has ended: only its place and who follows it are still of use.
+    pub(super) fn close(&mut self, next: ProducerId) {
+        self.closed = Some(next);
+        self.digests.clear();
+        self.positions.clear();
+        self.notes.clear();
+    }
+
+    fn forget(&mut self, which: impl Fn(&SourceNote) -> bool) {
+        let positions = &mut self.positions;
+        self.notes.retain(|key, note| {
+            let keep = !which(note);
+            if !keep {
+                positions.remove(key);
+            }
+            keep
+        });
+    }
+}

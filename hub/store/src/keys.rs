@@ -1,0 +1,92 @@
+//! The names of all objects, formed and parsed here alone (`docs/formats/lane.md`).
+//!
+//! Parts: [`Key`], one constructor per kind; the parsers of names that listings bring. Promises: a name
+//! holds only what the id grammars allow, so no input can lead out of its folder; numbers are 20 digits,
+//! so the order of names is the order of numbers. Must not do: know the configured prefix.
+
+use std::fmt;
+
+use proto_model::{ClusterId, EdgeId, LaneId, TokenId};
+
+/// A name below the configured prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(String);
+
+impl Key {
+    /// Lane object `number`.
+    pub(crate) fn lane_object(lane: LaneId, number: u64) -> Self {
+        Self(format!("lanes/{lane}/log/{number:020}"))
+    }
+
+    /// The folder of a lane's snapshots.
+    pub(crate) fn snapshots(lane: LaneId) -> Self {
+        Self(format!("lanes/{lane}/snap"))
+    }
+
+    /// The snapshot of Fold(`number`).
+    pub(crate) fn snapshot(lane: LaneId, number: u64) -> Self {
+        Self(format!("lanes/{lane}/snap/{number:020}"))
+    }
+
+    /// The `number`th registration of a lane.
+    pub(crate) fn registration(number: u64) -> Self {
+        Self(format!("control/lanes/{number:020}"))
+    }
+
+    /// The first producer of an identity.
+    pub(crate) fn first_producer(cluster: &ClusterId, edge: &EdgeId) -> Self {
+        Self(format!("control/edges/{cluster}/{edge}"))
+    }
+
+    /// The `number`th published tenant map.
+    pub(crate) fn tenant_map(number: u64) -> Self {
+        Self(format!("control/tenants/{number:020}"))
+    }
+
+    /// The folder of tokens.
+    pub(crate) fn tokens() -> Self {
+        Self("control/tokens".to_owned())
+    }
+
+    /// A token made by command.
+    pub(crate) fn token(id: &TokenId) -> Self {
+        Self(format!("control/tokens/{id}"))
+    }
+
+    /// The revocation of a token.
+    pub(crate) fn revocation(id: &TokenId) -> Self {
+        Self(format!("control/tokens/{id}.revoked"))
+    }
+
+    /// Where a hub proves at its start that the store keeps create-if-absent.
+    pub(crate) fn probe(random: u128) -> Self {
+        Self(format!("control/probe/{random:032x}"))
+    }
+
+    /// The name as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number that the last part of a name is; `None` when it is not exactly 20 digits.
+pub(crate) fn number_of(last: &str) -> Option<u64> {
+    (last.len() == 20 && last.bytes().all(|b| b.is_ascii_digit())).then(|| last.parse().ok()).flatten()
+}
+
+/// The token that the last part of a name below `control/tokens` names, and whether it is its revocation.
+pub(crate) fn token_of(last: &str) -> Option<(TokenId, bool)> {
+    match last.strip_suffix(".revoked") {
+        Some(id) => Some((TokenId::new(id).ok()?, true)),
+        None => Some((TokenId::new(last).ok()?, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

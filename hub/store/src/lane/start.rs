@@ -1,0 +1,78 @@
+//! Snapshots of a lane (rule 11): where its state starts from, and who writes the next one.
+//!
+//! Parts: [`newest`]; [`is_due`]; [`keep`]. Promises: a snapshot is written of a fold that was followed
+//! or acknowledged only; a damaged one is passed over for the one before it. Must not do: trust what a
+//! snapshot says before the second look (`lane.rs` looks).
+
+use proto_model::LaneId;
+
+use super::{Known, LaneCell, Shore};
+use crate::fault::StoreFault;
+use crate::fold::{Fold, snapshot};
+use crate::header::CommitId;
+use crate::keys::{Key, number_of};
+use crate::limits::{SNAPSHOT_EVERY, SNAPSHOT_SHARE, SNAPSHOTS_KEPT};
+use crate::object::Size;
+
+/// The fold of the newest snapshot that reads well, with its number; of the genesis when there is none.
+///
+/// # Errors
+/// The store's fault.
+pub(crate) async fn newest(shore: &Shore, lane: LaneId, genesis: CommitId) -> Result<(Fold, u64), StoreFault> {
+    for number in listed(shore, lane).await?.into_iter().rev() {
+        let Some(bytes) = shore.objects.get(&Key::snapshot(lane, number), None, Size::Large).await? else { continue };
+        let keys = shore.keys.clone();
+        match shore.objects.world.workers.run(move || snapshot::decode(&bytes, lane, number, &keys)).await {
+            Ok(fold) => return Ok((fold, number)),
+            Err(fault) => tracing::error!(%fault, "a snapshot is passed over for an older one"),
+        }
+    }
+    Ok((Fold::genesis(lane, genesis), 0))
+}
+
+async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, StoreFault> {
+    let names = shore.objects.list(&Key::snapshots(lane)).await?;
+    Ok(names.iter().filter_map(|name| number_of(name)).collect())
+}
+
+/// Whether a fold with this head and floor wants a snapshot after the one of `newest`.
+pub(crate) const fn is_due(head: u64, floor: u64, newest: u64) -> bool {
+    let share = head.saturating_sub(floor) / SNAPSHOT_SHARE;
+    let every = if share > SNAPSHOT_EVERY { share } else { SNAPSHOT_EVERY };
+    head.saturating_sub(newest) >= every
+}
+
+/// Writes a snapshot of the lane if one is due, then deletes all but the two newest.
+///
+/// # Errors
+/// The store's fault; nothing depends on it, the next look tries again.
+pub(crate) async fn keep(shore: &Shore, cell: &LaneCell) -> Result<(), StoreFault> {
+    keep_when(shore, cell, is_due).await
+}
+
+/// As [`keep`], when `due` of head, floor and newest snapshot says so.
+pub(super) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
+    let Some(Known { fold, .. }) = cell.known() else { return Ok(()) };
+    let (number, floor) = (fold.head(), fold.floor());
+    if !due(number, floor, cell.snapshot()) {
+        return Ok(());
+    }
+    // Another hub may have written one since.
+    let mut numbers = listed(shore, cell.lane).await?;
+    let newest = numbers.last().copied().unwrap_or(0);
+    if !due(number, floor, newest) {
+        cell.note_snapshot(newest);
+        return Ok(());
+    }
+    let keys = shore.keys.clone();
+    let bytes = shore.objects.world.workers.run(move || snapshot::encode(&fold, &keys)).await?;
+    shore.objects.write(&Key::snapshot(cell.lane, number), bytes).await?;
+    cell.note_snapshot(number);
+    numbers.push(number);
+    numbers.sort_unstable();
+    numbers.dedup();
+    for old in numbers.iter().rev().skip(SNAPSHOTS_KEPT) {
+        shore.objects.delete(&Key::snapshot(cell.lane, *old)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,425 @@
+//! An object store in memory that answers slowly, wrongly, late or never, from a seed; with the oracle beside it.
+//!
+//! Parts: [`Bucket`], what all hubs share; [`Door`], one hub's way to it, an [`ObjectStore`]; [`Rates`] and [`Fate`],
+//! what befalls a request; [`Bucket::land`], where writes take effect. Every write waits in one queue and takes effect
+//! there, whether or not its sender still lives: so a create may stand although its hub died, gave up or was told that
+//! it failed. Promises: create-if-absent holds (the first object under a name is the truth) and reads see what
+//! stands. Must not do: lose or change what stands.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
+};
+use proto_seam::Entropy;
+use tokio::sync::{oneshot, watch};
+
+use crate::ledger::Oracle;
+use crate::world::{Fired, Trace, locked};
+
+/// How often which fault befalls a request, of a million.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// 503, nothing done.
+    pub refused: u64,
+    /// Answered (and applied) seconds late; now and then beyond the caller's timeout.
+    pub slow: u64,
+    /// A write that is applied, and whose answer is an error or never comes.
+    pub answer_lost: u64,
+    /// A write that is answered with an error at once and applied later.
+    pub late: u64,
+    /// A create that is answered with 412 though nothing stands: another create of the name is under way and fails.
+    pub conflict: u64,
+    /// A create that is applied and answered with 412, as after a retry within the store.
+    pub taken_by_itself: u64,
+    /// The hub dies when the create leaves it.
+    pub dies_before: u64,
+    /// The hub dies when the create stands, before it learns that.
+    pub dies_after: u64,
+}
+
+/// What befalls one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// As it should be, after a few milliseconds.
+    Fine,
+    /// See [`Rates::refused`].
+    Refused,
+    /// See [`Rates::slow`]: it takes so long.
+    Slow(Duration),
+    /// See [`Rates::answer_lost`]; true: the answer never comes.
+    AnswerLost(bool),
+    /// See [`Rates::late`]: it is applied after so long.
+    Late(Duration),
+    /// See [`Rates::conflict`].
+    Conflict,
+    /// See [`Rates::taken_by_itself`].
+    TakenByItself,
+    /// See [`Rates::dies_before`].
+    DiesBefore,
+    /// See [`Rates::dies_after`].
+    DiesAfter,
+}
+
+impl Fate {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "store fine",
+            Self::Refused => "store refused",
+            Self::Slow(_) => "store slow",
+            Self::AnswerLost(_) => "store answer lost",
+            Self::Late(_) => "store applied late",
+            Self::Conflict => "store conflict",
+            Self::TakenByItself => "store 412 after own create",
+            Self::DiesBefore => "hub dies before commit",
+            Self::DiesAfter => "hub dies between commit and ack",
+        }
+    }
+}
+
+/// A write that has not taken effect yet.
+#[derive(Debug)]
+struct Queued {
+    host: String,
+    path: Path,
+    payload: PutPayload,
+    options: PutOptions,
+    /// It has left its host: a hold of the host does not stop it.
+    on_its_way: bool,
+    /// The host ends as it lands.
+    kills: bool,
+    done: Option<oneshot::Sender<Result<PutResult>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    rates: Rates,
+    told: VecDeque<(String, Fate)>,
+    queue: BTreeMap<(Duration, u64), Queued>,
+    queued: u64,
+    dying: Vec<String>,
+    oracle: Oracle,
+}
+
+/// What all hubs share.
+#[derive(Debug)]
+pub struct Bucket {
+    inner: Arc<InMemory>,
+    state: Mutex<State>,
+    held: watch::Sender<BTreeSet<String>>,
+    entropy: Entropy,
+    trace: Trace,
+    fired: Fired,
+}
+
+/// Everybody, in [`Bucket::hold`].
+pub const ALL: &str = "*";
+/// Longest that a fine request takes.
+const FINE_MS_MAX: u64 = 20;
+
+fn refused(text: &str) -> Error {
+    Error::Generic { store: "sim", source: text.to_owned().into() }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::AlreadyExists { path: path.to_string(), source: "412 Precondition Failed".into() }
+}
+
+impl Bucket {
+    /// An empty one.
+    #[must_use]
+    pub fn new(entropy: &Entropy, trace: Trace, fired: Fired) -> Arc<Self> {
+        let state =
+            State { rates: Rates::default(), told: VecDeque::new(), queue: BTreeMap::new(), queued: 0, dying: Vec::new(), oracle: Oracle::default() };
+        let (held, _) = watch::channel(BTreeSet::new());
+        Arc::new(Self { inner: Arc::new(InMemory::new()), state: Mutex::new(state), held, entropy: entropy.fork("bucket"), trace, fired })
+    }
+
+    /// The way of `host` to it.
+    #[must_use]
+    pub fn door(self: &Arc<Self>, host: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(Door { bucket: Arc::clone(self), host: host.to_owned() })
+    }
+
+    /// From now on faults come at `rates`.
+    pub fn set_rates(&self, rates: Rates) {
+        locked(&self.state).rates = rates;
+    }
+
+    /// The next write to a name that contains `part` meets `fate`; in the order told.
+    pub fn tell(&self, part: &str, fate: Fate) {
+        locked(&self.state).told.push_back((part.to_owned(), fate));
+    }
+
+    /// Whether all that was told has happened.
+    #[must_use]
+    pub fn all_told(&self) -> bool {
+        locked(&self.state).told.is_empty()
+    }
+
+    /// Nothing of `host` ([`ALL`] = of all) is served or answered until [`Self::release`]; what has left it is applied.
+    pub fn hold(&self, host: &str) {
+        self.held.send_modify(|held| drop(held.insert(host.to_owned())));
+    }
+
+    /// Ends a hold.
+    pub fn release(&self, host: &str) {
+        self.held.send_modify(|held| drop(held.remove(host)));
+    }
+
+    /// Writes whose time has come take effect. Call at each step, outside of all hosts.
+    pub fn land(&self, now: Duration) {
+        let held = self.held.borrow().clone();
+        let mut state = locked(&self.state);
+        let due: Vec<(Duration, u64)> = state.queue.range(..=(now, u64::MAX)).map(|(key, _)| *key).collect();
+        for key in due {
+            let stays = |queued: &Queued| held.contains(ALL) || (held.contains(&queued.host) && !queued.on_its_way);
+            if state.queue.get(&key).is_none_or(stays) {
+                continue;
+            }
+            let Some(queued) = state.queue.remove(&key) else { continue };
+            self.apply(&mut state, queued);
+        }
+    }
+
+    fn apply(&self, state: &mut State, queued: Queued) {
+        let Queued { host, path, payload, options, kills, done, .. } = queued;
+        let body: Bytes = payload.iter().flatten().copied().collect();
+        let is_create = options.mode == PutMode::Create;
+        let result = self.inner.put_opts(&path, payload, options).now_or_never().expect("memory answers at once");
+        let word = match &result {
+            Ok(_) => "stands",
+            Err(Error::AlreadyExists { .. }) => "exists",
+            Err(_) => "failed",
+        };
+        self.trace.note(&format!("land {host} {path} {word} {} bytes", body.len()));
+        if result.is_ok() && is_create {
+            state.oracle.created(path.as_ref(), &body);
+        } else if is_create && path.as_ref().contains("/log/") {
+            self.fired.add("lane number taken");
+        }
+        if kills {
+            state.dying.push(host);
+        }
+        if let Some(done) = done {
+            drop(done.send(result));
+        }
+    }
+
+    /// Hosts that a request has killed since the last call.
+    #[must_use]
+    pub fn dying(&self) -> Vec<String> {
+        std::mem::take(&mut locked(&self.state).dying)
+    }
+
+    /// Looks at what the oracle knows.
+    pub fn oracle<T>(&self, look: impl FnOnce(&Oracle) -> T) -> T {
+        look(&locked(&self.state).oracle)
+    }
+
+    /// Writes that have not taken effect yet.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        locked(&self.state).queue.len()
+    }
+
+    /// Names that contain `part`.
+    #[must_use]
+    pub fn names(&self, part: &str) -> Vec<String> {
+        let listed: Vec<_> = self.inner.list(None).collect::<Vec<_>>().now_or_never().expect("memory answers at once");
+        listed.into_iter().filter_map(|meta| Some(meta.ok()?.location.to_string())).filter(|name| name.contains(part)).collect()
+    }
+
+    fn draw(&self, path: &Path, writes: bool, creates: bool) -> Fate {
+        let mut state = locked(&self.state);
+        if writes && let Some(at) = state.told.iter().position(|(part, _)| path.as_ref().contains(part)) {
+            return state.told.remove(at).map_or(Fate::Fine, |(_, fate)| fate);
+        }
+        let rates = state.rates;
+        drop(state);
+        let mut left = self.entropy.below(1_000_000);
+        let long = Duration::from_millis(200 + self.entropy.below(8_000) + if self.entropy.chance(0.1) { 30_000 } else { 0 });
+        let later = Duration::from_millis(100 + self.entropy.below(45_000));
+        let always = [(rates.refused, Fate::Refused), (rates.slow, Fate::Slow(long))];
+        let of_writes = [(rates.answer_lost, Fate::AnswerLost(self.entropy.chance(0.3))), (rates.late, Fate::Late(later))];
+        let of_creates = [
+            (rates.conflict, Fate::Conflict),
+            (rates.taken_by_itself, Fate::TakenByItself),
+            (rates.dies_before, Fate::DiesBefore),
+            (rates.dies_after, Fate::DiesAfter),
+        ];
+        let of_writes = of_writes.into_iter().filter(|_| writes);
+        for (rate, fate) in always.into_iter().chain(of_writes).chain(of_creates.into_iter().filter(|_| creates)) {
+            if left < rate {
+                return fate;
+            }
+            left -= rate;
+        }
+        Fate::Fine
+    }
+
+    fn met(&self, host: &str, request: &str, path: &Path, fate: Fate) {
+        if fate != Fate::Fine {
+            self.fired.add(fate.word());
+        }
+        self.trace.note(&format!("{request} {host} {path} {fate:?}"));
+    }
+
+    fn brief(&self) -> Duration {
+        Duration::from_millis(1 + self.entropy.below(FINE_MS_MAX))
+    }
+}
+
+/// One hub's way to a [`Bucket`].
+#[derive(Debug)]
+struct Door {
+    bucket: Arc<Bucket>,
+    host: String,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "simulated store of {}", self.host)
+    }
+}
+
+async fn let_through(bucket: &Bucket, host: &str) {
+    let mut held = bucket.held.subscribe();
+    // The sender lives as long as the bucket.
+    drop(held.wait_for(|held| !held.contains(host) && !held.contains(ALL)).await);
+}
+
+/// The way to the store of a read.
+async fn read_through(bucket: &Bucket, host: &str, request: &'static str, path: &Path) -> Result<()> {
+    let fate = bucket.draw(path, false, false);
+    bucket.met(host, request, path, fate);
+    let wait = if let Fate::Slow(wait) = fate { wait } else { bucket.brief() };
+    tokio::time::sleep(wait).await;
+    let_through(bucket, host).await;
+    if fate == Fate::Refused { Err(refused("503 SlowDown")) } else { Ok(()) }
+}
+
+impl Door {
+    /// Puts a write on its way, to take effect after `wait`.
+    fn send(&self, path: &Path, payload: PutPayload, options: PutOptions, wait: Duration, kills: bool) -> oneshot::Receiver<Result<PutResult>> {
+        let (done, landed) = oneshot::channel();
+        let bucket = &self.bucket;
+        let due = bucket.trace.now() + wait;
+        let on_its_way = bucket.entropy.chance(0.5);
+        let mut state = locked(&bucket.state);
+        state.queued += 1;
+        let id = state.queued;
+        state.queue.insert((due, id), Queued { host: self.host.clone(), path: path.clone(), payload, options, on_its_way, kills, done: Some(done) });
+        landed
+    }
+
+    /// Told once the write has taken effect and its answer is through.
+    async fn landed(&self, landed: oneshot::Receiver<Result<PutResult>>) -> Result<PutResult> {
+        let result = landed.await.unwrap_or_else(|_| Err(refused("the store is gone")));
+        tokio::time::sleep(self.bucket.brief()).await;
+        let_through(&self.bucket, &self.host).await;
+        result
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Door {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let fate = self.bucket.draw(location, true, options.mode == PutMode::Create);
+        self.bucket.met(&self.host, "put", location, fate);
+        let brief = self.bucket.brief();
+        match fate {
+            Fate::Fine => {
+                let sent = self.send(location, payload, options, brief, false);
+                self.landed(sent).await
+            }
+            Fate::Slow(wait) => {
+                let sent = self.send(location, payload, options, wait, false);
+                self.landed(sent).await
+            }
+            Fate::Refused => {
+                tokio::time::sleep(brief).await;
+                Err(refused("503 SlowDown"))
+            }
+            Fate::AnswerLost(never) => {
+                let sent = self.send(location, payload, options, brief, false);
+                drop(self.landed(sent).await);
+                if never { std::future::pending().await } else { Err(refused("connection reset by peer")) }
+            }
+            Fate::Late(wait) => {
+                drop(self.send(location, payload, options, wait, false));
+                tokio::time::sleep(brief).await;
+                Err(refused("connection reset by peer"))
+            }
+            Fate::Conflict => {
+                tokio::time::sleep(brief).await;
+                Err(exists(location))
+            }
+            Fate::TakenByItself => {
+                let sent = self.send(location, payload, options, brief, false);
+                drop(self.landed(sent).await);
+                Err(exists(location))
+            }
+            Fate::DiesBefore => {
+                locked(&self.bucket.state).dying.push(self.host.clone());
+                std::future::pending().await
+            }
+            Fate::DiesAfter => {
+                drop(self.send(location, payload, options, brief, true));
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.bucket.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        read_through(&self.bucket, &self.host, "get", location).await?;
+        let found = self.bucket.inner.get_opts(location, options).await;
+        // What was read may be old when it arrives.
+        tokio::time::sleep(self.bucket.brief()).await;
+        let_through(&self.bucket, &self.host).await;
+        found
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        read_through(&self.bucket, &self.host, "get", location).await?;
+        self.bucket.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.bucket.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (bucket, host, prefix) = (Arc::clone(&self.bucket), self.host.clone(), prefix.cloned());
+        let listing = async move {
+            match read_through(&bucket, &host, "list", &prefix.clone().unwrap_or_default()).await {
+                Ok(()) => bucket.inner.list(prefix.as_ref()),
+                Err(fault) => futures::stream::iter([Err(fault)]).boxed(),
+            }
+        };
+        futures::stream::once(listing).flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.bucket.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.bucket.inner.copy_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,93 @@
+//! Both ends of the real QUIC link on simulated sockets, with certificates made once for all simulations.
+//!
+//! Parts: [`Identities`] (a CA, a hub's and edges' certificates, in memory); [`server`]; [`client`]. Limits: keys and
+//! signatures are not seeded, so packets differ in content from run to run (`docs/simulation.md` says what that means).
+//! Must not do: anything that a hub or an edge would not do with a real socket.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use certs::{Authority, ClientMaterial, ClientState, ServerMaterial, TrustDomain, Validity};
+use futures::FutureExt as _;
+use proto_link::{Caps, ClientTls, Dial, Listen, QuicClient, QuicServer, Resolver, ServerTls};
+use proto_model::{ClusterId, EdgeId, Timestamp};
+use proto_seam::World;
+use quinn::TokioRuntime;
+use tokio::sync::watch;
+
+use crate::net::{SimSocket, Weather};
+use crate::world::START_NS;
+
+/// Where hubs listen.
+pub const PORT: u16 = 9_443;
+/// The name in every hub's certificate.
+pub const HUB_NAME: &str = "hub.sim";
+/// The clusters whose edges have certificates.
+pub const CLUSTERS: [&str; 2] = ["alpha", "beta"];
+/// The edges of each cluster.
+pub const EDGES: [&str; 2] = ["edge-0", "edge-1"];
+
+/// Certificates that all simulations of this process share.
+pub struct Identities {
+    /// What they are of.
+    pub trust_domain: TrustDomain,
+    server: Arc<ServerMaterial>,
+    clients: BTreeMap<(&'static str, &'static str), Arc<ClientMaterial>>,
+}
+
+impl Identities {
+    /// The ones of this process.
+    ///
+    /// # Panics
+    /// When the crypto provider fails.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Identities> = OnceLock::new();
+        SHARED.get_or_init(Self::make)
+    }
+
+    fn make() -> Self {
+        let day = 86_400_000_000_000;
+        // Wide enough for every skew of a clock.
+        let validity = Validity::new(Timestamp(START_NS - 30 * day), Timestamp(START_NS + 300 * day)).unwrap();
+        let trust_domain = TrustDomain::new("sim.test").unwrap();
+        let authority = Authority::generate_valid(&trust_domain, validity).unwrap();
+        let hub = authority.issue_hub(&[HUB_NAME.to_owned()], validity).unwrap();
+        let server = Arc::new(ServerMaterial::from_pem(&hub.cert_pem, &hub.key_pem, Some(authority.ca_pem())).unwrap());
+        let mut clients = BTreeMap::new();
+        for (cluster, edge) in CLUSTERS.iter().flat_map(|cluster| EDGES.iter().map(move |edge| (*cluster, *edge))) {
+            let issued = authority.issue_edge(&ClusterId::new(cluster).unwrap(), &EdgeId::new(edge).unwrap(), validity).unwrap();
+            let material = ClientMaterial::from_pem(&issued.cert_pem, &issued.key_pem, authority.ca_pem()).unwrap();
+            clients.insert((cluster, edge), Arc::new(material));
+        }
+        Self { trust_domain, server, clients }
+    }
+}
+
+/// Listens on the present host.
+///
+/// # Panics
+/// When the link refuses what it is given.
+pub async fn server(weather: Weather, world: &World) -> Box<dyn Listen> {
+    let identities = Identities::shared();
+    let (_, material) = watch::channel(Some(Arc::clone(&identities.server)));
+    let tls = ServerTls::new(material, identities.trust_domain.clone(), world.clock.clone());
+    let socket = SimSocket::bind(PORT, weather, &world.entropy).await.unwrap();
+    Box::new(QuicServer::with_socket(socket, Arc::new(TokioRuntime), tls, Caps::new(), &world.entropy).unwrap())
+}
+
+/// Dials from the present host as `edge` of `cluster`; hubs are found by their turmoil names.
+///
+/// # Panics
+/// When the link refuses what it is given.
+pub async fn client(cluster: &str, edge: &str, weather: Weather, world: &World) -> Arc<dyn Dial> {
+    let (_, material) = Identities::shared().clients.iter().find(|((c, e), _)| (*c, *e) == (cluster, edge)).unwrap();
+    let (_, state) = watch::channel(ClientState::Ready(Arc::clone(material)));
+    let tls = ClientTls::new(state, world.clock.clone());
+    let resolver = Resolver::Given(Arc::new(|host, port| {
+        let address: IpAddr = turmoil::lookup(host);
+        async move { Ok(vec![SocketAddr::new(address, port)]) }.boxed()
+    }));
+    let socket = SimSocket::bind(0, weather, &world.entropy).await.unwrap();
+    Arc::new(QuicClient::with_socket(socket, Arc::new(TokioRuntime), resolver, tls, &world.entropy).unwrap())
+}
