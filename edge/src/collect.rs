@@ -47,6 +47,8 @@ struct Desk {
     disk: Arc<dyn Disk>,
     track: TrackId,
     discover_every: Duration,
+    /// When the last turn was, by the wall clock; a turn before that finds the clock set back.
+    last_turn: Timestamp,
     next_discovery: Timestamp,
     next_report: Timestamp,
     missed: Vec<Missed>,
@@ -99,6 +101,7 @@ impl Collector {
             disk: Arc::clone(&parts.world.disk),
             track: parts.track,
             discover_every: parts.discover_every,
+            last_turn: Timestamp::MIN,
             next_discovery: Timestamp::MIN,
             next_report: Timestamp::MIN,
             missed: Vec::new(),
@@ -175,6 +178,11 @@ impl Desk {
     }
 
     fn turn(&mut self, now: Timestamp) -> Done {
+        if now < self.last_turn {
+            (self.next_discovery, self.next_report) = (now, now);
+            self.tail.set_back(now);
+        }
+        self.last_turn = now;
         if now >= self.next_discovery {
             self.discover(now);
         }
@@ -184,7 +192,7 @@ impl Desk {
         match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
             Ok(None) => {
                 self.metrics.stalled(true);
-                return Done { durable: self.durable(), sleep: STALLED };
+                Done { durable: self.durable(), sleep: STALLED }
             }
             read => self.turned(read),
         }
@@ -295,7 +303,8 @@ impl Desk {
         for missed in std::mem::take(&mut self.missed) {
             self.metrics.missed(missed.reason, missed.bytes);
             self.status.lost(None);
-            let loss = Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason: missed.reason.to_owned(), source: missed.source };
+            let loss =
+                Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason: missed.reason.to_owned(), source: missed.source };
             self.lock().append_loss(self.track, &loss, &[], now)?;
         }
         Ok(())

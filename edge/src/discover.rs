@@ -55,7 +55,7 @@ pub struct Found {
 #[derive(Debug)]
 pub enum Relabelled {
     /// To be read.
-    Kept(Target),
+    Kept(Box<Target>),
     /// Dropped by a rule, or meant for another host.
     Dropped,
     /// No `__path__` was left, or it is no glob.
@@ -79,7 +79,7 @@ pub fn relabel_target(mut labels: Labels, relabel: &Relabeling, host: &str) -> R
     labels.retain(|name, _| !name.starts_with("__"));
     let compiled = Pattern::new(&path).and_then(|pattern| Ok((pattern, exclude.as_deref().map(Pattern::new).transpose()?)));
     match compiled {
-        Ok((pattern, exclude)) => Relabelled::Kept(Target { labels, pattern, exclude }),
+        Ok((pattern, exclude)) => Relabelled::Kept(Box::new(Target { labels, pattern, exclude })),
         Err(why) => Relabelled::Unusable(why),
     }
 }
@@ -102,7 +102,9 @@ pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) 
 /// The job and target that `path` belongs to, whether or not the file is there now.
 #[must_use]
 pub fn owner(jobs: &[Job], path: &std::path::Path) -> Option<Found> {
-    jobs.iter().enumerate().find_map(|(at, job)| job.targets.iter().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)))
+    jobs.iter()
+        .enumerate()
+        .find_map(|(at, job)| job.targets.iter().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)))
 }
 
 impl Target {

@@ -53,7 +53,8 @@ impl Gather {
     /// How long it may still wait; `None` when it is empty.
     #[must_use]
     pub fn due_in(&self, now: Timestamp) -> Option<Duration> {
-        self.oldest.map(|oldest| self.settings.wait_max.saturating_sub(now.since(oldest)))
+        // A clock that was set back leaves the age unknown: due at once.
+        self.oldest.map(|oldest| if now < oldest { Duration::ZERO } else { self.settings.wait_max.saturating_sub(now.since(oldest)) })
     }
 
     /// Bytes of lines in it.

@@ -100,6 +100,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         adopt,
         status,
         bandwidth,
+        began: tokio::time::Instant::now(),
         stop: stop.clone(),
     };
     let mut tasks = JoinSet::new();
@@ -134,7 +135,11 @@ async fn open_wal(prepared: &Prepared, world: &World) -> Result<(Wal, Recovered)
     let now = Timestamp(world.clock.now_ns());
     let (wal, recovered) = world.workers.run(move || Wal::open(settings, disk, &entropy, now)).await?;
     if recovered.torn_bytes > 0 || recovered.bad_records > 0 {
-        tracing::warn!(torn_bytes = recovered.torn_bytes, bad_records = recovered.bad_records, "the WAL was not closed in peace; it was read to its last sound record");
+        tracing::warn!(
+            torn_bytes = recovered.torn_bytes,
+            bad_records = recovered.bad_records,
+            "the WAL was not closed in peace; it was read to its last sound record"
+        );
     }
     for lost in &recovered.lost {
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
@@ -145,4 +150,3 @@ async fn open_wal(prepared: &Prepared, world: &World) -> Result<(Wal, Recovered)
 fn newest_track(recovered: &Recovered) -> TrackId {
     recovered.tracks.iter().filter(|track| !track.closed).map(|track| track.track).max().unwrap_or(TrackId(1))
 }
-

@@ -138,7 +138,8 @@ fn load(disk: &dyn Disk, file: &Path, expand_env: bool) -> Result<(EdgeSettings,
     let variables = settings::process_environment();
     if expand_env {
         let variable = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        text = expand::expand(&text, variable).map_err(|fault| vec![Mistake::new(&name, (fault.line() as u64, 1), fault.to_string(), "mend the expression, or write $$ for a dollar")])?;
+        text = expand::expand(&text, variable)
+            .map_err(|fault| vec![Mistake::new(&name, (fault.line() as u64, 1), fault.to_string(), "mend the expression, or write $$ for a dollar")])?;
     }
     let (parsed, mut mistakes) = settings::parse_all::<EdgeSettings>(&name, &text);
     let host = variables.iter().find(|(name, _)| name == "HOSTNAME").map(|(_, value)| value.clone()).or_else(|| hostname(disk)).unwrap_or_default();
@@ -204,15 +205,7 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
     let tls = ClientTls::new(certificates, world.clock.clone());
     let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
     let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: parsed.server.health_check_target });
-    let parts = EdgeParts {
-        prepared,
-        discover_every: parsed.target_config.sync_period.0,
-        bandwidth: parsed.hub.bandwidth.0,
-        dial,
-        metrics,
-        status,
-        world,
-    };
+    let parts = EdgeParts { prepared, discover_every: parsed.target_config.sync_period.0, bandwidth: parsed.hub.bandwidth.0, dial, metrics, status, world };
     let edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
@@ -225,7 +218,7 @@ fn wal_failed(fault: &WalFault) -> u8 {
     match fault {
         WalFault::Locked { .. } | WalFault::Newer { .. } | WalFault::Foreign { .. } | WalFault::NotWal { .. } | WalFault::Keyed { .. } => 3,
         WalFault::Unwritable { .. } => 2,
-        _ => 1,
+        WalFault::DiskFull { .. } | WalFault::Full { .. } | WalFault::Io { .. } | WalFault::TooLarge { .. } | WalFault::NoTrack { .. } => 1,
     }
 }
 
@@ -323,7 +316,8 @@ fn inspect(disk: &dyn Disk, dir: &Path, json: bool) -> u8 {
         };
         let Inspected { file, offset, track, sequence, lines, bytes, .. } = record;
         if json {
-            let object = serde_json::json!({"kind": kind, "file": file, "offset": offset, "track": track, "sequence": sequence, "lines": lines, "bytes": bytes});
+            let object =
+                serde_json::json!({"kind": kind, "file": file, "offset": offset, "track": track, "sequence": sequence, "lines": lines, "bytes": bytes});
             say(&object.to_string());
         } else {
             say(&format!("{kind:10} {file} at {offset:>10}  track {track} sequence {sequence:>8}  {lines:>7} lines {bytes:>9} bytes"));

@@ -21,7 +21,6 @@ pub struct Pages {
 }
 
 /// The routes.
-#[must_use]
 pub fn routes(pages: Pages) -> Router {
     Router::new()
         .route("/", get(|| async { Redirect::to("/targets") }))
@@ -56,7 +55,10 @@ async fn targets(State(pages): State<Pages>) -> impl IntoResponse {
     let mut out = String::new();
     for source in sources {
         let state = if source.draining { "draining" } else { "reading" };
-        out.push_str(&format!("{state} job={:?} path={:?} offset={} behind={} labels={}\n", source.job, source.path, source.offset, source.behind, source.labels));
+        out.push_str(&format!(
+            "{state} job={:?} path={:?} offset={} behind={} labels={}\n",
+            source.job, source.path, source.offset, source.behind, source.labels
+        ));
     }
     for (path, why) in refused {
         out.push_str(&format!("refused path={path:?} why={why:?}\n"));

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edge_pipeline::{Program, Relabeling, RelabelSettings, StageSettings};
+use edge_pipeline::{Program, RelabelSettings, Relabeling, StageSettings};
 use edge_wal::{WalSettings, WhenFull};
 use proto_boot::settings::place;
 use proto_boot::telemetry::LogLevel;
@@ -260,7 +260,11 @@ impl EdgeSettings {
         let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new() };
         let jobs = checker.jobs(&self.scrape_configs, host);
         let targets = checker.targets(&self.hub);
-        let transport = checker.word(self.hub.transport.as_ref(), "transport", &[("auto", TransportChoice::Auto), ("quic", TransportChoice::Quic), ("grpc", TransportChoice::Grpc)]);
+        let transport = checker.word(
+            self.hub.transport.as_ref(),
+            "transport",
+            &[("auto", TransportChoice::Auto), ("quic", TransportChoice::Quic), ("grpc", TransportChoice::Grpc)],
+        );
         let packings = [("zstd", Compression::Zstd), ("snappy", Compression::Snappy), ("none", Compression::None)];
         let compression = checker.word(self.hub.compression.as_ref(), "compression", &packings);
         let bytes_max = checker.between(&self.batch.max_bytes, "batch.max_bytes", 1_024, BATCH_BYTES_MAX);
@@ -347,7 +351,11 @@ impl Checker<'_> {
                 self.mistake(&scrape.job_name, format!("job {:?} names no files", scrape.job_name.value), "add static_configs with a label __path__");
             }
             if let Some(encoding) = scrape.encoding.as_ref().filter(|encoding| !encoding.value.eq_ignore_ascii_case("utf-8")) {
-                self.mistake(encoding, format!("encoding {:?} is not supported yet", encoding.value), "convert the files to utf-8, or take the key out to keep their bytes");
+                self.mistake(
+                    encoding,
+                    format!("encoding {:?} is not supported yet", encoding.value),
+                    "convert the files to utf-8, or take the key out to keep their bytes",
+                );
             }
             let file = self.file;
             let own = |found: Vec<edge_pipeline::Mistake>| found.into_iter().map(move |m| Mistake::new(file, (m.line as u64, m.column as u64), m.text, m.fix));
@@ -367,7 +375,7 @@ impl Checker<'_> {
         }
         let labels = Labels::from_pairs(written.labels.value.iter().map(|(name, value)| (name.as_str(), value.value.as_str())));
         match relabel_target(labels, relabel, host) {
-            Relabelled::Kept(target) => Some(target),
+            Relabelled::Kept(target) => Some(*target),
             Relabelled::Dropped => None,
             Relabelled::Unusable(why) => {
                 let at = written.labels.value.get("__path__").map(place).unwrap_or_else(|| place(&written.labels));
@@ -377,3 +385,6 @@ impl Checker<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

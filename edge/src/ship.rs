@@ -18,6 +18,7 @@ use proto_wire::edge_hub::message::Kind;
 use proto_wire::edge_hub::{Batch, Bye, Gap, Heartbeat, Hello, Message, Position};
 use proto_wire::version;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::status::Status;
@@ -97,6 +98,8 @@ pub struct Shipper {
     pub status: Status,
     /// Bytes a second that may be sent; 0 = no limit.
     pub bandwidth: u64,
+    /// When it was made.
+    pub began: Instant,
     /// Ends the shipping.
     pub stop: CancellationToken,
 }
@@ -106,25 +109,42 @@ impl Shipper {
         Timestamp(self.world.clock.now_ns())
     }
 
+    /// Time since the start, for waits: a wall clock that is set back would stretch them.
+    fn steady(&self) -> Timestamp {
+        Timestamp(0).plus(self.began.elapsed())
+    }
+
     /// Dials and talks until told to stop.
     pub async fn run(mut self) {
         let mut window = self.window().await;
         let entropy = self.world.entropy.fork("ship");
         let nonce = entropy.next_u128().to_be_bytes();
         let mut failures = 0;
+        let mut better: Option<Session> = None;
         while !self.stop.is_cancelled() {
             let dialled = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                dialled = self.dial.dial(self.targets.current()) => dialled,
+                dialled = async {
+                    match better.take() {
+                        Some(session) => Ok(session),
+                        None => self.dial.dial(self.targets.current()).await,
+                    }
+                } => dialled,
             };
             match dialled {
                 Ok(session) => {
                     self.status.session_began(session.peer.transport.word());
-                    let mut talk = Talk { shipper: &self, window: &mut window, session, nonce, paced_until: self.now(), opened: false };
-                    let why = talk.run().await;
+                    let mut talk = Talk { shipper: &self, window: &mut window, session, nonce, paced_until: self.steady(), opened: false };
+                    let ended = talk.run().await;
                     let opened = talk.opened;
                     window.closed();
+                    if let Ended::Better(session) = ended {
+                        tracing::info!(transport = session.peer.transport.word(), "a session over a better transport stands; the old one is left");
+                        better = Some(*session);
+                        continue;
+                    }
+                    let why = ended.to_string();
                     self.status.session_ended(&why);
                     tracing::info!(why, "the session with the hub ended");
                     failures = if opened { 1 } else { failures + 1 };
@@ -155,23 +175,51 @@ impl Shipper {
     }
 }
 
+/// How a session ended.
+enum Ended {
+    /// The edge stops.
+    Stopped,
+    /// Something went wrong.
+    Broken(String),
+    /// A session over a better transport takes its place.
+    Better(Box<Session>),
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("this edge stops"),
+            Self::Broken(why) => f.write_str(why),
+            Self::Better(_) => f.write_str("a better transport stands"),
+        }
+    }
+}
+
 /// One session.
 struct Talk<'s> {
     shipper: &'s Shipper,
     window: &'s mut Window,
     session: Session,
     nonce: [u8; 16],
-    /// With a bandwidth limit: nothing is sent before this time.
+    /// With a bandwidth limit: nothing is sent before this (steady) time.
     paced_until: Timestamp,
     /// Whether the hub said Welcome: only then the backoff begins anew.
     opened: bool,
 }
 
 impl Talk<'_> {
-    async fn run(&mut self) -> String {
-        match self.talk().await {
-            Ok(()) => "told to stop".to_owned(),
-            Err(why) => why,
+    async fn run(&mut self) -> Ended {
+        let (dial, target) = (Arc::clone(&self.shipper.dial), self.shipper.targets.current().clone());
+        let transport = self.session.peer.transport;
+        let better = async move { dial.better(&target, transport).await };
+        tokio::pin!(better);
+        tokio::select! {
+            biased;
+            talked = self.talk() => talked.map_or_else(Ended::Broken, |()| Ended::Stopped),
+            session = &mut better => {
+                self.session.close(CloseCode::Done, "a better transport stands");
+                Ended::Better(Box::new(session))
+            }
         }
     }
 
@@ -182,7 +230,7 @@ impl Talk<'_> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut trim = tokio::time::interval(TRIM_EVERY);
         loop {
-            let now = self.shipper.now();
+            let now = self.shipper.steady();
             let newest = *durable.borrow_and_update();
             let wanted = self.window.wanted(newest);
             let paced = Timestamp(self.paced_until.0.max(now.0)).since(now);
@@ -227,7 +275,16 @@ impl Talk<'_> {
         match kind_of(heard)? {
             Kind::Hello(answer) if answer.version_min == answer.version_max && answer.version_max == version::VERSION_MAX => Ok(()),
             Kind::Refuse(refuse) => Err(format!("the hub refused: {}; {}", refuse.text, refuse.fix)),
-            _ => Err("the hub did not answer Hello with a version".to_owned()),
+            Kind::Hello(_)
+            | Kind::Open(_)
+            | Kind::Welcome(_)
+            | Kind::Batch(_)
+            | Kind::Gap(_)
+            | Kind::Ack(_)
+            | Kind::Expect(_)
+            | Kind::Slow(_)
+            | Kind::Heartbeat(_)
+            | Kind::Bye(_) => Err("the hub did not answer Hello with a version".to_owned()),
         }
     }
 
@@ -248,9 +305,9 @@ impl Talk<'_> {
                 self.shipper.status.refused(refuse.code().as_str_name(), &refuse.text);
                 tracing::warn!(code = refuse.code().as_str_name(), text = refuse.text, fix = refuse.fix, "the hub refused; lines are kept in the WAL");
             }
-            _ => {}
+            Kind::Hello(_) | Kind::Open(_) | Kind::Batch(_) | Kind::Gap(_) | Kind::Ack(_) | Kind::Expect(_) | Kind::Slow(_) | Kind::Heartbeat(_) => {}
         }
-        for step in self.window.hear(&kind, self.shipper.now()) {
+        for step in self.window.hear(&kind, self.shipper.steady()) {
             self.carry_out(step).await?;
         }
         let (producer, epoch, acked) = self.window.report();
@@ -280,7 +337,7 @@ impl Talk<'_> {
             }
             Step::SetAside(sequence, reason) => {
                 tracing::error!(sequence = sequence.0, reason, "a batch is set aside: the hub refused it for good");
-                with_wal(world, wal, move |wal| wal.set_aside(track, sequence, reason)).await.map_err(failed)
+                with_wal(world, wal, move |wal| wal.set_aside(track, sequence, reason)).await.map(drop).map_err(failed)
             }
             Step::Redial(why) => Err(why),
         }
@@ -313,7 +370,7 @@ impl Talk<'_> {
             }
             Settled::Diverged => {
                 tracing::error!(last = last.0, "the hub's chain is not that of this WAL: two edges share one producer, or the WAL was changed");
-                self.window.diverged(self.shipper.now());
+                self.window.diverged(self.shipper.steady());
             }
         }
         Ok(())
@@ -326,7 +383,7 @@ impl Talk<'_> {
         let producer = Bytes::copy_from_slice(&producer.to_bytes());
         let (kind, to, bytes) = message_of(entry, producer, epoch.0);
         self.say(kind).await?;
-        let now = self.shipper.now();
+        let now = self.shipper.steady();
         self.window.sent(to, bytes, now);
         if self.shipper.bandwidth > 0 {
             let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.shipper.bandwidth);
@@ -337,7 +394,7 @@ impl Talk<'_> {
     }
 
     async fn heartbeat(&mut self) -> Result<(), String> {
-        if self.window.waited(self.shipper.now()) > ACK_WAIT_MAX {
+        if self.window.waited(self.shipper.steady()) > ACK_WAIT_MAX {
             return Err("the hub has not acknowledged anything for too long".to_owned());
         }
         let heartbeat: Heartbeat = self.shipper.status.heartbeat(self.shipper.now());

@@ -12,6 +12,7 @@ pub mod split;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,12 @@ use proto_seam::{Disk, FileIdentity};
 use crate::discover::{Found, Job, owner};
 use crate::gather::Gather;
 use rotation::Change;
-use source::{LineCount, Looked, ReadEnd, Source};
+use source::{LineCount, Looked, ReadEnd, Source, read_head};
 
 /// Files open at once: below the usual limit of 1,024 descriptors with room for the rest of the program.
 pub const SOURCES_MAX: usize = 10_000;
+/// Endings of packed files: read only when a job names them (a later version).
+const PACKED: [&str; 7] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tmp"];
 /// A source that failed to open is tried again after this long.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -70,6 +73,10 @@ pub struct Tail {
     refused: BTreeMap<PathBuf, (Timestamp, String)>,
     /// Who was read last: the next turn begins after it.
     last: Option<FileIdentity>,
+    /// Rank of the next source.
+    next_rank: u64,
+    /// When files were searched for last: a renamed file is not given up before it could be found again.
+    searched: Timestamp,
     buffer: Vec<u8>,
     missed: Vec<Missed>,
 }
@@ -87,6 +94,8 @@ impl Tail {
             farewell: Vec::new(),
             refused: BTreeMap::new(),
             last: None,
+            next_rank: 1,
+            searched: Timestamp::MIN,
             buffer: Vec::new(),
             missed: Vec::new(),
         }
@@ -121,11 +130,14 @@ impl Tail {
             }
         }
         self.look_for_the_lost(now);
+        self.searched = now;
     }
 
+    /// Begins to read what `found` names now; first what bore its name before and was not read to its end.
     fn take_up(&mut self, found: Found, now: Timestamp) {
         let path = found.path.clone();
-        match self.open(found, now) {
+        self.take_up_older(&found, now);
+        match self.open(found, &path, now) {
             Ok(()) => drop(self.refused.remove(&path)),
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
             Err(fault) => {
@@ -141,18 +153,19 @@ impl Tail {
         Arc::clone(&self.jobs[job].program)
     }
 
-    fn open(&mut self, found: Found, now: Timestamp) -> io::Result<()> {
-        let identity = self.disk.state(&found.path)?.identity;
+    fn open(&mut self, found: Found, at: &Path, now: Timestamp) -> io::Result<()> {
+        let identity = self.disk.state(at)?.identity;
         if let Some(source) = self.sources.get_mut(&identity) {
             // Another name of a file that is being read: a link, or a rename within the glob. It goes on
-            // under the labels that its first lines had.
-            if source.is_draining() {
+            // under the labels that its first lines had, once what took its name need not wait for it.
+            if source.is_draining() && found.path == at && source.unread() == 0 {
                 source.found.path = found.path;
             }
             return Ok(());
         }
         let (program, position) = (self.program(found.job), self.known.get(&identity).cloned());
-        let (source, change) = Source::open(found, position.as_ref(), &program, self.disk.as_ref(), now)?;
+        let is_renamed = found.path != at;
+        let (mut source, change) = Source::open(found, at, position.as_ref(), &program, self.disk.as_ref(), now)?;
         if source.identity() != identity {
             return Err(io::Error::new(io::ErrorKind::NotFound, "it was replaced while it was opened"));
         }
@@ -160,48 +173,138 @@ impl Tail {
         if let (Some(position), Change::Truncated) = (position, change) {
             self.missed.push(Missed { source: position.path, reason: "truncated", bytes: None, noticed: now });
         }
+        source.rank = self.next_rank;
+        self.next_rank += 1;
+        if is_renamed {
+            source.drain(now);
+        }
         self.sources.insert(identity, source);
         Ok(())
     }
 
-    /// Files that were read before a restart and whose path leads elsewhere now: found beside it under
-    /// another name, they are read to their end; otherwise they vanished.
-    fn look_for_the_lost(&mut self, now: Timestamp) {
-        let lost: Vec<SourcePosition> = self.known.values().cloned().collect();
+    /// What bore the name of `found` before: the file whose position is known, where it lies now, and files that came
+    /// and were renamed while nobody looked.
+    fn take_up_older(&mut self, found: &Found, now: Timestamp) {
+        let present = self.disk.state(&found.path).map(|state| state.identity).ok();
+        let lost: Vec<SourcePosition> =
+            self.known.values().filter(|position| Path::new(&position.path) == found.path && Some(position.identity) != present).cloned().collect();
         for position in lost {
-            let path = PathBuf::from(&position.path);
-            match self.sibling(&path, position.identity) {
-                Some(there) => {
-                    let renamed = owner(&self.jobs, &path).map(|found| Found { path: there, ..found });
-                    if let Some(found) = renamed
-                        && let Err(fault) = self.open(found, now)
-                    {
-                        tracing::warn!(path = position.path, %fault, "a renamed file cannot be read to its end");
-                    }
-                    if !self.known.contains_key(&position.identity) {
-                        continue;
+            self.find_again(found, position, now);
+        }
+        let newest = self.sources.values().filter(|source| source.is_draining() && *source.path() == found.path).max_by_key(|source| source.rank);
+        let Some(since) = newest.map(Source::modified_ns) else { return };
+        for (_, at) in self.renamed_since(&found.path, since, present) {
+            tracing::info!(path = %found.path.display(), at = %at.display(), "a file came and was renamed between two looks; it is read to its end");
+            if let Err(fault) = self.open(found.clone(), &at, now) {
+                tracing::warn!(path = %at.display(), %fault, "a renamed file cannot be read");
+                self.missed.push(Missed { source: at.to_string_lossy().into_owned(), reason: "unreadable", bytes: None, noticed: now });
+            }
+        }
+    }
+
+    /// Files beside `path` that were renamed from it after `since_ns` and are not known: named `path` plus a suffix, not
+    /// packed, modified later, and no copies of what is being read. Oldest first.
+    fn renamed_since(&self, path: &Path, since_ns: i64, present: Option<FileIdentity>) -> Vec<(i64, PathBuf)> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return Vec::new() };
+        let entries = self.disk.list(dir).unwrap_or_default();
+        let mut out: Vec<(i64, PathBuf)> = entries
+            .into_iter()
+            .filter(|entry| {
+                let suffix = entry.name.to_str().and_then(|other| other.strip_prefix(name));
+                suffix.is_some_and(|suffix| suffix.starts_with(['.', '-']) && !PACKED.iter().any(|packed| suffix.ends_with(packed)))
+            })
+            .map(|entry| dir.join(entry.name))
+            .filter_map(|at| self.disk.state(&at).ok().map(|state| (state, at)))
+            .filter(|(state, at)| {
+                let is_new = Some(state.identity) != present && !self.sources.contains_key(&state.identity) && !self.known.contains_key(&state.identity);
+                is_new && state.modified_ns > since_ns && !self.is_copy(at, path)
+            })
+            .map(|(state, at)| (state.modified_ns, at))
+            .collect();
+        out.sort();
+        out
+    }
+
+    /// Whether `at` begins as a file that is read under `path` does: then it is a copy of it, not its successor.
+    fn is_copy(&self, at: &Path, path: &Path) -> bool {
+        let roots: Vec<PathBuf> = at.parent().map(Path::to_path_buf).into_iter().collect();
+        let Ok(first) = self.disk.open_beneath(at, &roots).and_then(|file| read_head(file.as_ref())) else { return false };
+        self.sources.values().any(|source| source.path() == path && source.begins_like(&first))
+    }
+
+    /// A file that was read before a restart and whose path leads elsewhere now: found beside it under another name
+    /// it is read to its end, otherwise it vanished. While it cannot be looked for or opened its position is kept:
+    /// without it all its lines would be read a second time.
+    fn find_again(&mut self, found: &Found, position: SourcePosition, now: Timestamp) {
+        match self.sibling(&found.path, position.identity) {
+            Ok(Some(there)) if self.refused.get(&there).is_some_and(|(until, _)| *until > now) => return,
+            Ok(Some(there)) => match self.open(found.clone(), &there, now) {
+                Ok(()) => {
+                    // It no longer bears the path, whatever it is called now.
+                    if let Some(source) = self.sources.get_mut(&position.identity).filter(|_| there != found.path) {
+                        source.drain(now);
                     }
                 }
-                None => self.missed.push(Missed { source: position.path.clone(), reason: "vanished", bytes: None, noticed: now }),
+                Err(fault) => {
+                    tracing::warn!(path = position.path, %fault, "a file that was read before cannot be opened now; it is tried again");
+                    self.refused.insert(there, (now.plus(RETRY), fault.to_string()));
+                    return;
+                }
+            },
+            Ok(None) => self.missed.push(Missed { source: position.path.clone(), reason: "vanished", bytes: None, noticed: now }),
+            Err(fault) => {
+                tracing::warn!(path = position.path, %fault, "a file that was read before cannot be looked for now; it is tried again");
+                return;
             }
-            self.known.remove(&position.identity);
+        }
+        if self.known.remove(&position.identity).is_some() {
             self.farewell.push(SourcePosition { gone: true, ..position });
         }
     }
 
-    fn sibling(&self, path: &Path, identity: FileIdentity) -> Option<PathBuf> {
-        let dir = path.parent()?;
-        let entries = self.disk.list(dir).ok()?;
-        entries.into_iter().map(|entry| dir.join(entry.name)).find(|path| self.disk.state(path).is_ok_and(|state| state.identity == identity))
+    /// What is left of the positions of an earlier run after all paths were taken up.
+    fn look_for_the_lost(&mut self, now: Timestamp) {
+        let lost: Vec<SourcePosition> = self.known.values().cloned().collect();
+        for position in lost {
+            match owner(&self.jobs, Path::new(&position.path)) {
+                Some(found) => self.find_again(&found, position, now),
+                None => {
+                    // No job names it any more: the operator took it out.
+                    self.known.remove(&position.identity);
+                    self.farewell.push(SourcePosition { gone: true, ..position });
+                }
+            }
+        }
+    }
+
+    fn sibling(&self, path: &Path, identity: FileIdentity) -> io::Result<Option<PathBuf>> {
+        let is_it = |path: &PathBuf| self.disk.state(path).is_ok_and(|state| state.identity == identity);
+        let Some(dir) = path.parent() else { return Ok(None) };
+        match self.disk.list(dir) {
+            Ok(entries) => Ok(std::iter::once(path.to_path_buf()).chain(entries.into_iter().map(|entry| dir.join(entry.name))).find(is_it)),
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The wall clock was set back to `now`: nothing waits for the time that comes again.
+    pub fn set_back(&mut self, now: Timestamp) {
+        self.searched = self.searched.min(now);
+        self.refused.values_mut().for_each(|(until, _)| *until = now.min(*until));
+        self.sources.values_mut().for_each(|source| source.set_back(now));
     }
 
     /// One turn: reads until `budget` bytes, the batch is full, or nothing more is there.
     pub fn turn(&mut self, now: Timestamp, budget: u64, gather: &mut Gather) -> Turn {
         let mut turn = Turn { missed: std::mem::take(&mut self.missed), ..Turn::default() };
         let order = self.order();
-        // A file that took a renamed one's place waits until that one is read to its end.
-        let heirs: BTreeSet<PathBuf> = self.sources.values().filter(|source| source.is_draining() && source.behind() > 0).map(|source| source.path().clone()).collect();
-        let mut finished = Vec::new();
+        // Of files that bore one path, a later one waits until the earlier is read to its end.
+        let mut first: BTreeMap<PathBuf, u64> = BTreeMap::new();
+        for source in self.sources.values().filter(|source| source.is_draining() && source.behind() > 0 && !source.troubled) {
+            let rank = first.entry(source.path().clone()).or_insert(source.rank);
+            *rank = source.rank.min(*rank);
+        }
+        let (mut finished, mut renamed) = (Vec::new(), Vec::new());
         for identity in order {
             if gather.is_full() || turn.count.bytes >= budget {
                 turn.more = true;
@@ -210,29 +313,42 @@ impl Tail {
             self.last = Some(identity);
             let Some(source) = self.sources.get_mut(&identity) else { continue };
             source.tick(now, gather);
-            let waits = !source.is_draining() && heirs.contains(source.path());
+            let waits = first.get(source.path()).is_some_and(|rank| source.rank > *rank);
             if gather.is_full() || waits || source.next_look > now {
                 continue;
+            }
+            if source.is_at_end() {
+                match look(source, self.disk.as_ref(), (now, self.searched), &mut turn) {
+                    Some(Looked::Finished) => {
+                        finished.push((identity, source.path().clone()));
+                        continue;
+                    }
+                    Some(Looked::Renamed) => renamed.push(source.found.clone()),
+                    Some(Looked::Fine | Looked::Truncated { .. }) => {}
+                    None => continue,
+                }
             }
             match source.read(&mut self.buffer, now, gather) {
                 Ok((ReadEnd::More, count)) => {
                     turn.count.add(count);
                     turn.more = true;
                 }
-                Ok((ReadEnd::Idle, _)) => {
-                    if let Some(end) = look(source, self.disk.as_ref(), now, &mut turn) {
-                        finished.push((identity, end));
-                    }
-                }
+                Ok((ReadEnd::Idle, _)) => {}
                 Err(fault) => {
                     tracing::warn!(path = %source.path().display(), %fault, "a file cannot be read now; it is tried again");
+                    source.troubled = true;
                     source.next_look = now.plus(RETRY);
                 }
             }
             turn.counters.add(&source.take_counters());
         }
         for (identity, path) in finished {
-            self.finish(identity, path, now, gather, &mut turn);
+            self.finish(identity, &path, now, gather, &mut turn);
+        }
+        for found in renamed {
+            // What took its place is begun at once, not at the next search.
+            self.take_up(found, now);
+            turn.more = true;
         }
         turn
     }
@@ -241,15 +357,13 @@ impl Tail {
     fn order(&self) -> Vec<FileIdentity> {
         let after = self.last.unwrap_or_default();
         let (mut draining, mut live) = (Vec::new(), Vec::new());
-        for (identity, source) in self.sources.range(after..).skip(usize::from(self.last.is_some())).chain(self.sources.range(..=after)) {
+        for (identity, source) in self.sources.range((Bound::Excluded(after), Bound::Unbounded)).chain(self.sources.range(..=after)) {
             if source.is_draining() { &mut draining } else { &mut live }.push(*identity);
         }
-        draining.dedup();
-        live.dedup();
         draining.into_iter().chain(live).collect()
     }
 
-    fn finish(&mut self, identity: FileIdentity, path: PathBuf, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+    fn finish(&mut self, identity: FileIdentity, path: &Path, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
         if let Some(mut source) = self.sources.remove(&identity) {
             turn.count.add(source.finish(now, gather));
             turn.counters.add(&source.take_counters());
@@ -298,17 +412,16 @@ impl Tail {
     }
 }
 
-/// Looks at an idle source; its path when it is finished.
-fn look(source: &mut Source, disk: &dyn Disk, now: Timestamp, turn: &mut Turn) -> Option<PathBuf> {
-    match source.look(disk, now) {
-        Ok(Looked::Fine) => None,
-        Ok(Looked::Finished) => Some(source.path().clone()),
-        Ok(Looked::Truncated { unread }) => {
-            tracing::warn!(path = %source.path().display(), unread, "a file was truncated; what was written between the last read and the cut is gone");
-            let bytes = (unread > 0).then_some(unread);
-            turn.missed.push(Missed { source: source.path().to_string_lossy().into_owned(), reason: "truncated", bytes, noticed: now });
-            turn.more = true;
-            None
+/// Looks at a source that was read to its end; `None` when that failed.
+fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Timestamp), turn: &mut Turn) -> Option<Looked> {
+    match source.look(disk, now, searched) {
+        Ok(looked) => {
+            if let Looked::Truncated { unread } = looked {
+                tracing::warn!(path = %source.path().display(), unread, "a file was truncated; what was written between the last read and the cut is gone");
+                let bytes = (unread > 0).then_some(unread);
+                turn.missed.push(Missed { source: source.path().to_string_lossy().into_owned(), reason: "truncated", bytes, noticed: now });
+            }
+            Some(looked)
         }
         Err(fault) => {
             tracing::warn!(path = %source.path().display(), %fault, "a file cannot be looked at now; it is tried again");

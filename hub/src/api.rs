@@ -27,7 +27,6 @@ use hub_tenant::{Access, Credentials, Grant, IssuedTokens, Limits, Need, Tenants
 use proto_boot::Ready;
 use proto_model::Timestamp;
 use proto_seam::World;
-use proto_wire::limits::PUSH_BYTES_MAX;
 use tokio::sync::watch;
 
 use fault::ApiFault;
@@ -102,7 +101,7 @@ pub fn routes(api: Api, prefix: &str) -> Router {
         .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
         .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .route("/loki/api/v1/push", post(push::push).layer(DefaultBodyLimit::max(PUSH_BYTES_MAX)))
+        .route("/loki/api/v1/push", post(push::push))
         .route("/ready", get(status::ready))
         .with_state(api);
     let all = if prefix.is_empty() { loki } else { Router::new().nest(prefix, loki) };

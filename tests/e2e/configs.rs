@@ -45,7 +45,7 @@ fn ten_broken_hub_settings() {
         &good,
         &[
             ("http:", "htpp:", "htpp"),
-            ("linger: 200ms", "linger: 200", "linger"),
+            ("linger: 200ms", "linger: 200", "length of time"),
             ("linger: 200ms", "linger: 200ms, lingr: 1s", "lingr"),
             ("store: \"file://", "store: \"ftp://", "store"),
             ("trust_domain: test.tributary", "trust_domain: \"Not A Domain\"", "trust"),

@@ -48,8 +48,16 @@ pub struct Oracle {
     producers: BTreeMap<String, Cursor>,
     lines: BTreeMap<String, u64>,
     losses: u64,
-    objects: u64,
+    objects: Vec<Object>,
     violations: Vec<String>,
+}
+
+/// What one lane object brought.
+#[derive(Debug, Default)]
+struct Object {
+    advances: Vec<(String, u64)>,
+    lines: BTreeMap<String, u64>,
+    writer: String,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -73,8 +81,10 @@ impl Oracle {
         let header_len = body.get(12..16).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes).ok_or("short")?;
         let header = body.get(56..56 + header_len as usize).ok_or("short")?;
         let (mut commit, mut previous) = (Vec::new(), Vec::new());
+        self.objects.push(Object::default());
         for field in Fields(header) {
             match field? {
+                (5, Value::Bytes(writer)) => self.newest().writer = String::from_utf8_lossy(writer).into_owned(),
                 (3, Value::Bytes(bytes)) => commit = bytes.to_vec(),
                 (4, Value::Bytes(bytes)) => previous = bytes.to_vec(),
                 (8, Value::Bytes(record)) => self.record(record)?,
@@ -83,7 +93,6 @@ impl Oracle {
             }
         }
         if number > 0 {
-            self.objects += 1;
             let before = self.commits.get(&(lane.to_owned(), number - 1));
             if before != Some(&previous) {
                 return Err("it does not follow the object before it".to_owned());
@@ -91,6 +100,10 @@ impl Oracle {
         }
         self.commits.insert((lane.to_owned(), number), commit);
         Ok(())
+    }
+
+    fn newest(&mut self) -> &mut Object {
+        self.objects.last_mut().expect("one is being read")
     }
 
     fn record(&mut self, record: &[u8]) -> Result<(), String> {
@@ -126,6 +139,7 @@ impl Oracle {
             return Err(format!("{producer} advanced {from}..={to} under epoch {epoch}, but stood at {} under {}", cursor.last, cursor.epoch));
         }
         cursor.last = to;
+        self.newest().advances.push((producer, to));
         Ok(())
     }
 
@@ -138,6 +152,7 @@ impl Oracle {
                 _ => {}
             }
         }
+        *self.newest().lines.entry(tenant.clone()).or_default() += lines;
         *self.lines.entry(tenant).or_default() += lines;
         Ok(())
     }
@@ -154,10 +169,24 @@ impl Oracle {
         self.lines.get(tenant).copied().unwrap_or(0)
     }
 
-    /// Loss records, and lane objects.
+    /// Lines of a tenant in objects of which everything is acknowledged, when each producer's edge knows of an ack up to `acked`.
     #[must_use]
-    pub const fn counts(&self) -> (u64, u64) {
-        (self.losses, self.objects)
+    pub fn lines_acked(&self, tenant: &str, acked: &BTreeMap<String, u64>) -> u64 {
+        let known = |object: &&Object| object.advances.iter().all(|(producer, to)| acked.get(producer).is_some_and(|acked| acked >= to));
+        self.objects.iter().filter(known).filter_map(|object| object.lines.get(tenant)).sum()
+    }
+
+    /// Loss records.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Lane objects, those of them that follow one of another hub.
+    #[must_use]
+    pub fn objects(&self) -> (u64, u64) {
+        let changes = self.objects.windows(2).filter(|pair| pair[0].writer != pair[1].writer);
+        (self.objects.len() as u64, changes.count() as u64)
     }
 
     /// What must never happen and did.

@@ -170,12 +170,12 @@ impl Bucket {
 
     /// Nothing of `host` ([`ALL`] = of all) is served or answered until [`Self::release`]; what has left it is applied.
     pub fn hold(&self, host: &str) {
-        self.held.send_modify(|held| drop(held.insert(host.to_owned())));
+        self.held.send_if_modified(|held| held.insert(host.to_owned()));
     }
 
     /// Ends a hold.
     pub fn release(&self, host: &str) {
-        self.held.send_modify(|held| drop(held.remove(host)));
+        self.held.send_if_modified(|held| held.remove(host));
     }
 
     /// Writes whose time has come take effect. Call at each step, outside of all hosts.
@@ -204,10 +204,16 @@ impl Bucket {
             Err(_) => "failed",
         };
         self.trace.note(&format!("land {host} {path} {word} {} bytes", body.len()));
+        let is_lane = is_create && path.as_ref().contains("/log/");
+        let given_up = done.as_ref().is_none_or(oneshot::Sender::is_closed);
+        match (is_lane, given_up, result.is_ok()) {
+            (true, true, true) => self.fired.add("lane object stands after its writer gave up"),
+            (true, true, false) => self.fired.add("lane object too late for its number"),
+            (true, false, false) => self.fired.add("lane number taken by another hub"),
+            (true, false, true) | (false, _, _) => {}
+        }
         if result.is_ok() && is_create {
             state.oracle.created(path.as_ref(), &body);
-        } else if is_create && path.as_ref().contains("/log/") {
-            self.fired.add("lane number taken");
         }
         if kills {
             state.dying.push(host);

@@ -1,19 +1,22 @@
 //! Both ends of the real QUIC link on simulated sockets, with certificates made once for all simulations.
 //!
-//! Parts: [`Identities`] (a CA, a hub's and edges' certificates, in memory); [`server`]; [`client`]. Limits: keys and
-//! signatures are not seeded, so packets differ in content from run to run (`docs/simulation.md` says what that means).
+//! Parts: [`Identities`] (a CA, a hub's and edges' certificates, in memory); `EvenSigner`, whose signatures all have
+//! one length; [`server`]; [`client`]. Limits: keys and signatures are not seeded, so packets differ in content from run to
+//! run; their lengths do not, so that the schedule does not either (`docs/simulation.md`).
 //! Must not do: anything that a hub or an edge would not do with a real socket.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use certs::{Authority, ClientMaterial, ClientState, ServerMaterial, TrustDomain, Validity};
+use certs::{Authority, ClientMaterial, ClientState, Issued, ServerMaterial, TrustDomain, Validity};
 use futures::FutureExt as _;
 use proto_link::{Caps, ClientTls, Dial, Listen, QuicClient, QuicServer, Resolver, ServerTls};
 use proto_model::{ClusterId, EdgeId, Timestamp};
 use proto_seam::World;
 use quinn::TokioRuntime;
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
 use tokio::sync::watch;
 
 use crate::net::{SimSocket, Weather};
@@ -52,15 +55,63 @@ impl Identities {
         let validity = Validity::new(Timestamp(START_NS - 30 * day), Timestamp(START_NS + 300 * day)).unwrap();
         let trust_domain = TrustDomain::new("sim.test").unwrap();
         let authority = Authority::generate_valid(&trust_domain, validity).unwrap();
-        let hub = authority.issue_hub(&[HUB_NAME.to_owned()], validity).unwrap();
-        let server = Arc::new(ServerMaterial::from_pem(&hub.cert_pem, &hub.key_pem, Some(authority.ca_pem())).unwrap());
+        let hub = longest(|| authority.issue_hub(&[HUB_NAME.to_owned()], validity).unwrap());
+        let mut server = ServerMaterial::from_pem(&hub.cert_pem, &hub.key_pem, Some(authority.ca_pem())).unwrap();
+        server.own.certified = EvenSigner::over(&server.own.certified);
         let mut clients = BTreeMap::new();
         for (cluster, edge) in CLUSTERS.iter().flat_map(|cluster| EDGES.iter().map(move |edge| (*cluster, *edge))) {
-            let issued = authority.issue_edge(&ClusterId::new(cluster).unwrap(), &EdgeId::new(edge).unwrap(), validity).unwrap();
-            let material = ClientMaterial::from_pem(&issued.cert_pem, &issued.key_pem, authority.ca_pem()).unwrap();
+            let issued = longest(|| authority.issue_edge(&ClusterId::new(cluster).unwrap(), &EdgeId::new(edge).unwrap(), validity).unwrap());
+            let mut material = ClientMaterial::from_pem(&issued.cert_pem, &issued.key_pem, authority.ca_pem()).unwrap();
+            material.own.certified = EvenSigner::over(&material.own.certified);
             clients.insert((cluster, edge), Arc::new(material));
         }
-        Self { trust_domain, server, clients }
+        Self { trust_domain, server: Arc::new(server), clients }
+    }
+}
+
+/// The length of an ECDSA signature varies by up to two bytes, and with it that of a certificate: of many the longest, which is
+/// of the same length in every run.
+fn longest(issue: impl Fn() -> Issued) -> Issued {
+    // Base64 without its filling tells the length to the byte.
+    let length = |issued: &Issued| issued.cert_pem.bytes().filter(|byte| *byte != b'=').count();
+    (0..64).map(|_| issue()).max_by_key(length).expect("some were issued")
+}
+
+/// Signs again until the signature has its most frequent length.
+#[derive(Debug)]
+struct EvenSigner<S>(S);
+
+/// Of an ECDSA signature with P-256, in DER.
+const SIGNATURE_BYTES: usize = 71;
+
+impl EvenSigner<Arc<dyn SigningKey>> {
+    fn over(certified: &CertifiedKey) -> Arc<CertifiedKey> {
+        Arc::new(CertifiedKey { cert: certified.cert.clone(), key: Arc::new(Self(Arc::clone(&certified.key))), ocsp: certified.ocsp.clone() })
+    }
+}
+
+impl SigningKey for EvenSigner<Arc<dyn SigningKey>> {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(EvenSigner(self.0.choose_scheme(offered)?)))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+impl Signer for EvenSigner<Box<dyn Signer>> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        loop {
+            let signature = self.0.sign(message)?;
+            if signature.len() == SIGNATURE_BYTES {
+                return Ok(signature);
+            }
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.0.scheme()
     }
 }
 

@@ -1,15 +1,18 @@
 //! The world of a simulation: its trace, its clocks, what a host is started with, which faults have fired.
 //!
 //! Parts: [`Trace`] (a running hash of everything that happened, with its lines when asked for); [`Fired`] (faults
-//! counted by kind); [`Wall`] (a host's clock, whose skew a test changes); [`world_of`]. Promises: nothing here asks
+//! counted by kind); [`Wall`] (a host's clock, whose skew a test changes); [`Machine`] (a sound disk with the sources
+//! beside the failing one with all else); [`world_of`]. Promises: nothing here asks
 //! the machine for time or chance. Must not do: decide when a fault happens.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto_seam::{Clock, Disk, Entropy, Workers, World};
+use proto_seam::{Clock, DirEntry, Disk, DiskFile, DiskLock, Entropy, FileState, OpenHow, Workers, World};
 
 /// Wall time when a simulation begins: 2026-01-01T00:00:00Z, ns since 1970.
 pub const START_NS: i64 = 1_767_225_600_000_000_000;
@@ -132,4 +135,59 @@ impl Wall {
 #[must_use]
 pub fn world_of(wall: &Wall, elapsed: Duration, entropy: Entropy, disk: Arc<dyn Disk>) -> World {
     World { clock: wall.clock(elapsed), entropy, disk, workers: Workers::Inline }
+}
+
+/// The disks of an edge's machine: sources below `sources_dir` on a sound one, everything else on another.
+#[derive(Debug)]
+pub struct Machine {
+    /// Where sources lie.
+    pub sources_dir: PathBuf,
+    /// The disk with them.
+    pub sources: Arc<dyn Disk>,
+    /// The other one.
+    pub own: Arc<dyn Disk>,
+}
+
+impl Machine {
+    fn of(&self, path: &Path) -> &dyn Disk {
+        if path.starts_with(&self.sources_dir) { self.sources.as_ref() } else { self.own.as_ref() }
+    }
+}
+
+impl Disk for Machine {
+    fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn DiskFile>> {
+        self.of(path).open(path, how)
+    }
+
+    fn open_beneath(&self, path: &Path, roots: &[PathBuf]) -> io::Result<Box<dyn DiskFile>> {
+        self.of(path).open_beneath(path, roots)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.of(dir).list(dir)
+    }
+
+    fn state(&self, path: &Path) -> io::Result<FileState> {
+        self.of(path).state(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(from).rename(from, to)
+    }
+
+    fn make_dirs(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).make_dirs(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        self.of(path).lock(path)
+    }
 }

@@ -1,2 +1,12 @@
-//! t
-fn main(){}
+//! Edge and hub in one seeded process: the real code on simulated network, disk, clock and object store.
+//!
+//! Parts: [`swarm`] (what a seed picks), [`hosts`] (the software), [`cluster`] (driver and checks), [`seeds`] (many
+//! seeds), [`directed`] (one fault each), [`determinism`]. How to use it: `docs/simulation.md`. Promises: a seed that
+//! fails prints the line that runs it again. Must not do: wait for real time.
+
+mod cluster;
+mod determinism;
+mod directed;
+mod hosts;
+mod seeds;
+mod swarm;

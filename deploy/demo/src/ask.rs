@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::count::{Times, WINDOW_NS};
 use crate::fault::DemoFault;
+use crate::settings::JOB;
 
 /// Longest wait for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -60,12 +61,12 @@ impl Asker {
         Ok(())
     }
 
-    /// How many lines of `cluster` a query with `token` finds, over these times.
+    /// How many lines of the demo's files in `cluster` a query with `token` finds, over these times.
     pub(crate) async fn queryable(&self, http: SocketAddr, token: &str, cluster: &str, windows: &[Times]) -> Result<u64, String> {
         let mut found = 0;
         for times in windows {
             let (range_ms, at) = range(*times);
-            let query = format!("sum(count_over_time({{cluster=\"{cluster}\"}}[{range_ms}ms]))");
+            let query = format!("sum(count_over_time({{cluster=\"{cluster}\",job=\"{JOB}\"}}[{range_ms}ms]))");
             let url = reqwest::Url::parse_with_params(&format!("http://{http}/loki/api/v1/query"), [("query", query.as_str()), ("time", &at.to_string())]);
             let asked = self.client.get(url.map_err(|fault| fault.to_string())?).bearer_auth(token).send().await.map_err(|fault| fault.to_string())?;
             let (status, text) = (asked.status(), asked.text().await.map_err(|fault| fault.to_string())?);

@@ -81,10 +81,9 @@ impl Child {
 
     /// Asks it to end, and ends it if it does not.
     pub(crate) async fn end(mut self) {
-        if let Some(pid) = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            drop(kill_process(pid, Signal::TERM));
-        }
-        if tokio::time::timeout(END_MAX, self.process.wait()).await.is_err() {
+        let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let is_asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        if !is_asked || tokio::time::timeout(END_MAX, self.process.wait()).await.is_err() {
             drop(self.process.kill().await);
         }
     }

@@ -93,9 +93,18 @@ impl Counter {
         for reading in self.readings.values_mut() {
             read_on(reading, &mut self.tally, since, now).await.map_err(DemoFault::file("read the files in", &logs))?;
         }
-        // A file may be read by the edge a little later than here.
         self.looked = now;
         Ok(())
+    }
+
+    /// The spans of time that hold all lines counted; the present one lasts until now, since the edge gives a line in
+    /// no CRI form the time at which it reads it.
+    pub(crate) fn windows(&self) -> Vec<Times> {
+        let now = Timestamp::now().as_nanosecond();
+        let until = |(window, times): (&i128, &Times)| {
+            if *window == now.div_euclid(WINDOW_NS) { Times { first: times.first, last: times.last.max(now) } } else { *times }
+        };
+        self.tally.windows.iter().map(until).collect()
     }
 
     async fn find(&mut self) -> io::Result<()> {

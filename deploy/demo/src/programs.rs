@@ -44,7 +44,10 @@ impl Programs {
         }
         match found.oldest().await {
             Some(_) => Ok(found),
-            None => Err(DemoFault::Program(format!("tributary-hub, tributary-edge and tributary-certs are not in {}; run cargo build --release -p hub -p edge -p certs", beside.display()))),
+            None => Err(DemoFault::Program(format!(
+                "tributary-hub, tributary-edge and tributary-certs are not in {}; run cargo build --release -p hub -p edge -p certs",
+                beside.display()
+            ))),
         }
     }
 
@@ -103,7 +106,9 @@ pub(crate) async fn answer(program: &Path, arguments: &[&str]) -> Result<String,
     let done = Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;
     match done {
         Ok(done) if done.status.success() => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
-        Ok(done) => Err(DemoFault::Program(format!("{name} {} failed ({}):\n{}", arguments.join(" "), done.status, String::from_utf8_lossy(&done.stderr).trim()))),
+        Ok(done) => {
+            Err(DemoFault::Program(format!("{name} {} failed ({}):\n{}", arguments.join(" "), done.status, String::from_utf8_lossy(&done.stderr).trim())))
+        }
         Err(fault) => Err(DemoFault::Program(format!("{name} cannot be started: {fault}"))),
     }
 }

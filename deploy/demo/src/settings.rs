@@ -12,6 +12,9 @@ use crate::fault::DemoFault;
 /// Of all identities of the demo.
 pub(crate) const TRUST_DOMAIN: &str = "demo.tributary";
 
+/// Label of what the edges of the demo read: other edges and pushes are not counted.
+pub(crate) const JOB: &str = "containers";
+
 /// A tenant of the demo and its one cluster.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
@@ -125,8 +128,7 @@ pub(crate) fn hub(dir: &Path, listen: &Listen, store: &StoreChoice) -> String {
     )
 }
 
-/// `tenants.yaml`: the same text in each run, since a bucket may hold it already. Others may append lines of any
-/// time, so a query may be as long as it takes.
+/// `tenants.yaml`: the same text in each run, since a bucket may hold it already.
 pub(crate) fn tenants() -> String {
     let rows = PAIRS.map(|Pair { tenant, cluster }| format!("  {tenant}: {{clusters: [{cluster}]}}\n"));
     format!("version: 1\ntenants:\n{}", rows.concat())
@@ -146,7 +148,7 @@ pub(crate) fn edge(parts: &EdgeParts<'_>) -> String {
     let EdgeParts { dir, link } = parts;
     let identity = dir.join("identity");
     format!(
-        "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\nhub:\n  url: \"https://{link}\"\n  ca_file: {}\n  identity_dir: {}\nwal: {{dir: {}, max_bytes: 1GiB}}\nbatch: {{max_wait: 250ms}}\nscrape_configs:\n- job_name: containers\n  static_configs:\n  - targets: [localhost]\n    labels:\n      job: containers\n      __path__: {}\n  pipeline_stages:\n  - cri: {{}}\n  - regex:\n      source: filename\n      expression: '/(?P<app>[a-z]+)-[^/]*\\.log$'\n  - labels:\n      app:\n",
+        "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\nhub:\n  url: \"https://{link}\"\n  ca_file: {}\n  identity_dir: {}\nwal: {{dir: {}, max_bytes: 1GiB}}\nbatch: {{max_wait: 250ms}}\nscrape_configs:\n- job_name: containers\n  static_configs:\n  - targets: [localhost]\n    labels:\n      job: {JOB}\n      __path__: {}\n  pipeline_stages:\n  - cri: {{}}\n  - regex:\n      source: filename\n      expression: '/(?P<app>[a-z]+)-[^/]*\\.log$'\n  - labels:\n      app:\n",
         path(&identity.join("ca.crt")),
         path(&identity),
         path(&dir.join("wal")),

@@ -293,6 +293,11 @@ impl Window {
     fn refused(&mut self, refuse: &Refuse, now: Timestamp) -> Vec<Step> {
         let asked = Duration::from_millis(u64::from(refuse.retry_after_ms));
         let sequence = Sequence(refuse.sequence);
+        let of_batch = matches!(refuse.code(), RefuseCode::RefuseCorrupt | RefuseCode::RefuseTooLarge);
+        if of_batch && (sequence <= self.acked || sequence > self.sent_max) {
+            // Not of a batch that is in flight: an answer to an earlier opening.
+            return Vec::new();
+        }
         let (word, least) = match refuse.code() {
             RefuseCode::RefuseCorrupt => return self.corrupt(sequence),
             RefuseCode::RefuseTooLarge => {

@@ -6,7 +6,7 @@
 //! renamed file is read to its end through its descriptor. Must not do: choose when to read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +53,15 @@ pub struct Source {
     gone: bool,
     /// Its position changed since the WAL was last told.
     pub dirty: bool,
+    /// The last read failed: nobody waits for it meanwhile.
+    pub troubled: bool,
     len_seen: u64,
     wait: Duration,
+    modified_seen_ns: i64,
+    /// Nothing more was there at the last read: what is there next may be another beginning.
+    at_end: bool,
+    /// Files of one path in the order in which they bore it.
+    pub rank: u64,
     /// When to look at it next.
     pub next_look: Timestamp,
 }
@@ -78,11 +85,17 @@ pub enum Looked {
         /// Bytes known to have been there beyond the offset.
         unread: u64,
     },
+    /// Its path leads elsewhere since the last look.
+    Renamed,
     /// Read to its end and not coming back.
     Finished,
 }
 
-fn read_head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+/// The first bytes of a file, at most [`HEAD_BYTES`].
+///
+/// # Errors
+/// What the disk says.
+pub fn read_head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     let mut first = vec![0; HEAD_BYTES];
     let mut len = 0;
     while len < first.len() {
@@ -96,13 +109,21 @@ fn read_head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 }
 
 impl Source {
-    /// Opens `found`, continuing at `position` when that is of the same file.
+    /// Opens `found` where it lies now (`at`: its path, or what it was renamed to), continuing at `position` when that
+    /// is of the same file.
     /// The second value says what became of the position.
     ///
     /// # Errors
     /// What the disk says; `PermissionDenied` and `InvalidInput` mean that it must not be read.
-    pub fn open(found: Found, position: Option<&SourcePosition>, program: &Arc<Program>, disk: &dyn Disk, now: Timestamp) -> io::Result<(Self, Change)> {
-        let file = disk.open_beneath(&found.path, &found.roots)?;
+    pub fn open(
+        found: Found,
+        at: &Path,
+        position: Option<&SourcePosition>,
+        program: &Arc<Program>,
+        disk: &dyn Disk,
+        now: Timestamp,
+    ) -> io::Result<(Self, Change)> {
+        let file = disk.open_beneath(at, &found.roots)?;
         let state = file.state()?;
         let first = read_head(file.as_ref())?;
         let labels = Arc::new(found.labels.clone());
@@ -118,8 +139,12 @@ impl Source {
             life: Life::Live,
             gone: false,
             dirty: true,
+            troubled: false,
             len_seen: state.len,
             wait: LOOK_WAIT.0,
+            modified_seen_ns: state.modified_ns,
+            at_end: false,
+            rank: 0,
             next_look: now,
             found,
         };
@@ -159,6 +184,29 @@ impl Source {
         }
     }
 
+    /// Whether it must be looked at before it is read on: it was read to its end, and may have been cut since.
+    #[must_use]
+    pub const fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Marks it as a file that no longer bears its path.
+    pub const fn drain(&mut self, now: Timestamp) {
+        self.life = Life::Draining(now);
+    }
+
+    /// Its last modification as it was seen, ns since 1970.
+    #[must_use]
+    pub const fn modified_ns(&self) -> i64 {
+        self.modified_seen_ns
+    }
+
+    /// Whether its first bytes, as far as they are known, are those of another file: a copy.
+    #[must_use]
+    pub fn begins_like(&self, first: &[u8]) -> bool {
+        self.head.len > 0 && self.head.begins(first)
+    }
+
     /// Which file it is.
     #[must_use]
     pub const fn identity(&self) -> FileIdentity {
@@ -169,6 +217,12 @@ impl Source {
     #[must_use]
     pub const fn behind(&self) -> u64 {
         self.len_seen.saturating_sub(self.offset)
+    }
+
+    /// Bytes that are in the file and were never read, by its last known length; those of an unfinished line were.
+    #[must_use]
+    pub const fn unread(&self) -> u64 {
+        self.len_seen.saturating_sub(self.offset + self.splitter.unfinished())
     }
 
     /// Moves it to a committed position (adoption): reading begins there.
@@ -189,7 +243,9 @@ impl Source {
         buffer.resize(READ_BYTES, 0);
         let at = self.offset + self.splitter.unfinished();
         let got = self.file.read_at(buffer, at)?;
+        self.troubled = false;
         let mut count = LineCount::default();
+        self.at_end = got == 0;
         if got == 0 {
             return Ok((ReadEnd::Idle, count));
         }
@@ -210,6 +266,14 @@ impl Source {
         self.dirty |= count.lines > 0;
         self.wait = LOOK_WAIT.0;
         Ok((ReadEnd::More, count))
+    }
+
+    /// The wall clock was set back to `now`: what was to happen later than it ever waits for happens now.
+    pub fn set_back(&mut self, now: Timestamp) {
+        self.next_look = self.next_look.min(now);
+        if let Life::Draining(last) = &mut self.life {
+            *last = now.min(*last);
+        }
     }
 
     /// Lets the pipeline flush what is due.
@@ -234,21 +298,22 @@ impl Source {
         self.run.deadline()
     }
 
-    /// Looks whether the file was truncated, renamed, or is finished; to be called when it is idle.
+    /// Looks whether the file was truncated, renamed, or is finished; to be called when it is idle. It is finished
+    /// only when files were `searched` for since its last byte: till then it may have a new name within the glob.
     ///
     /// # Errors
     /// What the disk says of its own descriptor.
-    pub fn look(&mut self, disk: &dyn Disk, now: Timestamp) -> io::Result<Looked> {
+    pub fn look(&mut self, disk: &dyn Disk, now: Timestamp, searched: Timestamp) -> io::Result<Looked> {
         self.next_look = now.plus(self.wait);
         self.wait = (self.wait * 2).min(LOOK_WAIT.1);
         let state = self.file.state()?;
-        let first = if state.len < self.offset || self.head.len < u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX) || state.len != self.len_seen {
-            read_head(self.file.as_ref())?
-        } else {
-            Vec::new()
-        };
-        let known = Known { identity: self.identity, head: self.head, offset: self.offset };
-        if !first.is_empty() || state.len < self.offset {
+        let touched = state.len != self.len_seen || state.modified_ns != self.modified_seen_ns;
+        self.modified_seen_ns = state.modified_ns;
+        // Bytes of an unfinished line were read too: a file shorter than that was cut.
+        let end = self.offset + self.splitter.unfinished();
+        let first = if touched || state.len < end { read_head(self.file.as_ref())? } else { Vec::new() };
+        let known = Known { identity: self.identity, head: self.head, offset: end };
+        if !first.is_empty() || state.len < end {
             if judge(&known, &Seen { identity: state.identity, len: state.len, first: &first }) == Change::Truncated {
                 return Ok(self.truncated(state.len, &first));
             }
@@ -259,13 +324,17 @@ impl Source {
         }
         self.len_seen = state.len;
         let here = disk.state(&self.found.path).is_ok_and(|there| there.identity == self.identity);
+        let was_live = self.life == Life::Live;
         self.life = match (here, self.life) {
             (true, _) => Life::Live,
             (false, Life::Live) => Life::Draining(now),
             (false, draining) => draining,
         };
-        let drained = matches!(self.life, Life::Draining(last) if now.since(last) >= DRAIN_WAIT);
-        Ok(if drained && state.len <= self.offset + self.splitter.unfinished() { Looked::Finished } else { Looked::Fine })
+        if was_live && !here {
+            return Ok(Looked::Renamed);
+        }
+        let drained = matches!(self.life, Life::Draining(last) if now.since(last) >= DRAIN_WAIT && searched > last);
+        Ok(if drained && state.len <= end { Looked::Finished } else { Looked::Fine })
     }
 
     fn truncated(&mut self, len: u64, first: &[u8]) -> Looked {
@@ -276,6 +345,7 @@ impl Source {
         self.clean = 0;
         self.splitter.clear();
         self.len_seen = len;
+        self.at_end = false;
         self.dirty = true;
         self.wait = LOOK_WAIT.0;
         Looked::Truncated { unread }

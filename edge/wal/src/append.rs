@@ -11,9 +11,10 @@ use proto_wire::{FrozenBatch, digest};
 
 use crate::entry::{Head, pb};
 use crate::fault::WalFault;
-use crate::index::{Slot, SlotKind, Track};
+use crate::index::Track;
 use crate::limits::{ACK_LAG_BATCHES, ACK_LAG_BYTES, BODY_BYTES_MAX, HEAD_BYTES_MAX, PENDING_BYTES_MAX, TEXT_BYTES_MAX, TRACKS_MAX};
 use crate::position::{self, SourcePosition};
+use crate::slot::{Slot, SlotKind};
 use crate::wal::{Wal, locked};
 use crate::writer::Pending;
 
@@ -84,7 +85,7 @@ impl Wal {
             positions_before: self.before.clone(),
             synced: 0,
         };
-        let slot = Slot::new(SlotKind::Gap, sequence, [0; 16], now, loss.lines.unwrap_or(0));
+        let slot = Slot::gap(sequence, &head);
         let told = head.positions.clone();
         self.append(track, slot, Head::Gap(head), Bytes::new())?;
         self.told(told);
@@ -206,7 +207,7 @@ impl Wal {
     }
 
     /// Writes one record after all that is pending; on a fault it is as if it had never come.
-    fn put(&mut self, mut pending: Pending) -> Result<crate::index::Place, WalFault> {
+    fn put(&mut self, mut pending: Pending) -> Result<crate::slot::Place, WalFault> {
         within("the positions of a record in bytes", pending.head.len(), HEAD_BYTES_MAX)?;
         if self.pending_bytes > PENDING_BYTES_MAX {
             self.sync()?;

@@ -108,13 +108,5 @@ fn inspected(name: &str, found: &Found) -> Inspected {
         Head::Control(_) => (InspectedKind::Control, 0),
     };
     let header = found.header;
-    Inspected {
-        kind,
-        file: name.to_owned(),
-        offset: found.offset,
-        track: header.track,
-        sequence: header.sequence,
-        lines,
-        bytes: header.record_len(),
-    }
+    Inspected { kind, file: name.to_owned(), offset: found.offset, track: header.track, sequence: header.sequence, lines, bytes: header.record_len() }
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Parts, from bytes to promises: `entry` and `file` (records and files, pure), `scan` and `walk`
-//! (what a directory holds, whatever happened to it), `recover` (the longest true state, pure), `index`
-//! (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` (the hub's
+//! (what a directory holds, whatever happened to it), `recover` (the longest true state, pure), `slot` and
+//! `index` (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` (the hub's
 //! word), `trim` and `quota` (what goes, what is given up), `inspect` (for people).
 //!
 //! Promises: what `sync` returned for survives a power cut, with the positions it advances, and is read
@@ -31,6 +31,7 @@ mod read;
 mod recover;
 mod scan;
 mod settle;
+mod slot;
 mod trim;
 mod wal;
 mod walk;

@@ -14,9 +14,10 @@ use proto_wire::digest;
 
 use crate::entry::{Head, pb};
 use crate::fault::WalFault;
-use crate::index::{FileFact, GapCode, Index, Slot, SlotKind, Track};
+use crate::index::{FileFact, Index, Track};
 use crate::read::Fetched;
 use crate::recover::Lost;
+use crate::slot::{GapCode, Slot, SlotKind};
 use crate::wal::{Wal, locked};
 use crate::writer::Pending;
 
@@ -64,13 +65,8 @@ pub enum Room {
 
 impl Usage {
     pub(crate) fn of(index: &Index) -> Self {
-        let mut usage = Self {
-            bytes: index.bytes(),
-            stalled: index.stalled,
-            damaged_reads: index.damaged_reads,
-            sync_failures: index.sync_failures,
-            ..Self::default()
-        };
+        let mut usage =
+            Self { bytes: index.bytes(), stalled: index.stalled, damaged_reads: index.damaged_reads, sync_failures: index.sync_failures, ..Self::default() };
         for track in index.tracks.values() {
             for (slot, _) in track.after(track.acked) {
                 usage.unacked_bytes += slot.len();
@@ -150,6 +146,14 @@ impl Sum {
     }
 }
 
+/// What was given up is told even when the disk failed then: it is gone from here on, and the next sync goes on with it.
+fn told(lost: Vec<Lost>, done: Result<(), WalFault>) -> Result<Vec<Lost>, WalFault> {
+    match done {
+        Err(fault) if lost.is_empty() => Err(fault),
+        Ok(()) | Err(_) => Ok(lost),
+    }
+}
+
 /// What becomes one gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
@@ -210,7 +214,7 @@ impl Wal {
     /// What may have been sent stays, so room is not certain afterwards: ask [`Self::has_room`] again.
     ///
     /// # Errors
-    /// [`WalFault::Io`]; on a full disk, when not even what was freed takes the gap.
+    /// [`WalFault::Io`], [`WalFault::DiskFull`]: nothing was given up.
     pub fn drop_oldest(&mut self, bytes: u64, now: Timestamp) -> Result<Vec<Lost>, WalFault> {
         let mut need = self.over(bytes);
         if locked(&self.shared).stalled {
@@ -220,33 +224,34 @@ impl Wal {
         if need == 0 {
             return Ok(Vec::new());
         }
-        if self.droppable(need).is_empty() {
+        let current = locked(&self.shared).current;
+        let mut chosen = self.droppable(need, current);
+        if chosen.is_empty() && current.is_some_and(|current| self.droppable(need, None).contains(&current)) {
             self.close_file();
+            chosen = self.droppable(need, None);
         }
-        let chosen = self.droppable(need);
-        let lost = self.give_up(GapCode::Full, now, |slot| chosen.contains(&slot.where_it_lies().file))?;
-        match self.flush() {
-            Ok(()) => self.remove_clear(need).map(|_| lost),
-            Err(WalFault::DiskFull { .. }) => {
-                // The gap needs room itself. Without it a restart finds the same hole, with less to say of it.
-                self.remove_clear(need)?;
-                self.flush().map(|()| lost)
-            }
+        let lost = self.give_up(GapCode::Full, now, |slot| chosen.contains(&slot.where_it_lies().file));
+        let freed = match self.flush() {
+            Ok(()) => self.remove_clear(need),
+            // The gap needs room itself. Without it a restart finds the same hole, with less to say of it.
+            Err(WalFault::DiskFull { .. }) => self.remove_clear(need).and_then(|freed| self.flush().map(|()| freed)),
             Err(other) => Err(other),
-        }
+        };
+        told(lost, freed.map(|_| ()))
     }
 
     /// Gives up unacked batches older than `max_age`, if one is set; gives what was lost.
     ///
     /// # Errors
-    /// [`WalFault::Io`], [`WalFault::DiskFull`].
+    /// [`WalFault::Io`], [`WalFault::DiskFull`]: nothing was given up.
     pub fn drop_aged(&mut self, now: Timestamp) -> Result<Vec<Lost>, WalFault> {
         let oldest = now.minus(self.settings.max_age);
         if self.settings.max_age.is_zero() {
             return Ok(Vec::new());
         }
-        let lost = self.give_up(GapCode::Age, now, |slot| slot.kind() == SlotKind::Batch && slot.written < oldest)?;
-        self.flush().map(|()| lost)
+        let lost = self.give_up(GapCode::Age, now, |slot| slot.kind() == SlotKind::Batch && slot.written < oldest);
+        let done = self.flush();
+        told(lost, done)
     }
 
     /// Frees what acked records take, if `bytes` more do not fit; refuses when the WAL is full even so.
@@ -264,9 +269,10 @@ impl Wal {
         locked(&self.shared).bytes().saturating_add(bytes).saturating_sub(self.settings.max_bytes)
     }
 
-    fn droppable(&self, need: u64) -> BTreeSet<u32> {
+    /// The oldest files that would be clear if all went that may go, up to `need` bytes; never `current`.
+    fn droppable(&self, need: u64, current: Option<u32>) -> BTreeSet<u32> {
         let index = locked(&self.shared);
-        let mut kept: BTreeSet<u32> = index.current.into_iter().collect();
+        let mut kept: BTreeSet<u32> = current.into_iter().collect();
         for track in index.tracks.values() {
             // A gap that nobody was sent can be written anew elsewhere, so it keeps no file.
             let stays = |slot: &Slot| !may_go(track, slot) && slot.kind() != SlotKind::Hole;
@@ -275,7 +281,7 @@ impl Wal {
         choose(&index.files, &kept, need)
     }
 
-    fn give_up(&mut self, code: GapCode, now: Timestamp, goes: impl Fn(&Slot) -> bool) -> Result<Vec<Lost>, WalFault> {
+    fn give_up(&mut self, code: GapCode, now: Timestamp, goes: impl Fn(&Slot) -> bool) -> Vec<Lost> {
         let plans: Vec<(u32, Plan)> = locked(&self.shared).tracks.iter().map(|(number, track)| (*number, plan(track, code, &goes))).collect();
         let mut lost = Vec::new();
         for (number, plan) in plans {
@@ -283,10 +289,10 @@ impl Wal {
                 lost.extend(self.give_up_run(number, run, code, now));
             }
             for (from, to) in plan.moved {
-                self.move_gap(number, from, to)?;
+                self.move_gap(number, from, to);
             }
         }
-        Ok(lost)
+        lost
     }
 
     fn give_up_run(&mut self, number: u32, run: Run, code: GapCode, now: Timestamp) -> Option<Lost> {
@@ -307,20 +313,20 @@ impl Wal {
         Some(Lost { track: TrackId(number), from, to, reason: code.reason().to_owned(), lines: new.lines, bytes: new.bytes })
     }
 
-    /// Writes a gap anew, so that the file it lies in can go.
-    fn move_gap(&mut self, number: u32, from: u64, to: u64) -> Result<(), WalFault> {
+    /// Writes a gap anew, so that the file it lies in can go; one that the disk does not give now keeps its file.
+    fn move_gap(&mut self, number: u32, from: u64, to: u64) {
         for slot in self.slots(number, from, to) {
             let place = slot.where_it_lies();
-            match self.reader.fetch(place)? {
-                Fetched::Record(Head::Gap(mut head), _) => {
+            match self.reader.fetch(place) {
+                Ok(Fetched::Record(Head::Gap(mut head), _)) => {
                     head.to = to;
                     (head.positions, head.positions_before) = (Vec::new(), Vec::new());
                     self.put_gap(number, from, head);
                 }
-                Fetched::Record(..) | Fetched::Damaged => drop(locked(&self.shared).give_up(number, from, place)),
+                Ok(Fetched::Record(..) | Fetched::Damaged) => drop(locked(&self.shared).give_up(number, from, place)),
+                Err(_) => {}
             }
         }
-        Ok(())
     }
 
     fn slots(&self, number: u32, from: u64, to: u64) -> Vec<Slot> {

@@ -17,11 +17,12 @@ use proto_wire::digest;
 use crate::entry::{self, Head, Seal, pb};
 use crate::fault::WalFault;
 use crate::file;
-use crate::index::{Index, Place, Slot, SlotKind};
+use crate::index::Index;
 use crate::limits::READ_TRIES_MAX;
 use crate::position::SourcePosition;
 use crate::quota::Usage;
 use crate::recover::reason;
+use crate::slot::{Place, Slot, SlotKind};
 use crate::wal::locked;
 
 /// One entry of a track, as it is sent.

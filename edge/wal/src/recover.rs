@@ -9,9 +9,10 @@
 use proto_model::{Chain, ProducerId, Sequence, Timestamp, TrackId, WalId};
 
 use crate::entry::{Head, pb};
-use crate::index::{Index, Place, Slot, SlotKind, Track};
+use crate::index::{Index, Track};
 use crate::position::{Positions, SourcePosition};
 use crate::scan::Found;
+use crate::slot::{Place, Slot, SlotKind};
 
 /// Where one track stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,11 +118,7 @@ impl Replay {
     /// A sound record of file `file`.
     pub(crate) fn record(&mut self, file: u32, found: Found) {
         let Found { offset, header, head } = found;
-        let place = Place {
-            file,
-            offset: u32::try_from(offset).unwrap_or(u32::MAX),
-            len: u32::try_from(header.record_len()).unwrap_or(u32::MAX),
-        };
+        let place = Place { file, offset: u32::try_from(offset).unwrap_or(u32::MAX), len: u32::try_from(header.record_len()).unwrap_or(u32::MAX) };
         match head {
             Head::Batch(head) => self.batch(header.track, header.sequence, head, place),
             Head::Gap(head) => self.gap(header.track, header.sequence, head, place),

@@ -194,24 +194,27 @@ impl Window<'_> {
             match read_retrying(self.file, &mut self.bytes[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
-                Err(_) => filled += self.skip_unreadable(filled, offset),
+                Err(_) => match self.skip_unreadable(filled, offset) {
+                    0 => break,
+                    n => filled += n,
+                },
             }
         }
         self.bytes.truncate(filled);
     }
 
-    /// Puts zeros for what cannot be read, one page; gives how many.
+    /// Reads up to the end of one sector, or puts zeros for it; gives how many bytes, 0 at the file's end.
     fn skip_unreadable(&mut self, filled: usize, offset: u64) -> usize {
-        const PAGE: usize = 4096;
-        let len = self.file.state().map_or(0, |state| state.len).saturating_sub(offset + filled as u64);
-        let page = &mut self.bytes[filled..];
-        let page_len = page.len().min(PAGE).min(usize::try_from(len).unwrap_or(PAGE));
-        let page = &mut page[..page_len];
-        match self.file.read_at(page, offset + filled as u64) {
+        const SECTOR: u64 = 512;
+        let at = offset + filled as u64;
+        let left = self.file.state().map_or(0, |state| state.len).saturating_sub(at);
+        let sector = usize::try_from(left.min(SECTOR - at % SECTOR)).unwrap_or(0).min(SCAN_BYTES - filled);
+        let part = &mut self.bytes[filled..filled + sector];
+        match self.file.read_at(part, at) {
             Ok(n) if n > 0 => n,
             Ok(_) | Err(_) => {
-                page.fill(0);
-                page_len
+                part.fill(0);
+                sector
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Parts: [`Settled`], [`Wal::settle`], [`Wal::set_aside`]. Promises: what the hub committed is never sent
 //! again under another number, and no batch that it refuses blocks those behind it. Must not do: talk to it.
 
+use std::io;
+
 use bytes::Bytes;
 use proto_model::{BatchDigest, Chain, Sequence, TrackId};
 use proto_seam::FileKind;
@@ -10,10 +12,10 @@ use proto_wire::digest;
 
 use crate::entry::{Head, pb};
 use crate::fault::WalFault;
-use crate::index::{Slot, SlotKind};
 use crate::limits::{ASIDE_FILES_MAX, TEXT_BYTES_MAX};
 use crate::read::Fetched;
 use crate::recover::{Lost, reason};
+use crate::slot::{Slot, SlotKind};
 use crate::wal::{Wal, locked};
 use crate::writer::Pending;
 
@@ -127,17 +129,17 @@ impl Wal {
             let found = index.tracks.get(&track.0).ok_or(WalFault::NoTrack { track })?;
             (found.at(sequence.0), found.acked)
         };
-        let Some((slot, to)) = found.filter(|(slot, to)| slot.kind() == SlotKind::Batch && slot.is_durable() && *to > acked) else { return Ok(()) };
+        let Some((slot, to)) = found.filter(|(slot, to)| slot.kind() == SlotKind::Batch && slot.is_durable() && *to > acked) else {
+            return Ok(());
+        };
         let place = slot.where_it_lies();
-        let mut head = pb::GapHead { to, lines: Some(u64::from(slot.lines)), min_ns: slot.written.nanos(), max_ns: slot.written.nanos(), ..pb::GapHead::default() };
+        let mut head =
+            pb::GapHead { to, lines: Some(u64::from(slot.lines)), min_ns: slot.written.nanos(), max_ns: slot.written.nanos(), ..pb::GapHead::default() };
         if let Fetched::Record(Head::Batch(batch), body) = self.reader.fetch(place)? {
             (head.lines, head.bytes) = (Some(batch.lines), Some(batch.raw_bytes));
             (head.min_ns, head.max_ns) = (batch.min_ns, batch.max_ns);
-            match self.write_aside(track, sequence, &body) {
-                // The gap matters, the copy is a favour.
-                Ok(()) | Err(WalFault::DiskFull { .. }) => {}
-                Err(other) => return Err(other),
-            }
+            // The gap matters, the copy is a favour: a disk that refuses it must not make others wait.
+            drop(self.write_aside(track, sequence, &body));
         }
         head.reason = reason.chars().take(TEXT_BYTES_MAX / 4).collect();
         head.written_ns = slot.written.nanos();
@@ -145,18 +147,17 @@ impl Wal {
         self.flush()
     }
 
-    fn write_aside(&self, track: TrackId, sequence: Sequence, body: &[u8]) -> Result<(), WalFault> {
+    fn write_aside(&self, track: TrackId, sequence: Sequence, body: &[u8]) -> io::Result<()> {
         let dir = self.settings.dir.join("aside");
         let path = dir.join(format!("{}-{:020}.batch", track.0, sequence.0));
-        let io = |e| WalFault::io("writing", &path, e);
-        self.disk.make_dirs(&dir).map_err(io)?;
-        let mut names: Vec<_> = self.disk.list(&dir).map_err(io)?.into_iter().filter(|entry| entry.kind == FileKind::File).map(|entry| entry.name).collect();
+        self.disk.make_dirs(&dir)?;
+        let mut names: Vec<_> = self.disk.list(&dir)?.into_iter().filter(|entry| entry.kind == FileKind::File).map(|entry| entry.name).collect();
         names.sort_unstable();
         let surplus = (names.len() + 1).saturating_sub(ASIDE_FILES_MAX);
         for name in &names[..surplus.min(names.len())] {
-            self.disk.remove(&dir.join(name)).map_err(io)?;
+            self.disk.remove(&dir.join(name))?;
         }
-        self.disk.write_all(&path, body).map_err(io)
+        self.disk.write_all(&path, body)
     }
 }
 

@@ -17,13 +17,7 @@ use crate::index::{Clear, FileFact};
 use crate::wal::{Wal, locked};
 
 /// The clear files that the grace does not keep: it keeps the newest, up to `grace_bytes` and `grace_age`.
-fn outside_grace(
-    files: &BTreeMap<u32, FileFact>,
-    clear: &BTreeMap<u32, Clear>,
-    grace_bytes: u64,
-    grace_age: Duration,
-    now: Timestamp,
-) -> BTreeSet<u32> {
+fn outside_grace(files: &BTreeMap<u32, FileFact>, clear: &BTreeMap<u32, Clear>, grace_bytes: u64, grace_age: Duration, now: Timestamp) -> BTreeSet<u32> {
     let mut kept = 0_u64;
     let mut out = BTreeSet::new();
     for (number, clear) in clear.iter().rev() {

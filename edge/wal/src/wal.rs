@@ -58,6 +58,10 @@ pub struct Wal {
     pub(crate) number_next: u32,
     /// How much of the file before `number_next` counts.
     pub(crate) before_len: u32,
+    /// Files abandoned one after the other with nothing in them but their opening.
+    pub(crate) hollow: u32,
+    /// One such file too many: it goes when the next is begun.
+    pub(crate) surplus: Option<u32>,
     /// Records that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) pending_bytes: u64,
@@ -107,6 +111,8 @@ impl Wal {
             current: None,
             number_next: 1,
             before_len: 0,
+            hollow: 0,
+            surplus: None,
             pending: VecDeque::new(),
             pending_bytes: 0,
             positions: replayed.positions,

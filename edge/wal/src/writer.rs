@@ -17,9 +17,10 @@ use proto_seam::{DiskFile, OpenHow};
 use crate::entry::{self, Head, Kind, Seal, pb};
 use crate::fault::{WalFault, is_full};
 use crate::file::{self, FileHead};
-use crate::index::{FileFact, Index, Place, SlotKind, Track};
+use crate::index::{FileFact, Index, Track};
 use crate::limits::CHECKPOINT_PART_BYTES;
 use crate::position::Positions;
+use crate::slot::{Place, SlotKind};
 use crate::wal::{Wal, locked};
 
 /// The file that is written.
@@ -187,6 +188,7 @@ impl Wal {
         let (pending, unwritten): (VecDeque<Pending>, _) = std::mem::take(&mut self.pending).into_iter().partition(|pending| pending.place.is_some());
         self.pending = unwritten;
         self.pending_bytes = 0;
+        self.hollow = 0;
         let mut index = locked(&self.shared);
         for Pending { track, sequence, head, place, .. } in pending {
             match head {
@@ -212,19 +214,18 @@ impl Wal {
         for pending in &mut self.pending {
             pending.place = None;
         }
+        self.before_len = u32::try_from(current.synced).unwrap_or(u32::MAX);
+        let is_hollow = current.synced <= current.opening;
+        self.hollow = if is_hollow { self.hollow + 1 } else { 0 };
+        // Its checkpoint may be the only one until the next file has one. The first stays for good, since it tells the
+        // end of the file before; the others need not: a disk that fails every sync must not fill up with them.
+        self.surplus = (self.hollow > 1).then_some(current.number);
         let mut index = locked(&self.shared);
         index.current = None;
-        // A file with nothing but its opening counts for nothing: a disk that fails every sync must not fill up with them.
-        if current.synced <= current.opening && self.disk.remove(&current.path).is_ok() {
-            index.files.remove(&current.number);
-            self.number_next = current.number;
-        } else {
-            self.before_len = u32::try_from(current.synced).unwrap_or(u32::MAX);
-            if let Some(file) = index.files.get_mut(&current.number) {
-                file.bytes = if is_cut { current.synced } else { file.bytes };
-                // Cut or not: the cut itself is not durable.
-                file.needs_next = true;
-            }
+        if let Some(file) = index.files.get_mut(&current.number) {
+            file.bytes = if is_cut { current.synced } else { file.bytes };
+            // Cut or not: the cut itself is not durable.
+            file.needs_next = true;
         }
     }
 
@@ -233,6 +234,7 @@ impl Wal {
         let number = self.number_next;
         let path = self.settings.dir.join(file::name(u64::from(number)));
         let next = number.checked_add(1).ok_or_else(|| WalFault::TooLarge { what: "the number of a WAL file", found: u64::MAX, limit: u64::from(u32::MAX) })?;
+        locked(&self.shared).drop_drained(number);
         let opening = self.opening(number);
         let begun = self.disk.open(&path, OpenHow::CreateNew).and_then(|mut file| {
             let dir = &self.settings.dir;
@@ -248,6 +250,9 @@ impl Wal {
             track.acked_durable = track.acked;
         }
         index.stalled = false;
+        if let Some(surplus) = self.surplus.take().filter(|surplus| self.disk.remove(&self.settings.dir.join(file::name(u64::from(*surplus)))).is_ok()) {
+            index.files.remove(&surplus);
+        }
         self.number_next = next;
         self.current = Some(Current { file, path, number, seal: self.seal(number), len, synced: len, opening: len });
         Ok(())

@@ -191,7 +191,8 @@ impl<'d> Talk<'d> {
         match self.state.hear(message) {
             Act::Say(message) => self.say(message).await,
             Act::Close(message) => {
-                drop(self.say(message).await);
+                // Sent or not, the session ends.
+                self.say(message).await;
                 false
             }
             Act::Note(heartbeat) => {

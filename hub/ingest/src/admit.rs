@@ -75,7 +75,8 @@ fn hub_labels(pairs: &[Pair], cluster: Option<&ClusterId>, services: &[String]) 
     let mut dropped = 0;
     for pair in pairs {
         let reserved = cluster.is_some() && RESERVED.contains(&pair.name.as_str());
-        let fits = is_label_name(&pair.name) && !pair.name.starts_with("__") && pair.value.len() <= EDGE_LABEL_VALUE_BYTES_MAX && labels.len() < EDGE_LABELS_MAX;
+        let fits =
+            is_label_name(&pair.name) && !pair.name.starts_with("__") && pair.value.len() <= EDGE_LABEL_VALUE_BYTES_MAX && labels.len() < EDGE_LABELS_MAX;
         if reserved || !fits {
             dropped += 1;
         } else {

@@ -85,10 +85,7 @@ impl<'f> Draftboard<'f> {
         match self.fold.producer(producer) {
             Some(state) => state.identity == identity,
             // Opened in this very object: the record names its owner.
-            None => self
-                .records
-                .iter()
-                .any(|record| matches!(record, LaneRecord::Open { producer: p, identity: i, .. } if p == producer && *i == identity)),
+            None => self.records.iter().any(|record| matches!(record, LaneRecord::Open { producer: p, identity: i, .. } if p == producer && *i == identity)),
         }
     }
 
@@ -178,7 +175,11 @@ impl<'f> Draftboard<'f> {
             return protocol("a gap ends before it begins, or out of range");
         }
         if offer.to <= stand.last {
-            return if self.fold.producer(&offer.producer).is_some_and(|state| state.last >= offer.to) { Verdict::Committed(stand.last) } else { Verdict::Waiting };
+            return if self.fold.producer(&offer.producer).is_some_and(|state| state.last >= offer.to) {
+                Verdict::Committed(stand.last)
+            } else {
+                Verdict::Waiting
+            };
         }
         if offer.from != stand.last.next() {
             return Verdict::Expect(stand.last.next());

@@ -52,7 +52,9 @@ impl Waiting {
     #[must_use]
     pub fn due_in(&self, now: Timestamp, linger: Duration, bytes_max: usize) -> Duration {
         let hasty = self.bytes >= bytes_max || self.queue.iter().any(|request| matches!(request, Request::Open(_)));
-        if hasty { Duration::ZERO } else { linger.saturating_sub(now.since(self.oldest.unwrap_or(now))) }
+        let oldest = self.oldest.unwrap_or(now);
+        // A clock that was set back leaves the age unknown: seal now.
+        if hasty || now < oldest { Duration::ZERO } else { linger.saturating_sub(now.since(oldest)) }
     }
 
     /// Takes requests for one object, at most `bytes_max` of bodies (but at least one request).

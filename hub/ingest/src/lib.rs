@@ -37,7 +37,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use accept::Door;
-use limits::{TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX};
+use limits::{PUSH_ANSWER_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX};
 use metrics::IngestMetrics;
 use registry::Registry;
 use request::{Push, PushDone, PushRefused, Request, Room};
@@ -122,7 +122,11 @@ impl Ingest {
         let (reply, answer) = oneshot::channel();
         let push = Push { grant, key, arrived, rows, body, lines, room: Room { permit: Some(permit) }, reply };
         self.requests.send(Request::Push(push)).await.map_err(|_| PushRefused::Unavailable)?;
-        answer.await.unwrap_or(Err(PushRefused::Unavailable))
+        // Given up here it is not built any more; should it stand already, its key makes the repeat known.
+        match tokio::time::timeout(PUSH_ANSWER_MAX, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(PushRefused::Unavailable),
+        }
     }
 
     /// Edges met by this hub.

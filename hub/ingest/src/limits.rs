@@ -24,6 +24,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A push older than this is not built, or built again (lane rule 10).
 pub const PUSH_AGE_MAX: Duration = Duration::from_secs(300);
+/// A push is answered within this time: with 503 when it could not be stored by then, so that its sender keeps
+/// it and tries again (Promtail's and Alloy's clients wait 10 s themselves).
+pub const PUSH_ANSWER_MAX: Duration = Duration::from_secs(8);
 /// How long a push key protects against a repeat (lane rule 10).
 pub const PUSH_KEY_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// The hub's own tick, and how late it may come before every connection is closed (lane rule 10).

@@ -23,7 +23,11 @@ impl IngestMetrics {
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
         Self {
-            lines: metrics.counters("tributary_hub_lines_committed_total", "Lines that stand in the object store, by who sent them (- = pushed)", ["tenant", "cluster"]),
+            lines: metrics.counters(
+                "tributary_hub_lines_committed_total",
+                "Lines that stand in the object store, by who sent them (- = pushed)",
+                ["tenant", "cluster"],
+            ),
             duplicates: metrics.counter("tributary_hub_batches_duplicate_total", "Batches and pushes that were stored already and sent again"),
             refused: metrics.counters("tributary_hub_refused_total", "Connections, sessions and batches refused", ["reason"]),
             sessions: metrics.counters("tributary_hub_sessions_total", "Sessions of edges begun", ["transport"]),

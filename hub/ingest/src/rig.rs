@@ -143,7 +143,7 @@ pub(crate) async fn lines(bucket: &Arc<Bucket>, cluster_name: &str) -> Vec<Strin
         for at in 0..section.table.batches.len() {
             let payload = BatchView::parse(section.batch(at)).unwrap().payload().unwrap();
             for stream in 0..payload.streams() {
-                out.extend(payload.rows(stream).map(|row| String::from_utf8(row.line.to_vec()).unwrap()));
+                out.extend(payload.rows(stream).map(|row| String::from_utf8(row.unwrap().line.to_vec()).unwrap()));
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gather::{Plan, Waiting, plan};
 use crate::limits::{STORE_RETRY, WAITING_REQUESTS_MAX};
 use crate::metrics::IngestMetrics;
-use crate::request::{Open, PushRefused, Refusal, Reply, Request};
+use crate::request::{Open, Push, PushDone, PushRefused, Refusal, Reply, Request};
 
 /// The task that seals.
 pub struct Sealer {
@@ -95,13 +95,10 @@ impl Sealer {
         let started = self.now();
         let mut attempt = 0;
         loop {
-            if attempt > 0 {
-                requests = shed_pushes(requests);
-            }
             let firsts = match self.firsts(writer, &requests).await {
                 Ok(firsts) => firsts,
                 Err(fault) => {
-                    if !self.pause(waiting, &mut attempt, &fault.to_string()).await {
+                    if !self.pause(waiting, &mut requests, &mut attempt, &fault.to_string()).await {
                         return give_up(requests);
                     }
                     continue;
@@ -110,11 +107,13 @@ impl Sealer {
             let tenants = Arc::clone(&self.tenants.borrow());
             if writer.fold().map_version() > tenants.version() {
                 // Lane rule 9: a hub whose map is older than the fold's loads it before it writes.
-                if !self.pause(waiting, &mut attempt, "the lane names a newer tenant map than this hub has").await {
+                if !self.pause(waiting, &mut requests, &mut attempt, "the lane names a newer tenant map than this hub has").await {
                     return give_up(requests);
                 }
                 continue;
             }
+            // A push whose sender was told 503 meanwhile is not built.
+            requests.retain(|request| !matches!(request, Request::Push(push) if push.reply.is_closed()));
             let plan = plan(&requests, &firsts, writer.fold(), &tenants, started);
             if plan.draft.is_empty() {
                 self.answer(plan, requests).await;
@@ -127,7 +126,7 @@ impl Sealer {
                     return true;
                 }
                 Err(fault) => {
-                    if !self.recover(writer, waiting, &mut attempt, fault).await {
+                    if !self.recover(writer, (waiting, &mut requests), &mut attempt, fault).await {
                         return give_up(requests);
                     }
                 }
@@ -136,7 +135,7 @@ impl Sealer {
     }
 
     /// After a PUT that was not confirmed: learn what stands, so that all is judged again; false = stop.
-    async fn recover(&mut self, writer: &mut LaneWriter, waiting: &mut Waiting, attempt: &mut u32, fault: PutFault) -> bool {
+    async fn recover(&mut self, writer: &mut LaneWriter, (waiting, requests): (&mut Waiting, &mut Vec<Request>), attempt: &mut u32, fault: PutFault) -> bool {
         tracing::info!(fault = %fault, "a lane object was not confirmed; following the lane and judging its batches again");
         self.metrics.put_unconfirmed();
         loop {
@@ -144,27 +143,23 @@ impl Sealer {
                 PutFault::NotWritten(_) => writer.follow().await,
                 PutFault::Lost => writer.restart().await,
             };
-            match learned {
-                Ok(()) => {
-                    if let PutFault::NotWritten(cause) = &fault
-                        && !cause.is_conflict()
-                    {
-                        return self.pause(waiting, attempt, &cause.to_string()).await;
-                    }
-                    return true;
-                }
-                Err(cause) => {
-                    if !self.pause(waiting, attempt, &cause.to_string()).await {
-                        return false;
-                    }
-                }
+            let why = match (&learned, &fault) {
+                // Another hub was first: nothing is wrong with the store.
+                (Ok(()), PutFault::Lost) => return true,
+                (Ok(()), PutFault::NotWritten(cause)) if cause.is_conflict() => return true,
+                (Ok(()), PutFault::NotWritten(cause)) | (Err(cause), _) => cause.to_string(),
+            };
+            if !self.pause(waiting, requests, attempt, &why).await {
+                return false;
+            }
+            if learned.is_ok() {
+                return true;
             }
         }
     }
 
-    /// Waits before the next try, longer each time; false = stop. What arrives meanwhile is taken in: batches
-    /// wait, pushes are told at once that the store is away.
-    async fn pause(&mut self, waiting: &mut Waiting, attempt: &mut u32, why: &str) -> bool {
+    async fn pause(&mut self, waiting: &mut Waiting, requests: &mut Vec<Request>, attempt: &mut u32, why: &str) -> bool {
+        shed_pushes(requests);
         let (first, most) = STORE_RETRY;
         let wait = first.saturating_mul(1 << (*attempt).min(10)).min(most);
         *attempt += 1;
@@ -178,7 +173,7 @@ impl Sealer {
                 () = &mut over => return true,
                 Some(request) = self.requests.recv(), if waiting.len() < WAITING_REQUESTS_MAX => match request {
                     Request::Push(push) => refuse_unavailable(Request::Push(push), why),
-                    request => waiting.add(request, self.now()),
+                    request @ (Request::Open(_) | Request::Batch(_) | Request::Gap(_)) => waiting.add(request, self.now()),
                 },
             }
         }
@@ -190,7 +185,7 @@ impl Sealer {
             match self.store.writer().await {
                 Ok(writer) => return Some(writer),
                 Err(fault) => {
-                    if !self.pause(waiting, &mut attempt, &fault.to_string()).await {
+                    if !self.pause(waiting, &mut Vec::new(), &mut attempt, &fault.to_string()).await {
                         return None;
                     }
                 }
@@ -230,7 +225,7 @@ impl Sealer {
             if let Request::Push(push) = request
                 && let Some((_, decided)) = pushes.next_if(|(index, _)| *index == at)
             {
-                drop(push.reply.send(decided.answer()));
+                tell(push, decided.answer());
             }
         }
     }
@@ -238,10 +233,10 @@ impl Sealer {
 
 /// A push does not wait for a store that is away: its sender is told at once and tries again. Should the
 /// object land late after all, its key makes the repeat known (lane rule 10).
-fn shed_pushes(requests: Vec<Request>) -> Vec<Request> {
-    let (pushes, kept) = requests.into_iter().partition(|request| matches!(request, Request::Push(_)));
-    give_up(pushes);
-    kept
+fn shed_pushes(requests: &mut Vec<Request>) {
+    for push in requests.extract_if(.., |request| matches!(request, Request::Push(_))) {
+        refuse_unavailable(push, "the store is away");
+    }
 }
 
 fn give_up(requests: Vec<Request>) -> bool {
@@ -251,10 +246,16 @@ fn give_up(requests: Vec<Request>) -> bool {
     false
 }
 
+fn tell(push: Push, answer: Result<PushDone, PushRefused>) {
+    if push.reply.send(answer).is_err() {
+        tracing::debug!("the sender of a push did not wait for its answer");
+    }
+}
+
 fn refuse_unavailable(request: Request, text: &str) {
     let why = Refusal::Unavailable(text.to_owned());
     let (to, producer, sequence) = match request {
-        Request::Push(push) => return drop(push.reply.send(Err(PushRefused::Unavailable))),
+        Request::Push(push) => return tell(push, Err(PushRefused::Unavailable)),
         Request::Open(open) => (open.reply, open.producer, proto_model::Sequence(0)),
         Request::Batch(offer) => (offer.reply, Some(offer.producer), offer.sequence),
         Request::Gap(gap) => (gap.reply, Some(gap.producer), gap.from),

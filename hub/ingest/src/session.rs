@@ -111,7 +111,11 @@ impl SessionState {
     /// Decides on one message.
     pub fn hear(&mut self, message: Message) -> Act {
         let Some(kind) = message.kind else {
-            return Act::Close(refuse(RefuseCode::RefuseUnsupported, "the message kind is unknown to this hub", "upgrade the hub, or lower the edge's version"));
+            return Act::Close(refuse(
+                RefuseCode::RefuseUnsupported,
+                "the message kind is unknown to this hub",
+                "upgrade the hub, or lower the edge's version",
+            ));
         };
         if self.hello.is_none() && !matches!(kind, Kind::Hello(_)) {
             return protocol("the first message must be Hello");
@@ -132,14 +136,21 @@ impl SessionState {
             return protocol("Hello was said before");
         }
         let Some(chosen) = version::choose(hello.version_min, hello.version_max) else {
-            let text = format!("this hub speaks versions {} to {}, the edge {} to {}", version::VERSION_MIN, version::VERSION_MAX, hello.version_min, hello.version_max);
+            let text = format!(
+                "this hub speaks versions {} to {}, the edge {} to {}",
+                version::VERSION_MIN,
+                version::VERSION_MAX,
+                hello.version_min,
+                hello.version_max
+            );
             return Act::Close(refuse(RefuseCode::RefuseUnsupported, &text, "run an edge and a hub of neighbouring releases"));
         };
         if hello.nonce.len() != 16 {
             return protocol("the nonce must have 16 bytes");
         }
         self.hello = Some(hello);
-        let answer = Hello { version_min: chosen, version_max: chosen, program: concat!("tributary-hub ", env!("CARGO_PKG_VERSION")).to_owned(), ..Hello::default() };
+        let answer =
+            Hello { version_min: chosen, version_max: chosen, program: concat!("tributary-hub ", env!("CARGO_PKG_VERSION")).to_owned(), ..Hello::default() };
         Act::Say(Message { kind: Some(Kind::Hello(answer)) })
     }
 
@@ -158,15 +169,15 @@ impl SessionState {
         Act::Open(OpenAsked { track: TrackId(open.track), producer, acked: (Sequence(open.acked), chain) })
     }
 
-    fn known(&self, producer: &[u8]) -> Result<ProducerId, Act> {
-        let producer = ProducerId::from_bytes(producer).ok_or_else(|| protocol("a producer id has 24 bytes"))?;
-        if self.open.contains(&producer) { Ok(producer) } else { Err(protocol("the producer was not opened in this session")) }
+    fn known(&self, producer: &[u8]) -> Result<ProducerId, &'static str> {
+        let producer = ProducerId::from_bytes(producer).ok_or("a producer id has 24 bytes")?;
+        if self.open.contains(&producer) { Ok(producer) } else { Err("the producer was not opened in this session") }
     }
 
     fn hear_batch(&self, batch: Batch) -> Act {
         let producer = match self.known(&batch.producer) {
             Ok(producer) => producer,
-            Err(act) => return act,
+            Err(text) => return protocol(text),
         };
         let (Some(chain_previous), Some(digest)) = (Chain::from_bytes(&batch.chain_previous), BatchDigest::from_bytes(&batch.digest)) else {
             return protocol("a chain and a digest have 16 bytes");
@@ -174,13 +185,21 @@ impl SessionState {
         if batch.positions.len() > POSITIONS_MAX {
             return protocol("too many positions in one batch");
         }
-        Act::Offer(BatchAsked { producer, epoch: Epoch(batch.epoch), sequence: Sequence(batch.sequence), chain_previous, digest, positions: batch.positions, body: batch.body })
+        Act::Offer(BatchAsked {
+            producer,
+            epoch: Epoch(batch.epoch),
+            sequence: Sequence(batch.sequence),
+            chain_previous,
+            digest,
+            positions: batch.positions,
+            body: batch.body,
+        })
     }
 
     fn hear_gap(&self, gap: Gap) -> Act {
         let producer = match self.known(&gap.producer) {
             Ok(producer) => producer,
-            Err(act) => return act,
+            Err(text) => return protocol(text),
         };
         let (Some(before), Some(after)) = (Chain::from_bytes(&gap.chain_previous), Chain::from_bytes(&gap.chain_to)) else {
             return protocol("a chain has 16 bytes");
@@ -239,7 +258,9 @@ pub fn message_of(reply: Reply) -> (Message, bool) {
 fn refusal_of(why: &Refusal) -> (Refuse, bool) {
     let retry_ms = u32::try_from(NO_TENANT_RETRY.as_millis()).unwrap_or(u32::MAX);
     let (code, text, fix, retry_after_ms, ends) = match why {
-        Refusal::Fenced => (RefuseCode::RefuseFenced, "a newer session of this producer was opened", "open again; if this repeats, two edges share one WAL", 0, false),
+        Refusal::Fenced => {
+            (RefuseCode::RefuseFenced, "a newer session of this producer was opened", "open again; if this repeats, two edges share one WAL", 0, false)
+        }
         Refusal::Denied => (RefuseCode::RefuseDenied, "this certificate may not speak for that producer", "give each edge a WAL directory of its own", 0, true),
         Refusal::Diverged(text) => (RefuseCode::RefuseDiverged, text.as_str(), "the producer is quarantined: see the runbook on divergence", retry_ms, false),
         Refusal::Protocol(text) => (RefuseCode::RefuseProtocol, text.as_str(), "this is a fault of the edge program: report it", 0, true),

@@ -140,8 +140,8 @@ fn begin(labels: &mut LineLabels, row: &Row<'_>, stats: &mut Stats) {
             labels.add_metadata(name, value);
         }
     }
-    // Code 0 stands for "none detected": there is no such metadata then.
-    if let Some(level) = Level::of_code(row.level).filter(|_| row.level != 0) {
+    // A code without a level stands for "not looked for".
+    if let Some(level) = Level::of_code(row.level) {
         stats.metadata_bytes += (DETECTED_LEVEL.len() + level.as_str().len()) as u64;
         labels.add_metadata(DETECTED_LEVEL, level.as_str());
     }

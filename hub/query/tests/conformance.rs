@@ -55,7 +55,7 @@ fn batch(streams: &[Value], part: usize) -> BatchDraft {
         let size = entries.len().div_ceil(OBJECTS);
         for entry in entries.iter().skip(part * size).take(size) {
             let time = Timestamp(entry["ts"].as_str().unwrap().parse().unwrap());
-            builder.push(&labels, time, 0, &pairs(&entry["structuredMetadata"]), entry["line"].as_str().unwrap().as_bytes());
+            builder.push(&labels, time, proto_wire::batch::LEVEL_NONE, &pairs(&entry["structuredMetadata"]), entry["line"].as_str().unwrap().as_bytes());
         }
     }
     let frozen = builder.freeze(Compression::Zstd).unwrap();

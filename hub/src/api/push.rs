@@ -8,23 +8,25 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use futures::StreamExt as _;
 use hub_ingest::admit::{UNKNOWN_SERVICE, hub_rows};
 use hub_tenant::{Limits, Need};
 use proto_extract::level;
 use proto_model::labels::is_label_name;
 use proto_model::{Labels, TenantId, Timestamp};
-use proto_wire::limits::PUSH_RAW_BYTES_MAX;
+use proto_wire::limits::{PUSH_BYTES_MAX, PUSH_RAW_BYTES_MAX};
 use proto_wire::push::{PushFault, Pushed, json, protobuf};
 use proto_wire::{BatchBuilder, BatchView, Compression};
 
 use super::Api;
 use super::fault::ApiFault;
 
+/// A body that is too large is read to its end up to here, so that its sender gets to hear why.
+const DISCARDED_BYTES_MAX: usize = 4 * PUSH_BYTES_MAX;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -33,10 +35,10 @@ const KEY_BYTES_MAX: usize = 128;
 /// # Errors
 /// 400, 401, 403, 413, 422, 429, 503; nothing of the request is stored then, but for a 503 whose object may
 /// still land (its key makes a repeat known).
-pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<impl IntoResponse, ApiFault> {
+pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<impl IntoResponse, ApiFault> {
     let access = api.authorize(&headers, Need::Push)?;
     let Some(grant) = access.grants.into_iter().next() else { return Err(ApiFault::Wrong("no tenant".to_owned())) };
-    let body = body.map_err(|fault| ApiFault::TooLarge(fault.body_text()))?;
+    let body = read_body(body).await?;
     let limits = api.tenants.borrow().limits(grant.tenant()).clone();
     let now = api.now();
     let (headers_key, tenant) = (key_of(&headers)?, grant.tenant().clone());
@@ -45,6 +47,29 @@ pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Result<Bytes
     let Some(ready) = ready else { return Ok(StatusCode::NO_CONTENT) };
     api.ingest.push(grant, ready.key, ready.rows, ready.body, ready.lines).await.map_err(ApiFault::Push)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The whole body. One that is too large is read on for a while and thrown away: a sender that is cut off while it
+/// sends would never see the answer.
+async fn read_body(body: Body) -> Result<Bytes, ApiFault> {
+    let mut frames = body.into_data_stream();
+    let (mut out, mut found) = (Vec::new(), 0);
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|fault| ApiFault::Wrong(format!("the body cannot be read: {fault}")))?;
+        found += frame.len();
+        if found <= PUSH_BYTES_MAX {
+            out.extend_from_slice(&frame);
+        } else {
+            out = Vec::new();
+        }
+        if found > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    if found > PUSH_BYTES_MAX {
+        return Err(ApiFault::TooLarge(format!("the push is larger than {PUSH_BYTES_MAX} bytes")));
+    }
+    Ok(out.into())
 }
 
 struct ReadyPush {

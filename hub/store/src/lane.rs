@@ -155,6 +155,9 @@ impl LaneCell {
         let mut count = 1;
         loop {
             let Lot { found, end } = self.read_lot(shore, base + 1, count).await;
+            if let (End::Fault(fault), true) = (&end, found.is_empty()) {
+                return Err(fault.clone());
+            }
             // The second look comes before the headers are judged, so that a sleeper's garbage is
             // "start anew", not an alarm.
             if !look(shore, self.lane, base, base_commit).await? {

@@ -62,19 +62,19 @@ pub(crate) struct Moment {
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    entropy: Entropy,
     pub(crate) world: World,
     pub(crate) metrics: StoreMetrics,
 }
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, prefix: Path, world: World, metrics: StoreMetrics) -> Self {
-        Self { store, prefix, entropy: world.entropy.fork("store"), world, metrics }
+        Self { store, prefix, world, metrics }
     }
 
-    /// Random numbers for ids and waits.
+    /// Random numbers for ids and waits. The world's own: a fork would give a store that is opened again in
+    /// the same process the ids of the first once more.
     pub(crate) const fn entropy(&self) -> &Entropy {
-        &self.entropy
+        &self.world.entropy
     }
 
     /// Now.
@@ -174,7 +174,7 @@ impl Objects {
                 Err(Answer::Absent) => return Ok(None),
                 Err(Answer::Fault(fault)) if left == 0 || !fault.is_transient() => return Err(fault),
                 Err(Answer::Exists | Answer::Fault(_)) => {
-                    let jitter = self.entropy.below(u64::try_from(wait.as_millis()).unwrap_or(0));
+                    let jitter = self.entropy().below(u64::try_from(wait.as_millis()).unwrap_or(0));
                     tokio::time::sleep(wait / 2 + Duration::from_millis(jitter)).await;
                     wait *= 2;
                 }

@@ -45,8 +45,6 @@ pub(crate) enum Fate {
     Answered(Bytes),
     /// This is deleted from the bucket first, then the request goes its way.
     AfterDeleting(String),
-    /// This is written to the bucket first, then the request goes its way.
-    AfterWriting(String, Bytes),
     /// As if nothing.
     Fine,
 }
@@ -76,7 +74,7 @@ pub(crate) struct Rig {
     seen: Mutex<Vec<Seen>>,
     late: Mutex<Vec<(Path, PutPayload, PutOptions)>>,
     /// Ignores create-if-absent.
-    pub(crate) careless: bool,
+    careless: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -90,6 +88,11 @@ pub(crate) fn lost(text: &str) -> object_store::Error {
 impl Rig {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// One that writes over what stands, whatever it is told.
+    pub(crate) fn careless() -> Arc<Self> {
+        Arc::new(Self { careless: true, ..Self::default() })
     }
 
     /// The next requests of that kind whose names contain `part` meet `fates`, in order; later calls go first.
@@ -160,7 +163,6 @@ impl Rig {
             Fate::Refused => return Err(lost("503 SlowDown")),
             Fate::Slow(wait) => tokio::time::sleep(*wait).await,
             Fate::AfterDeleting(gone) => self.delete(gone).await,
-            Fate::AfterWriting(made, bytes) => self.write(made, bytes.clone()).await,
             Fate::AnswerLost | Fate::Late | Fate::Absent | Fate::Answered(_) | Fate::Fine => {}
         }
         Ok(fate)
@@ -189,7 +191,9 @@ impl ObjectStore for Rig {
                 drop(self.bucket.put_opts(location, payload, options).await);
                 Err(lost("connection reset"))
             }
-            _ => self.bucket.put_opts(location, payload, options).await,
+            Fate::Refused | Fate::Slow(_) | Fate::Absent | Fate::Answered(_) | Fate::AfterDeleting(_) | Fate::Fine => {
+                self.bucket.put_opts(location, payload, options).await
+            }
         }
     }
 
@@ -206,7 +210,7 @@ impl ObjectStore for Rig {
                 other.put(location, bytes.into()).await?;
                 other.get_opts(location, GetOptions { range: options.range, ..GetOptions::default() }).await
             }
-            _ => self.bucket.get_opts(location, options).await,
+            Fate::Refused | Fate::Slow(_) | Fate::AfterDeleting(_) | Fate::Fine => self.bucket.get_opts(location, options).await,
         }
     }
 
@@ -225,7 +229,7 @@ impl ObjectStore for Rig {
             Fate::Refused => futures::stream::iter([Err(lost("503 SlowDown"))]).boxed(),
             // A listing that lags: nothing yet.
             Fate::Absent => futures::stream::empty().boxed(),
-            _ => self.bucket.list(prefix),
+            Fate::AnswerLost | Fate::Late | Fate::Slow(_) | Fate::Answered(_) | Fate::AfterDeleting(_) | Fate::Fine => self.bucket.list(prefix),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sessions over QUIC: one connection is one session is one bidirectional stream, opened by the edge.
 //!
-//! Parts: [`QuicClient`], [`QuicServer`]; `pump`, which moves frames between the stream and the queues;
+//! Parts: [`QuicClient`](client::QuicClient), [`QuicServer`](server::QuicServer); `pump`, which moves frames between the stream and the queues;
 //! `ended`, which reads QUIC's errors. Here: the settings that both ends share.
 //!
 //! The hub grants the one stream only after it has verified the certificate and taken a seat, so an edge

@@ -25,6 +25,8 @@ pub use payload::{Payload, Row};
 pub const MAGIC: [u8; 4] = *b"TRB1";
 /// Newest format version.
 pub const VERSION: u16 = 1;
+/// The level code of a record in which no level was looked for.
+pub const LEVEL_NONE: u8 = 255;
 /// Bytes before the table.
 pub const HEAD_BYTES: usize = 44;
 
@@ -99,7 +101,7 @@ impl BatchBuilder {
         Self::default()
     }
 
-    /// Adds one record. `level` is a code of `proto-extract`'s level (0 = none detected).
+    /// Adds one record. `level` is a code of `proto-extract`'s level (0 = unknown), or [`LEVEL_NONE`].
     pub fn push(&mut self, labels: &Arc<Labels>, time: Timestamp, level: u8, metadata: &[(String, String)], line: &[u8]) {
         let at = match &self.last {
             Some((last, at)) if Arc::ptr_eq(last, labels) => *at,

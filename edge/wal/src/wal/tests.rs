@@ -226,8 +226,6 @@ fn run(seed: u64, grace: bool, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
-
     #[test]
     fn what_was_synced_survives_anything(seed in any::<u64>(), grace in any::<bool>(), steps in steps()) {
         run(seed, grace, &steps);
@@ -270,7 +268,11 @@ fn a_crash_at_every_single_io_loses_nothing_synced() {
             let mut run = Run::new(seed, without_grace());
             run.disk.stop_after(at);
             scenario(&mut run);
-            if kills { run.disk.kill() } else { run.disk.crash() }
+            if kills {
+                run.disk.kill()
+            } else {
+                run.disk.crash()
+            }
             run.open();
             run.append(50);
             run.sync();
@@ -326,6 +328,32 @@ fn a_failed_sync_at_every_place_is_made_up_for_in_a_new_file() {
             run.open();
         }
     }
+}
+
+#[test]
+fn a_disk_that_fails_every_sync_does_not_fill_up_and_forgets_nothing() {
+    let mut run = Run::new(1, without_grace());
+    run.append(9_000);
+    run.append_positions();
+    run.sync();
+    run.ack(4);
+    run.append(100);
+    // Every second sync works: files can be begun, but nothing else becomes durable.
+    (1..200).step_by(2).for_each(|n| run.disk.fail_sync(n));
+    for _ in 0..40 {
+        run.sync();
+        run.trim();
+    }
+    assert_eq!(run.synced, 2);
+    let files = run.disk.paths().iter().filter(|path| path.extension().is_some_and(|ext| ext == "wal")).count();
+    assert!(files <= 4, "{files}");
+    run.disk.crash();
+    run.disk.kill();
+    let mut calm = Run { disk: run.disk.clone(), ..Run::new(2, without_grace()) };
+    (calm.written, calm.synced, calm.acked) = (run.written.clone(), run.synced, run.acked);
+    drop(run.wal.take());
+    (1..200).for_each(|_| while calm.disk.list(&bed::settings().dir).is_err() {});
+    calm.open();
 }
 
 /// The records of a WAL, as `inspect` tells them.
@@ -604,7 +632,8 @@ fn a_v1_file_is_read_by_every_later_version() {
     let disk = disk(1);
     let dir = bed::settings().dir;
     disk.make_dirs(&dir).unwrap();
-    let golden: Vec<u8> = GOLDEN.split_whitespace().flat_map(|line| (0..line.len() / 2).map(|i| u8::from_str_radix(&line[2 * i..2 * i + 2], 16).unwrap())).collect();
+    let golden: Vec<u8> =
+        GOLDEN.split_whitespace().flat_map(|line| (0..line.len() / 2).map(|i| u8::from_str_radix(&line[2 * i..2 * i + 2], 16).unwrap())).collect();
     disk.put(&dir.join(file::name(1)), &golden);
     let (wal, recovered) = open(&disk);
     assert_eq!(recovered.wal_id.to_string(), "d3fcbaad63e7f21f");

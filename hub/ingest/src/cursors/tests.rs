@@ -70,8 +70,17 @@ fn gap(from: u64, to: u64) -> GapOffer {
 fn commit(fold: &mut Fold, records: Vec<LaneRecord>) {
     let number = fold.head() + 1;
     let commit = CommitId([u8::try_from(number % 250).unwrap() + 1; 16]);
-    let header =
-        LaneHeader { lane: LANE, number, commit, previous: fold.head_commit(), writer: String::new(), written: Timestamp(0), map_version: 0, records, sections: Vec::new() };
+    let header = LaneHeader {
+        lane: LANE,
+        number,
+        commit,
+        previous: fold.head_commit(),
+        writer: String::new(),
+        written: Timestamp(0),
+        map_version: 0,
+        records,
+        sections: Vec::new(),
+    };
     fold.apply(&header).unwrap();
 }
 
@@ -121,6 +130,7 @@ fn told(verdict: Verdict) -> Told {
 }
 
 type Change = fn(&mut Offer);
+type GapChange = fn(&mut GapOffer);
 
 #[test]
 fn the_receiver_table_row_by_row() {
@@ -273,7 +283,7 @@ fn gaps_take_the_numbers_of_what_was_given_up() {
 #[test]
 fn gaps_that_do_not_fit_are_refused() {
     let fold = fold_at(5);
-    let table: Vec<(&str, (u64, u64), fn(&mut GapOffer), Told)> = vec![
+    let table: Vec<(&str, (u64, u64), GapChange, Told)> = vec![
         ("it ends before it begins", (7, 6), |_| {}, Told::Protocol),
         ("it begins at 0", (0, 6), |_| {}, Told::Protocol),
         ("it ends past the largest number", (6, u64::MAX), |_| {}, Told::Protocol),

@@ -428,3 +428,49 @@ fn a_closed_producer_stays_with_who_follows_it() {
     assert_eq!((state.closed, state.last), (Some(id(99)), Sequence(3)));
     assert!(state.positions.is_empty());
 }
+
+/// A fold that holds something of everything.
+fn golden() -> Fold {
+    let mut fold =
+        folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false), (2, 9, true)]), Step::Push(0, 1), Step::Map(4), Step::Section(vec![0, 1])]));
+    let next = header(&fold, vec![loss("one", 5, None).into(), open(&fold, id(2)), LaneRecord::Quarantine { producer: id(2), reason: "diverged".to_owned() }]);
+    fold.apply(&next).unwrap();
+    let next = LaneHeader { sections: vec![entry("blue")], ..header(&fold, vec![LaneRecord::Floor(5)]) };
+    fold.apply(&next).unwrap();
+    fold
+}
+
+#[test]
+fn a_snapshot_of_format_version_1_still_reads_as_it_was_written() {
+    let stored = bytes::Bytes::from_static(include_bytes!("../../golden/snap-1.bin"));
+    let fold = golden();
+    assert_eq!(snapshot::decode(&stored, LANE, fold.head(), &StoreKeys::none()).unwrap(), fold);
+    assert_eq!(snapshot::encode(&fold, &StoreKeys::none()).unwrap(), stored, "the same fold gives the same bytes");
+    assert_eq!((fold.last_section(&tenant("acme")), fold.last_section(&tenant("blue"))), (Some(5), Some(7)));
+}
+
+#[test]
+fn a_snapshot_that_contradicts_itself_is_refused() {
+    let fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, Vec::new()), Step::Section(vec![0])]));
+    let read = |fold: &Fold| snapshot::decode(&snapshot::encode(fold, &StoreKeys::none()).unwrap(), LANE, fold.head, &StoreKeys::none());
+    read(&fold).unwrap();
+    let state = |change: fn(&mut ProducerState)| {
+        let mut fold = fold.clone();
+        fold.change(&id(1), change);
+        fold
+    };
+    for (what, wrong) in [
+        ("another head", Fold { head_commit: GENESIS, ..fold.clone() }),
+        ("a number too many", Fold { head: fold.head + 1, ..fold.clone() }),
+        ("a floor inside", Fold { floor: 1, ..fold.clone() }),
+        ("numbers beyond all", Fold { head: u64::MAX, floor: u64::MAX - 3, ..fold.clone() }),
+        ("a sequence beyond all", state(|state| state.last = Sequence(u64::MAX))),
+        ("digests out of order", state(|state| state.digests.make_contiguous().reverse())),
+        ("too many digests", state(|state| state.digests.extend((10..200).map(|n| (Sequence(n), BatchDigest::default()))))),
+    ] {
+        assert!(matches!(read(&wrong), Err(StoreFault::Damaged { .. })), "{what}");
+    }
+    let bytes = snapshot::encode(&fold, &StoreKeys::none()).unwrap();
+    assert!(snapshot::decode(&bytes, LaneId(8), fold.head, &StoreKeys::none()).is_err());
+    assert!(snapshot::decode(&bytes, LANE, fold.head + 1, &StoreKeys::none()).is_err());
+}

@@ -1,4 +1,4 @@
-//! The lane rules, one by one (`write`, `follow`, `begin`), and all at once with a seed (`random`).
+//! The lane rules, one by one (`write`, `follow`, `begin`), and all at once with a seed (`random`, on `sea`).
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::store::Store;
 mod begin;
 mod follow;
 mod random;
+mod sea;
 mod write;
 
 /// The name of lane object `number` of the only lane.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,18 +13,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::fault::{LinkFault, Side};
 use crate::tls::stream_fault;
 
-/// What went wrong with a stream, if something did: the first fault counts.
+/// What went wrong with a stream, if something did: the first fault counts, unless a later one tells more.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Failure(Arc<OnceLock<LinkFault>>);
+pub(super) struct Failure(Arc<Mutex<Option<LinkFault>>>);
 
 impl Failure {
     pub(super) fn fault(&self) -> Option<LinkFault> {
-        self.0.get().cloned()
+        self.lock().clone()
     }
 
     fn note(&self, fault: LinkFault) {
-        // The first one is the cause.
-        drop(self.0.set(fault));
+        let mut noted = self.lock();
+        // A write may fail before the peer's last word is read.
+        if noted.as_ref().is_none_or(|before| fault.is_telling() && !before.is_telling()) {
+            *noted = Some(fault);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<LinkFault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

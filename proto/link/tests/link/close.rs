@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto_link::{CloseCode, LinkFault, Side};
+use proto_link::{CloseCode, LinkFault, Side, Transport};
 use tokio::time::timeout;
 
 use crate::parts::{BOTH, Edge, Hub, SOON, authority, batch, bye, end, next, pair};
@@ -143,4 +143,35 @@ fn a_hub_that_ends_its_process_after_its_last_session_has_told_why() {
         });
         ending.join().unwrap();
     }
+}
+
+#[test]
+fn an_edge_that_is_killed_is_lost_and_what_came_before_is_still_taken() {
+    // Over gRPC, where the system closes the connection; a killed peer over QUIC is seen by the idle time (`network`).
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let authority = authority();
+    let (process, hubs) = (runtime(), runtime());
+    let mut hub = hubs.block_on(Hub::start(Transport::Grpc, &authority));
+    let target = hub.target();
+    let edge = Edge::new(Transport::Grpc, &authority, "edge-1");
+    let dialled = process.spawn(async move {
+        let session = edge.dial(&target).await.unwrap();
+        for sequence in 0..10 {
+            session.outgoing.send(batch(sequence, vec![7; 1 << 20])).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        session
+    });
+    let mut accepted = hubs.block_on(hub.accept()).unwrap();
+    let session = process.block_on(dialled).unwrap();
+    process.shutdown_background();
+    hubs.block_on(async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for sequence in 0..10 {
+            assert!(next(&mut accepted).await == batch(sequence, vec![7; 1 << 20]));
+        }
+        let fault = end(&mut accepted).await;
+        assert!(matches!(&fault, Some(LinkFault::Lost { peer: Side::Edge, .. })), "{fault:?}");
+    });
+    drop(session);
 }

@@ -37,7 +37,7 @@ pub struct Row<'a> {
     pub index: u32,
     /// Its time.
     pub time: Timestamp,
-    /// Its level code, 0 when none was detected.
+    /// Its level code; 255 when none was looked for.
     pub level: u8,
     /// Its line.
     pub line: &'a [u8],

@@ -112,8 +112,9 @@ async fn rule_14_a_clock_that_is_set_back_or_stands_still_makes_nothing_fresh() 
     let (_, mut writer, mut edge, two) = pair(&rig, 1).await;
     two.follow_round().await.unwrap();
     let proto_seam::Clock::Simulated { skew_ns, .. } = &two.shore().objects.world.clock else { unreachable!() };
-    for skew in [-3_600_000_000_000_i64, 3_600_000_000_000] {
-        tokio::time::sleep(Duration::from_secs(10)).await;
+    // Set back while time went on; gone on while the machine, and its steady clock, were suspended.
+    for (awake, skew) in [(10, -3_600_000_000_000_i64), (0, 3_600_000_000_000)] {
+        tokio::time::sleep(Duration::from_secs(awake)).await;
         skew_ns.fetch_add(skew, std::sync::atomic::Ordering::Relaxed);
         let number = commit(&mut writer, &mut edge).await;
         let asked = Timestamp(two.shore().objects.world.clock.now_ns());
@@ -187,7 +188,7 @@ async fn rule_20_a_damaged_header_freezes_its_lane_until_it_reads_well() {
     let name = object_of(&rig, &writer, number);
     let good = rig.read(&name).await;
     let mut bad = good.to_vec();
-    bad[crate::frame::HEAD_BYTES + 5] ^= 1;
+    bad[frame::HEAD_BYTES + 5] ^= 1;
     for damage in [bad, good[..40].to_vec(), b"<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>".to_vec(), Vec::new()] {
         rig.write(&name, damage).await;
         two.follow_round().await.unwrap();
@@ -227,6 +228,14 @@ async fn rule_20_a_header_that_does_not_follow_freezes_its_lane() {
         sections: Vec::new(),
     };
     rig.write(&object_of(&rig, &writer, 3), forged.seal(&StoreKeys::none()).unwrap()).await;
+    two.follow_round().await.unwrap();
+    assert_eq!((head(&two), two.view().frozen().len()), (2, 1));
+    // Taken away, the number is free again.
+    let forged = rig.read(&object_of(&rig, &writer, 3)).await;
+    rig.delete(&object_of(&rig, &writer, 3)).await;
+    two.follow_round().await.unwrap();
+    assert!(two.view().frozen().is_empty());
+    rig.write(&object_of(&rig, &writer, 3), forged).await;
     two.follow_round().await.unwrap();
     assert_eq!((head(&two), two.view().frozen().len()), (2, 1));
     assert_eq!(two.only_cell().known().unwrap().fold.producer(&edge.producer).unwrap().last, Sequence(1));

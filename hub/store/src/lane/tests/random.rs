@@ -1,232 +1,33 @@
-//! Hubs that share a lane on a bad store, by seed: crashes, sleeps, lost and late answers, snapshots,
-//! collection. An oracle beside the bucket holds the truth: the first object created under a number.
+//! Hubs that share a lane on a bad store (`sea`), by seed: crashes, sleeps, lost and late answers,
+//! snapshots, collection.
 //!
 //! Checked at every create (no bytes twice under a name; what is new follows from the truth, so no batch
 //! is committed twice or out of order), at every ack (it is the truth), at every view (it is a part of the
 //! truth and lacks nothing acked before it was asked for), at the end (every edge is drained, every batch is
 //! found once). Further seeds: `TRIBUTARY_LANE_SEEDS=2000 cargo test -p hub-store random`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult,
-};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use proto_model::{BatchDigest, Chain, Sequence, TimeRange, Timestamp};
 use proto_seam::{Clock, Entropy, Workers, World};
 use proto_wire::digest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::sea::{Sea, Way, Weather};
 use super::*;
 use crate::fault::PutFault;
 use crate::keys::number_of;
 use crate::record::LaneRecord;
-use crate::rig::{grant, lost};
+use crate::rig::grant;
 use crate::section::{Draft, Origin};
 use crate::store::StoreSettings;
-
-/// How bad it is, drawn per seed; each rate is often 0.
-#[derive(Debug, Clone)]
-struct Weather {
-    refused: f64,
-    lost: f64,
-    late: f64,
-    slow_ms: u64,
-    sleep: f64,
-    sleep_ms: u64,
-    crash: f64,
-    list_lag: bool,
-    collect: bool,
-    keep_ms: u64,
-    snapshot_every: u64,
-}
-
-impl Weather {
-    fn draw(entropy: &Entropy) -> Self {
-        let rate = |most: f64| if entropy.chance(0.3) { 0.0 } else { most * f64::from(u32::try_from(entropy.below(1_000)).unwrap()) / 1_000.0 };
-        Self {
-            refused: rate(0.1),
-            lost: rate(0.2),
-            late: rate(0.2),
-            slow_ms: 1 + entropy.below(200),
-            sleep: rate(0.02),
-            sleep_ms: 50 + entropy.below(38_000),
-            crash: rate(0.02),
-            list_lag: entropy.chance(0.3),
-            collect: entropy.chance(0.7),
-            keep_ms: entropy.below(6_000),
-            snapshot_every: 2 + entropy.below(8),
-        }
-    }
-}
-
-/// The truth, and what was seen.
-#[derive(Debug, Default)]
-struct Oracle {
-    fold: Option<Fold>,
-    commits: BTreeMap<u64, (CommitId, Instant)>,
-    /// Name and content of every create sent.
-    sent: BTreeSet<(String, [u8; 32])>,
-    acked: BTreeMap<u64, Instant>,
-    garbage: u64,
-    collected: u64,
-}
-
-impl Oracle {
-    fn sends(&mut self, name: &str, body: &[u8]) {
-        assert!(self.sent.insert((name.to_owned(), *blake3::hash(body).as_bytes())), "the same bytes were sent twice under {name}");
-    }
-
-    fn created(&mut self, name: &str, body: &Bytes) {
-        let Some((lane, number)) = name.strip_prefix("lanes/").and_then(|rest| rest.split_once("/log/")) else { return };
-        let (lane, number): (LaneId, u64) = (lane.parse().unwrap(), number_of(number).unwrap());
-        if self.commits.contains_key(&number) {
-            self.garbage += 1;
-            return;
-        }
-        let header = LaneHeader::open(body, lane, number, &StoreKeys::none()).unwrap();
-        match &mut self.fold {
-            Some(fold) => fold.apply(&header).unwrap_or_else(|fault| panic!("committed though it does not follow: {fault}")),
-            none => *none = Some(Fold::genesis(lane, header.commit)),
-        }
-        self.commits.insert(number, (header.commit, Instant::now()));
-    }
-}
-
-struct Sea {
-    bucket: InMemory,
-    oracle: Mutex<Oracle>,
-    weather: Mutex<Weather>,
-    entropy: Entropy,
-    /// An earlier listing, for lag.
-    listed: Mutex<VecDeque<(Instant, Vec<ObjectMeta>)>>,
-}
-
-/// A hub's way to the sea; all its requests wait while it sleeps.
-struct Way {
-    sea: Arc<Sea>,
-    asleep: Mutex<Instant>,
-}
-
-impl fmt::Debug for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("way")
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("way")
-    }
-}
-
-impl Way {
-    async fn pass(&self) -> Weather {
-        let weather = self.sea.weather.lock().unwrap().clone();
-        if self.sea.entropy.chance(weather.sleep) {
-            *self.asleep.lock().unwrap() = Instant::now() + Duration::from_millis(self.sea.entropy.below(weather.sleep_ms));
-        }
-        tokio::time::sleep(Duration::from_millis(self.sea.entropy.below(weather.slow_ms))).await;
-        self.awake().await;
-        weather
-    }
-
-    async fn awake(&self) {
-        loop {
-            let until = *self.asleep.lock().unwrap();
-            if until <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(until).await;
-        }
-    }
-}
-
-impl Sea {
-    async fn put(&self, path: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
-        let body: Bytes = payload.iter().flatten().copied().collect();
-        let done = self.bucket.put_opts(path, payload, options).await;
-        if done.is_ok() {
-            self.oracle.lock().unwrap().created(path.as_ref(), &body);
-        }
-        done
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for Way {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
-        if options.mode == object_store::PutMode::Create {
-            let body: Bytes = payload.iter().flatten().copied().collect();
-            self.sea.oracle.lock().unwrap().sends(path.as_ref(), &body);
-        }
-        let weather = self.pass().await;
-        let entropy = &self.sea.entropy;
-        if entropy.chance(weather.refused) {
-            return Err(lost("503"));
-        }
-        if entropy.chance(weather.late) {
-            // Applied whenever it arrives, whatever became of its sender.
-            let (sea, path, wait) = (Arc::clone(&self.sea), path.clone(), entropy.below(31_000));
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-                drop(sea.put(&path, payload, options).await);
-            });
-            return Err(lost("timeout"));
-        }
-        let done = self.sea.put(path, payload, options).await;
-        self.pass().await;
-        if entropy.chance(weather.lost) { Err(lost("reset")) } else { done }
-    }
-
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
-        Err(lost("not here"))
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        let weather = self.pass().await;
-        if self.sea.entropy.chance(weather.refused) {
-            return Err(lost("503"));
-        }
-        let found = self.sea.bucket.get_opts(path, options).await;
-        self.pass().await;
-        found
-    }
-
-    fn delete_stream(&self, paths: BoxStream<'static, object_store::Result<Path>>) -> BoxStream<'static, object_store::Result<Path>> {
-        self.sea.bucket.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        let now: Vec<ObjectMeta> = self.sea.bucket.list(None).map(Result::unwrap).collect().now_or_never().unwrap();
-        let lag = self.sea.weather.lock().unwrap().list_lag;
-        let mut listed = self.sea.listed.lock().unwrap();
-        listed.push_back((Instant::now(), now.clone()));
-        let long_ago = |(at, _): &(Instant, Vec<ObjectMeta>)| at.elapsed() > Duration::from_secs(6);
-        while listed.len() > 1 && long_ago(&listed[1]) {
-            listed.pop_front();
-        }
-        let shown = if lag { listed[0].1.clone() } else { now };
-        let prefix = prefix.cloned().unwrap_or_default();
-        futures::stream::iter(shown.into_iter().filter(move |meta| meta.location.prefix_matches(&prefix)).map(Ok)).boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.sea.bucket.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.sea.bucket.copy_opts(from, to, options).await
-    }
-}
 
 /// What an edge asks of a hub.
 #[derive(Debug)]
@@ -275,7 +76,7 @@ fn judge(fold: &Fold, asks: &[Ask]) -> (Draft, Vec<(usize, Epoch, Sequence)>) {
     }
     let (advances, batches): (Vec<_>, Vec<_>) = grown.into_values().unzip();
     let records = opens.into_iter().chain(advances).collect();
-    (crate::rig::draft("acme", records, batches.concat()), answers)
+    (draft("acme", records, batches.concat()), answers)
 }
 
 /// Serves a hub's asks until it is crashed.
@@ -321,7 +122,7 @@ async fn seal(sea: &Sea, way: &Way, writer: &mut LaneWriter, asks: Vec<Ask>) {
             None => {}
             Some(Ok(committed)) => {
                 let mut oracle = sea.oracle.lock().unwrap();
-                assert_eq!(oracle.commits.get(&committed.number).map(|(commit, _)| *commit), Some(committed.commit), "an ack into the void");
+                assert_eq!(oracle.commit(writer.lane(), committed.number), Some(committed.commit), "an ack into the void");
                 oracle.acked.insert(committed.number, Instant::now());
             }
             Some(Err(fault)) => {
@@ -358,7 +159,7 @@ async fn watch(sea: &Sea, way: &Way, store: &Arc<Store>) {
         let oracle = sea.oracle.lock().unwrap();
         let head = view.heads().values().next().copied().unwrap_or(0);
         for of in view.sections(&grant("acme"), TimeRange::ALL) {
-            assert_eq!(oracle.commits.get(&of.number).map(|(commit, _)| *commit), Some(of.commit), "a view shows what was never committed");
+            assert_eq!(oracle.commit(of.lane, of.number), Some(of.commit), "a view shows what was never committed");
         }
         for (number, at) in &oracle.acked {
             let before = asked.duration_since(*at) > Duration::from_secs(1);
@@ -384,13 +185,13 @@ async fn collector(sea: Arc<Sea>) {
     loop {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let Weather { collect, keep_ms, .. } = *sea.weather.lock().unwrap();
-        let Some(lane) = sea.oracle.lock().unwrap().fold.as_ref().map(Fold::lane).filter(|_| collect) else { continue };
+        let Some(lane) = registered_lane(&sea).await.filter(|_| collect) else { continue };
         let found: Vec<ObjectMeta> = sea.bucket.list(Some(&Path::from(Key::snapshots(lane).as_str()))).map(Result::unwrap).collect().await;
         let mut numbers: Vec<u64> = found.iter().filter_map(|meta| number_of(meta.location.filename()?)).collect();
         numbers.sort_unstable();
         let Some(below) = numbers.iter().rev().nth(1).copied() else { continue };
         while from < below {
-            let born = sea.oracle.lock().unwrap().commits[&from].1;
+            let born = sea.oracle.lock().unwrap().lanes[&lane].commits[&from].1;
             if born.elapsed() < Duration::from_millis(keep_ms) {
                 break;
             }
@@ -421,7 +222,7 @@ async fn edge(sea: Arc<Sea>, hubs: Vec<mpsc::Sender<Ask>>, unique: u128, count: 
     }
     let digests = |fold: &Fold| fold.producer(&producer).map(|state| (state.last, state.chain));
     let oracle = sea.oracle.lock().unwrap();
-    assert_eq!(oracle.fold.as_ref().and_then(digests), Some((Sequence(count), chain_at(producer, Sequence(count)))));
+    assert_eq!(digests(&oracle.lanes[&lane].fold), Some((Sequence(count), chain_at(producer, Sequence(count)))));
 }
 
 struct Outcome {
@@ -465,21 +266,17 @@ async fn schedule(seed: u64) -> Outcome {
             break lane;
         }
     };
-    let healed = {
-        let sea = Arc::clone(&sea);
-        async move {
-            tokio::time::sleep(Duration::from_secs(90)).await;
-            let mut weather = sea.weather.lock().unwrap();
-            *weather = Weather { refused: 0.0, lost: 0.0, late: 0.0, slow_ms: 5, sleep: 0.0, list_lag: false, ..weather.clone() };
-        }
-    };
-    running.spawn(healed.map(|()| ()));
+    let calmed = Arc::clone(&sea);
+    running.spawn(async move {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        calmed.calm();
+    });
     let mut edges = tokio::task::JoinSet::new();
     for unique in 0..3 {
         edges.spawn(edge(Arc::clone(&sea), doors.clone(), unique, 40, lane));
     }
     let drained = tokio::time::timeout(Duration::from_secs(400), async {
-        while edges.len() > 0 {
+        while !edges.is_empty() {
             tokio::select! {
                 biased;
                 Some(ended) = running.join_next() => if let Err(failed) = ended { std::panic::resume_unwind(failed.into_panic()) },
@@ -489,11 +286,12 @@ async fn schedule(seed: u64) -> Outcome {
     });
     assert!(drained.await.is_ok(), "edges are not drained long after all is well");
     running.shutdown().await;
+    sea.calm();
     if !collects {
         found_once(&sea, lane).await;
     }
     let oracle = sea.oracle.lock().unwrap();
-    Outcome { garbage: oracle.garbage, collected: oracle.collected, commits: oracle.commits.len() }
+    Outcome { garbage: oracle.garbage, collected: oracle.collected, commits: oracle.lanes[&lane].commits.len() }
 }
 
 async fn registered_lane(sea: &Sea) -> Option<LaneId> {

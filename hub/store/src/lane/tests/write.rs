@@ -169,6 +169,10 @@ async fn rule_6_an_object_written_into_the_void_is_neither_acknowledged_nor_seen
     let fault = sleeper.put(draft("acme", vec![advance.clone()], batches.clone())).await.unwrap_err();
     assert_eq!(fault, PutFault::Lost);
     assert_eq!(rig.names("/log/00000000000000000003").await.len(), 1, "the garbage stands");
+    // Until the lane is read anew it is unknown, however fresh it was a moment ago.
+    rig.refuse_all("get", "/log/");
+    assert!(matches!(one.fresh(proto_model::Timestamp(0)).await.unwrap_err(), StoreFault::Stale { .. }));
+    rig.heal();
     sleeper.restart().await.unwrap();
     assert_eq!(sleeper.fold().head(), 8);
     assert_eq!(sleeper.fold().producer(&edge.producer).unwrap().last, Sequence(0));

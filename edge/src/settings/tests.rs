@@ -1,0 +1,143 @@
+use proto_boot::settings::parse_all;
+
+use super::*;
+
+/// All mistakes of a settings file, as they are printed, without the file's name.
+fn mistakes(text: &str) -> Vec<String> {
+    let (parsed, mut found) = parse_all::<EdgeSettings>("e.yaml", text);
+    if let Some(Err(more)) = parsed.map(|parsed| parsed.prepare("e.yaml", "host1")) {
+        found.extend(more);
+    }
+    found.iter().map(|mistake| mistake.to_string().replacen("e.yaml:", "", 1)).collect()
+}
+
+fn prepared(text: &str) -> Prepared {
+    let (parsed, found) = parse_all::<EdgeSettings>("e.yaml", text);
+    assert!(found.is_empty(), "{found:?}");
+    parsed.unwrap().prepare("e.yaml", "host1").unwrap_or_else(|found| panic!("{found:?}"))
+}
+
+const REST: &str = "hub: {url: 'https://hub:9443', ca_file: /ca.crt, identity_dir: /id}\nwal: {dir: /wal}\n";
+
+#[test]
+fn a_promtail_file_with_hub_and_wal_is_taken_whole() {
+    let text = r#"
+server: {http_listen_address: 127.0.0.1, http_listen_port: 9080, grpc_listen_port: 0, log_level: warn, health_check_target: false}
+positions: {filename: /tmp/positions.yaml, sync_period: 10s, ignore_invalid_yaml: true}
+target_config: {sync_period: 10s}
+scrape_configs:
+  - job_name: system
+    encoding: utf-8
+    static_configs:
+      - targets: [localhost]
+        labels: {job: varlogs, env: prod, __path__: '/var/log/*.log', __path_exclude__: /var/log/private.log}
+      - labels: {job: elsewhere, __host__: host2, __path__: /var/log/elsewhere.log}
+    relabel_configs:
+      - {source_labels: [env], target_label: environment}
+      - {action: labeldrop, regex: env}
+    pipeline_stages:
+      - cri: {}
+      - match: {selector: '{job="varlogs"}', stages: [{regex: {expression: '(?P<level>\w+)'}}, {labels: {level: }}]}
+  - job_name: containers
+    static_configs: [{labels: {__path__: /var/log/pods/*/*/*.log}}]
+hub:
+  url: ['https://one:9443', 'https://two:9443']
+  ca_file: /ca.crt
+  identity_dir: /id
+  server_name: hub.example
+  transport: grpc
+  compression: snappy
+  proxy_url: http://proxy:3128
+  bandwidth: 1MB
+wal: {dir: /wal, max_bytes: 64MB, max_age: 24h, when_full: drop_oldest, grace_bytes: 8MB, grace_age: 30m}
+batch: {max_bytes: 512KB, max_wait: 250ms}
+"#;
+    let done = prepared(text);
+    let names: Vec<(&str, usize)> = done.jobs.iter().map(|job| (job.name.as_str(), job.targets.len())).collect();
+    assert_eq!(names, [("system", 1), ("containers", 1)], "another host's target is left out");
+    let target = &done.jobs[0].targets[0];
+    assert_eq!(target.labels.to_string(), r#"{environment="prod", job="varlogs"}"#);
+    assert!(target.exclude.is_some() && target.pattern.as_str() == "/var/log/*.log");
+    assert_eq!(done.transport, TransportChoice::Grpc);
+    assert_eq!((done.gather.bytes_max, done.gather.wait_max, done.gather.compression), (512 * 1024, Duration::from_millis(250), Compression::Snappy));
+    assert_eq!((done.wal.max_bytes, done.wal.max_age), (64 << 20, Duration::from_secs(86_400)));
+    assert!(matches!(done.wal.when_full, WhenFull::DropOldest));
+    assert_eq!((done.wal.grace_bytes, done.wal.grace_age, done.wal.file_bytes), (8 << 20, Duration::from_secs(1_800), 8 << 20));
+    assert_eq!(done.targets.current().host, "one");
+    assert_eq!(done.remarks.len(), 1, "`positions` has no effect: {:?}", done.remarks);
+}
+
+#[test]
+fn the_smallest_file_has_the_documented_defaults() {
+    let done = prepared(REST);
+    assert_eq!((done.wal.max_bytes, done.wal.grace_bytes, done.wal.file_bytes), (10 << 30, 1 << 30, 64 << 20));
+    assert!(matches!(done.wal.when_full, WhenFull::Block));
+    assert_eq!((done.wal.max_age, done.wal.grace_age), (Duration::ZERO, Duration::from_secs(3_600)));
+    assert_eq!((done.gather.bytes_max, done.gather.wait_max, done.gather.compression), (1 << 20, Duration::from_secs(1), Compression::Zstd));
+    assert_eq!(done.transport, TransportChoice::Auto);
+    assert!(done.jobs.is_empty() && done.remarks.is_empty());
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let scrape = |job: &str| format!("scrape_configs:\n  - {job}\n{REST}");
+    let one = |glob: &str| scrape(&format!("{{job_name: a, static_configs: [{{labels: {{__path__: '{glob}'}}}}]}}"));
+    // Text, line and column of the first mistake, a word of it.
+    let table: Vec<(String, &str, &str)> = vec![
+        (format!("{REST}wals: {{}}\n"), "3:1:", "wals"),
+        (format!("{REST}server: {{log_levl: warn}}\n"), "3:10:", "log_levl"),
+        (format!("{REST}server: {{log_level: loud}}\n"), "3:21:", "loud"),
+        (format!("{REST}server: {{http_listen_port: 99999}}\n"), "3:28:", "65535"),
+        (format!("{REST}batch: {{max_bytes: 1GB}}\n"), "3:20:", "batch.max_bytes"),
+        (format!("{REST}batch: {{max_wait: soon}}\n"), "3:19:", "soon"),
+        (format!("{REST}wal: {{dir: /other}}\n"), "3:1:", "wal"),
+        (format!("{REST}clients: [{{url: 'http://loki/push'}}]\n"), "3:10:", "not supported yet"),
+        (format!("{REST}client: {{url: 'http://loki/push'}}\n"), "3:9:", "not supported yet"),
+        ("wal: {dir: /wal}\n".to_owned(), "", "hub"),
+        ("hub: {url: 'http://hub:1', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal}\n".to_owned(), "1:12:", "https"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, transport: tcp}\nwal: {dir: /wal}\n".to_owned(), "1:74:", "tcp"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, compression: lz4}\nwal: {dir: /wal}\n".to_owned(), "1:76:", "lz4"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, max_bytes: 1MB}\n".to_owned(), "2:29:", "wal.max_bytes"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, when_full: panic}\n".to_owned(), "2:29:", "panic"),
+        (scrape("{job_name: a}"), "2:16:", "names no files"),
+        (scrape("{static_configs: []}"), "2:5:", "job_name"),
+        (scrape("{job_name: a, static_configs: [{labels: {job: x}}]}"), "2:45:", "__path__"),
+        (one("/*"), "", "whole disk"),
+        (one("var/log"), "", "not absolute"),
+        (one("/var/../etc/*"), "", ".."),
+        (scrape("{job_name: a, encoding: utf-16, static_configs: [{labels: {__path__: /a/b}}]}"), "2:29:", "utf-16"),
+        (scrape("{job_name: a, static_configs: [{labels: {9x: y, __path__: /a/b}}]}"), "2:50:", "9x"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 0.1}}]}"), "2:", "sampling"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
+        (scrape("{job_name: a, journal: {}}"), "2:19:", "journal"),
+        (
+            format!(
+                "scrape_configs:\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/b}}}}]}}\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/c}}}}]}}\n{REST}"
+            ),
+            "3:16:",
+            "twice",
+        ),
+        ("hub: [\n".to_owned(), "", ""),
+        (String::new(), "", "hub"),
+    ];
+    let mut untold = Vec::new();
+    for (text, place, word) in table {
+        let found = mistakes(&text);
+        assert!(found.iter().all(|mistake| mistake.contains("; fix: ")), "{found:?}");
+        if !found.iter().any(|mistake| mistake.starts_with(place) && mistake.contains(word)) {
+            untold.push(format!("{place} {word} is not in {found:#?} of {text}"));
+        }
+    }
+    assert!(untold.is_empty(), "{}", untold.join("\n"));
+}
+
+#[test]
+fn all_mistakes_are_told_together() {
+    let text = "hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, transport: tcp, compression: lz4}\nwal: {dir: /wal, when_full: never}\nbatch: {max_bytes: 1B}\n";
+    let found = mistakes(text);
+    for word in ["tcp", "lz4", "never", "batch.max_bytes"] {
+        assert!(found.iter().any(|mistake| mistake.contains(word)), "{word} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), 4);
+}

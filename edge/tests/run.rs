@@ -1,0 +1,361 @@
+//! A whole edge on a simulated disk and network, with a hub driven by hand.
+//!
+//! The hub side takes sessions, answers as told, and compares what arrives with what was written.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
+#[path = "../../tests/harness/disk.rs"]
+mod sim_disk;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use edge::metrics::EdgeMetrics;
+use edge::settings::EdgeSettings;
+use edge::status::Status;
+use edge::{Edge, EdgeParts};
+use proto_boot::Metrics;
+use proto_boot::settings::parse_all;
+use proto_link::{DirectNet, DirectServer, Listen as _, Session};
+use proto_model::{BatchDigest, Chain, LaneId, ProducerId};
+use proto_seam::{Clock, Disk as _, Entropy, OpenHow, Workers, World};
+use proto_wire::edge_hub::message::Kind;
+use proto_wire::edge_hub::{Ack, Batch, Gap, Hello, Message, Open, Position, Refuse, RefuseCode, Welcome};
+use proto_wire::{BatchView, digest};
+use sim_disk::SimDisk;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+const P: ProducerId = ProducerId { lane: LaneId(4), unique: 9 };
+
+/// One machine: its disk outlives its edges.
+struct Host {
+    disk: SimDisk,
+    net: DirectNet,
+    server: DirectServer,
+}
+
+struct Running {
+    edge: Edge,
+    status: Status,
+    stop: CancellationToken,
+}
+
+impl Host {
+    fn new() -> Self {
+        let (disk, net) = (SimDisk::new(&Entropy::seeded(3)), DirectNet::new());
+        disk.make_dirs(Path::new("/logs")).unwrap();
+        let server = net.listen("hub");
+        Self { disk, net, server }
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        self.disk.open(&Path::new("/logs").join(name), OpenHow::Append).unwrap().append(text.as_bytes()).unwrap();
+    }
+
+    async fn start(&self, wal: &str) -> Running {
+        let text = format!(
+            "scrape_configs: [{{job_name: t, static_configs: [{{labels: {{job: t, __path__: /logs/*.log}}}}]}}]\n\
+             hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i, compression: none}}\nwal: {wal}\nbatch: {{max_bytes: 64KB, max_wait: 200ms}}\n"
+        );
+        let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let prepared = parsed.unwrap().prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let metrics = Metrics::new();
+        let status = Status::new(EdgeMetrics::new(&metrics));
+        let clock = Clock::simulated(1_700_000_000_000_000_000);
+        let world = World { clock, entropy: Entropy::seeded(5), disk: Arc::new(self.disk.clone()), workers: Workers::Inline };
+        let dial = Arc::new(self.net.client("link", None));
+        let discover_every = Duration::from_secs(1);
+        let stop = CancellationToken::new();
+        let parts = EdgeParts { prepared, discover_every, bandwidth: 0, dial, metrics, status: status.clone(), world };
+        Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
+    }
+
+    /// The next session that stands; those that the edge gave up meanwhile are passed over.
+    async fn accept(&mut self) -> Talk {
+        loop {
+            let session = timeout(Duration::from_secs(600), self.server.accept()).await.expect("the edge dials").unwrap().unwrap();
+            if session.control.is_closed() {
+                continue;
+            }
+            let mut talk = Talk { session };
+            let Kind::Hello(hello) = talk.hear().await else { panic!("no Hello") };
+            let answer = Hello { version_min: hello.version_max, version_max: hello.version_max, ..Hello::default() };
+            if talk.session.outgoing.send(Message { kind: Some(Kind::Hello(answer)) }).await.is_ok() {
+                return talk;
+            }
+        }
+    }
+}
+
+impl Running {
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(60), self.edge.ended()).await.expect("it ends").unwrap();
+    }
+}
+
+struct Talk {
+    session: Session,
+}
+
+impl Talk {
+    async fn say(&self, kind: Kind) {
+        self.session.outgoing.send(Message { kind: Some(kind) }).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Kind {
+        loop {
+            let heard = timeout(Duration::from_secs(600), self.session.incoming.recv()).await.expect("the edge speaks");
+            let kind = heard.expect("the session stands").unwrap().kind.unwrap();
+            if !matches!(kind, Kind::Heartbeat(_)) {
+                return kind;
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Open {
+        let Kind::Open(open) = self.hear().await else { panic!("no Open") };
+        open
+    }
+
+    /// What comes within `wait`.
+    async fn within(&mut self, wait: Duration) -> Option<Kind> {
+        timeout(wait, self.hear()).await.ok()
+    }
+}
+
+/// The hub's books of one producer.
+#[derive(Default)]
+struct Books {
+    epoch: u64,
+    last: u64,
+    chain: Chain,
+    digests: BTreeMap<u64, BatchDigest>,
+    positions: Vec<Position>,
+    lines: Vec<String>,
+    lost_lines: u64,
+    repeats: usize,
+}
+
+impl Books {
+    async fn welcome(&mut self, talk: &Talk, window: u32) {
+        self.epoch += 1;
+        let (producer, chain) = (Bytes::copy_from_slice(&P.to_bytes()), Bytes::copy_from_slice(&self.chain.0));
+        let positions = self.positions.clone();
+        talk.say(Kind::Welcome(Welcome {
+            track: 1,
+            producer,
+            epoch: self.epoch,
+            last: self.last,
+            chain,
+            positions,
+            window_batches: window,
+            window_bytes: 16 << 20,
+        }))
+        .await;
+    }
+
+    /// Enters a batch by the receiver table.
+    fn enter(&mut self, batch: &Batch) {
+        assert_eq!((batch.producer.as_ref(), batch.epoch), (&P.to_bytes()[..], self.epoch));
+        let stated = digest::of_batch(&batch.body);
+        assert_eq!(batch.digest.as_ref(), stated.0);
+        if batch.sequence <= self.last {
+            assert_eq!(self.digests.get(&batch.sequence), Some(&stated), "the same number is the same batch");
+            self.repeats += 1;
+            return;
+        }
+        assert_eq!((batch.sequence, batch.chain_previous.as_ref()), (self.last + 1, &self.chain.0[..]));
+        self.last += 1;
+        self.chain = digest::extend(self.chain, stated);
+        self.digests.insert(self.last, stated);
+        for position in &batch.positions {
+            self.positions.retain(|known| (known.device, known.inode) != (position.device, position.inode));
+            self.positions.push(position.clone());
+        }
+        let view = BatchView::parse(batch.body.clone()).unwrap();
+        let payload = view.payload().unwrap();
+        for stream in 0..payload.streams() {
+            self.lines.extend(payload.rows(stream).map(|row| String::from_utf8(row.unwrap().line.to_vec()).unwrap()));
+        }
+    }
+
+    fn give_up(&mut self, gap: &Gap) {
+        assert_eq!((gap.from, gap.chain_previous.as_ref()), (self.last + 1, &self.chain.0[..]));
+        self.chain = digest::extend_gap(self.chain, gap.from, gap.to);
+        assert_eq!(gap.chain_to.as_ref(), self.chain.0);
+        self.last = gap.to;
+        self.lost_lines += gap.lines.unwrap_or(0);
+    }
+
+    async fn ack(&self, talk: &Talk) {
+        let producer = Bytes::copy_from_slice(&P.to_bytes());
+        talk.say(Kind::Ack(Ack { producer, epoch: self.epoch, sequence: self.last })).await;
+    }
+
+    /// Takes and acks until `count` lines are here.
+    async fn take(&mut self, talk: &mut Talk, count: usize) {
+        while self.lines.len() < count {
+            let heard = talk.hear().await;
+            if let Kind::Batch(batch) = &heard {
+                self.enter(batch);
+            } else if let Kind::Gap(gap) = &heard {
+                self.give_up(gap);
+            } else {
+                panic!("{heard:?}");
+            }
+            self.ack(talk).await;
+        }
+    }
+}
+
+fn numbered(last: usize) -> Vec<String> {
+    (1..=last).map(|number| format!("line {number}")).collect()
+}
+
+fn text(from: usize, to: usize) -> String {
+    (from..=to).map(|number| format!("line {number}\n")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_go_from_file_to_hub_once_through_kills_and_cut_links() {
+    let mut host = Host::new();
+    let mut books = Books::default();
+    host.append("a.log", &text(1, 100));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    let open = talk.open().await;
+    assert_eq!((open.producer.len(), open.acked), (0, 0), "it was never bound");
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, 100).await;
+
+    // Batches are stored, but their acks are lost with the link.
+    host.append("a.log", &text(101, 200));
+    let Kind::Batch(batch) = talk.hear().await else { panic!("no batch") };
+    books.enter(&batch);
+    host.net.cut("link");
+    host.append("a.log", &text(201, 300));
+    sleep(Duration::from_secs(20)).await;
+    host.net.mend("link");
+    let mut talk = host.accept().await;
+    assert_eq!(talk.open().await.producer.as_ref(), P.to_bytes());
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, 300).await;
+    assert_eq!(books.repeats, 0, "the Welcome told what stands");
+
+    // The process is killed; what was read and not synced is read again.
+    host.append("a.log", &text(301, 400));
+    sleep(Duration::from_millis(300)).await;
+    host.disk.kill();
+    drop(running);
+    drop(talk);
+    host.append("a.log", &text(401, 500));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    talk.open().await;
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, 500).await;
+    assert_eq!(books.lines, numbered(500));
+    assert!(talk.within(Duration::from_secs(5)).await.is_none(), "nothing comes after the last line");
+    assert_eq!(running.status.report().acked, books.last);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_keep_the_lines_and_ask_again() {
+    let mut host = Host::new();
+    let mut books = Books::default();
+    host.append("a.log", &text(1, 10));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    talk.open().await;
+    let no_tenant = Refuse { code: RefuseCode::RefuseNoTenant.into(), text: "none".to_owned(), retry_after_ms: 5_000, ..Refuse::default() };
+    talk.say(Kind::Refuse(no_tenant)).await;
+    assert!(talk.within(Duration::from_secs(4)).await.is_none());
+    talk.open().await;
+    books.welcome(&talk, 64).await;
+    // The first is called damaged twice, then taken.
+    for _ in 0..2 {
+        let Kind::Batch(batch) = talk.hear().await else { panic!("no batch") };
+        assert_eq!(batch.sequence, 1);
+        let corrupt = Refuse { code: RefuseCode::RefuseCorrupt.into(), producer: batch.producer.clone(), sequence: 1, ..Refuse::default() };
+        talk.say(Kind::Refuse(corrupt)).await;
+    }
+    books.take(&mut talk, 10).await;
+    assert_eq!(books.lines, numbered(10));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_called_damaged_for_good_becomes_a_gap_and_the_rest_arrives() {
+    let mut host = Host::new();
+    let mut books = Books::default();
+    host.append("a.log", &text(1, 10));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    talk.open().await;
+    books.welcome(&talk, 64).await;
+    for _ in 0..3 {
+        let Kind::Batch(batch) = talk.hear().await else { panic!("no batch") };
+        let corrupt = Refuse { code: RefuseCode::RefuseCorrupt.into(), producer: batch.producer.clone(), sequence: 1, ..Refuse::default() };
+        talk.say(Kind::Refuse(corrupt)).await;
+    }
+    host.append("a.log", &text(11, 20));
+    books.take(&mut talk, 10).await;
+    assert_eq!((books.lost_lines, books.lines.clone()), (10, numbered(20)[10..].to_vec()));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_wal_stops_the_reading_and_loses_nothing() {
+    let mut host = Host::new();
+    let mut books = Books::default();
+    let count = 400_000;
+    host.append("a.log", &format!("{}{}", "x".repeat(10), "\n"));
+    let wide: String = (1..=count).map(|number| format!("line {number} {}\n", "y".repeat(60))).collect();
+    host.append("b.log", &wide);
+    let running = host.start("{dir: /wal, max_bytes: 16MB, grace_bytes: 0, grace_age: 0s}").await;
+    sleep(Duration::from_secs(60)).await;
+    let used: u64 =
+        host.disk.paths().iter().filter(|path| path.starts_with("/wal")).filter_map(|path| host.disk.contents(path)).map(|bytes| bytes.len() as u64).sum();
+    assert!(used <= 17 << 20, "{used} bytes");
+    let (sources, _) = running.status.targets();
+    assert!(sources.iter().any(|source| source.behind > 0), "reading has stopped");
+    let mut talk = host.accept().await;
+    talk.open().await;
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, count + 1).await;
+    assert_eq!(books.lost_lines, 0);
+    let numbers: Vec<usize> =
+        books.lines.iter().filter(|line| line.starts_with("line ")).map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert!(numbers == (1..=count).collect::<Vec<_>>(), "each once, in order");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_whose_wal_is_lost_continues_where_the_hub_stands() {
+    let mut host = Host::new();
+    let mut books = Books::default();
+    host.append("a.log", &text(1, 50));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    talk.open().await;
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, 50).await;
+    running.end().await;
+    drop(talk);
+    host.append("a.log", &text(51, 80));
+    let running = host.start("{dir: /new-wal}").await;
+    let mut talk = host.accept().await;
+    assert!(talk.open().await.producer.is_empty());
+    books.welcome(&talk, 64).await;
+    books.take(&mut talk, 80).await;
+    assert_eq!(books.lines, numbered(80), "nothing twice, although the new WAL began with the first line");
+    running.end().await;
+}
