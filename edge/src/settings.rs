@@ -181,6 +181,12 @@ pub struct HubSettings {
     /// Bytes a second; 0 = no limit.
     #[serde(default)]
     pub bandwidth: Bytes,
+    /// Share of the backlog beside live lines: accepted, there is one track yet.
+    #[serde(default)]
+    pub backlog_share: Option<f64>,
+    /// One-time token to enrol with: must be empty yet.
+    #[serde(default)]
+    pub enrol_token_file: Option<Placed<String>>,
 }
 
 /// `wal`
@@ -204,6 +210,9 @@ pub struct WalYaml {
     /// And for how long.
     #[serde(default)]
     pub grace_age: Option<Span>,
+    /// How far a further sink may lag: accepted, the hub is the only sink yet.
+    #[serde(default)]
+    pub sink_max_lag: Option<String>,
 }
 
 /// `batch`
@@ -335,6 +344,12 @@ impl Checker<'_> {
         for clients in [&settings.clients, &settings.client].into_iter().flatten() {
             let fix = "take the key out and say under `hub` where to send; an edge beside the old agent can push to Loki until then";
             self.mistake(clients, "pushing to Loki is not supported yet", fix);
+        }
+        if let Some(token) = settings.hub.enrol_token_file.as_ref().filter(|token| !token.value.is_empty()) {
+            self.mistake(token, "enrolment by token is not supported yet", "issue the edge a certificate with tributary-certs issue edge");
+        }
+        if settings.hub.backlog_share.is_some() || settings.wal.sink_max_lag.is_some() {
+            self.remarks.push("hub.backlog_share and wal.sink_max_lag have no effect yet: there is one track and one sink".to_owned());
         }
         if settings.positions.is_some() {
             self.remarks.push("positions lie in the WAL: the key `positions` has no effect".to_owned());

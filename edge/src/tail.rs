@@ -425,6 +425,7 @@ fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Times
         }
         Err(fault) => {
             tracing::warn!(path = %source.path().display(), %fault, "a file cannot be looked at now; it is tried again");
+            source.troubled = true;
             source.next_look = now.plus(RETRY);
             None
         }

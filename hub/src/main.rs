@@ -162,6 +162,9 @@ async fn serve(world: World, file: &Path, overrides: &[(String, String)]) -> u8 
         complain(&fault.to_string());
         return 1;
     }
+    for remark in parsed.without_effect() {
+        tracing::warn!(remark, "a setting has no effect");
+    }
     let stop = Stop::new();
     if let Err(fault) = stop.on_signals() {
         complain(&format!("signals cannot be handled: {fault}"));

@@ -44,6 +44,9 @@ pub struct HubSettings {
     /// Lane objects.
     #[serde(default)]
     pub lane: LaneSettings,
+    /// When lane objects become segments: accepted, nothing is absorbed yet.
+    #[serde(default)]
+    pub absorb: Option<AbsorbSettings>,
     /// The cache of what was read.
     #[serde(default)]
     pub cache: CacheSettings,
@@ -124,6 +127,23 @@ pub struct LaneSettings {
     pub linger: Spanned<Span>,
     /// Bodies of one object.
     pub object_max: Spanned<Bytes>,
+    /// How long absorbed objects stay: accepted, none is deleted yet.
+    pub keep: Span,
+}
+
+/// `absorb`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbsorbSettings {
+    /// Bytes that wait.
+    #[serde(default)]
+    pub bytes: Option<Bytes>,
+    /// How long they wait.
+    #[serde(default)]
+    pub after: Option<Span>,
+    /// How long those of a small tenant wait.
+    #[serde(default)]
+    pub after_small: Option<Span>,
 }
 
 /// `cache`
@@ -164,7 +184,7 @@ impl Default for AdminSettings {
 
 impl Default for LaneSettings {
     fn default() -> Self {
-        Self { linger: unplaced(Span(Duration::from_millis(200))), object_max: unplaced(Bytes(8 << 20)) }
+        Self { linger: unplaced(Span(Duration::from_millis(200))), object_max: unplaced(Bytes(8 << 20)), keep: Span::from_secs(24 * 3_600) }
     }
 }
 
@@ -197,6 +217,13 @@ const LINGER_MAX: Duration = Duration::from_secs(10);
 const OBJECT_BYTES: (u64, u64) = (64 << 10, 32 << 20);
 
 impl HubSettings {
+    /// Settings that are accepted and have no effect yet, to be told once at start.
+    pub fn without_effect(&self) -> impl Iterator<Item = &'static str> {
+        let absorb = self.absorb.as_ref().map(|_| "absorb: lane objects are not absorbed into segments yet");
+        let cache = (!self.cache.dir.is_empty() || self.cache.disk.0 > 0).then_some("cache.dir, cache.disk: the cache lies in memory alone");
+        absorb.into_iter().chain(cache)
+    }
+
     /// Checks what only meaning can tell.
     ///
     /// # Errors

@@ -191,6 +191,16 @@ impl SimDisk {
         state.failing_syncs.insert(at);
     }
 
+    /// Takes back every fault that was asked for and has not struck yet.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.bytes_max = None;
+        state.full_writes.clear();
+        state.failing_syncs.clear();
+        state.unreadable.clear();
+        state.read_bytes_max = usize::MAX;
+    }
+
     /// After `n` more changes (writes, syncs, names) nothing answers any more, until [`Self::crash`] or [`Self::kill`].
     pub fn stop_after(&self, n: u64) {
         let mut state = self.state();

@@ -23,7 +23,7 @@ use object_store::{
     Result,
 };
 use proto_seam::Entropy;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::ledger::Oracle;
 use crate::world::{Fired, Trace, locked};
@@ -117,7 +117,9 @@ struct State {
 pub struct Bucket {
     inner: Arc<InMemory>,
     state: Mutex<State>,
-    held: watch::Sender<BTreeSet<String>>,
+    held: Mutex<BTreeSet<String>>,
+    /// Wakes in the order of waiting, as a `watch` does not.
+    released: Notify,
     entropy: Entropy,
     trace: Trace,
     fired: Fired,
@@ -142,8 +144,7 @@ impl Bucket {
     pub fn new(entropy: &Entropy, trace: Trace, fired: Fired) -> Arc<Self> {
         let state =
             State { rates: Rates::default(), told: VecDeque::new(), queue: BTreeMap::new(), queued: 0, dying: Vec::new(), oracle: Oracle::default() };
-        let (held, _) = watch::channel(BTreeSet::new());
-        Arc::new(Self { inner: Arc::new(InMemory::new()), state: Mutex::new(state), held, entropy: entropy.fork("bucket"), trace, fired })
+        Arc::new(Self { inner: Arc::new(InMemory::new()), state: Mutex::new(state), held: Mutex::default(), released: Notify::new(), entropy: entropy.fork("bucket"), trace, fired })
     }
 
     /// The way of `host` to it.
@@ -170,17 +171,18 @@ impl Bucket {
 
     /// Nothing of `host` ([`ALL`] = of all) is served or answered until [`Self::release`]; what has left it is applied.
     pub fn hold(&self, host: &str) {
-        self.held.send_if_modified(|held| held.insert(host.to_owned()));
+        locked(&self.held).insert(host.to_owned());
     }
 
     /// Ends a hold.
     pub fn release(&self, host: &str) {
-        self.held.send_if_modified(|held| held.remove(host));
+        locked(&self.held).remove(host);
+        self.released.notify_waiters();
     }
 
     /// Writes whose time has come take effect. Call at each step, outside of all hosts.
     pub fn land(&self, now: Duration) {
-        let held = self.held.borrow().clone();
+        let held = locked(&self.held).clone();
         let mut state = locked(&self.state);
         let due: Vec<(Duration, u64)> = state.queue.range(..=(now, u64::MAX)).map(|(key, _)| *key).collect();
         for key in due {
@@ -301,9 +303,16 @@ impl fmt::Display for Door {
 }
 
 async fn let_through(bucket: &Bucket, host: &str) {
-    let mut held = bucket.held.subscribe();
-    // The sender lives as long as the bucket.
-    drop(held.wait_for(|held| !held.contains(host) && !held.contains(ALL)).await);
+    loop {
+        let released = bucket.released.notified();
+        {
+            let held = locked(&bucket.held);
+            if !held.contains(host) && !held.contains(ALL) {
+                return;
+            }
+        }
+        released.await;
+    }
 }
 
 /// The way to the store of a read.

@@ -306,6 +306,14 @@ impl Source {
     pub fn look(&mut self, disk: &dyn Disk, now: Timestamp, searched: Timestamp) -> io::Result<Looked> {
         self.next_look = now.plus(self.wait);
         self.wait = (self.wait * 2).min(LOOK_WAIT.1);
+        // Its name is looked at first: a file that cannot be read must not keep its successor from being read.
+        let here = disk.state(&self.found.path).is_ok_and(|there| there.identity == self.identity);
+        let was_live = self.life == Life::Live;
+        self.life = match (here, self.life) {
+            (true, _) => Life::Live,
+            (false, Life::Live) => Life::Draining(now),
+            (false, draining) => draining,
+        };
         let state = self.file.state()?;
         let touched = state.len != self.len_seen || state.modified_ns != self.modified_seen_ns;
         self.modified_seen_ns = state.modified_ns;
@@ -323,14 +331,7 @@ impl Source {
             }
         }
         self.len_seen = state.len;
-        let here = disk.state(&self.found.path).is_ok_and(|there| there.identity == self.identity);
-        let was_live = self.life == Life::Live;
-        self.life = match (here, self.life) {
-            (true, _) => Life::Live,
-            (false, Life::Live) => Life::Draining(now),
-            (false, draining) => draining,
-        };
-        if was_live && !here {
+        if was_live && self.is_draining() {
             return Ok(Looked::Renamed);
         }
         let drained = matches!(self.life, Life::Draining(last) if now.since(last) >= DRAIN_WAIT && searched > last);

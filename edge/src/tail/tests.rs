@@ -269,6 +269,15 @@ fn a_cut_within_an_unfinished_line_does_not_glue_two_lines() {
     rig.seconds(2);
     assert_eq!(rig.heard(), ["another line, longer than that"]);
     assert_eq!(rig.reasons(), [("truncated", Some(12))]);
+    // Where the first bytes do not tell, the length does.
+    let wide = "x".repeat(2_000);
+    rig.append("b.log", format!("{wide}\nhalf of a li"));
+    rig.seconds(2);
+    rig.truncate("b.log", 2_001 + 4);
+    rig.seconds(2);
+    rig.append("b.log", "moon\n");
+    rig.seconds(2);
+    assert_eq!(rig.heard(), [&wide, &wide, "halfmoon"]);
 }
 
 #[test]
@@ -429,6 +438,24 @@ fn a_file_that_cannot_be_opened_for_a_while_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_renamed_file_that_cannot_be_opened_after_a_restart_is_not_given_up() {
+    let mut rig = Rig::new(&["/logs/app/*.log"]);
+    rig.append("a.log", text(1..=3));
+    rig.seconds(2);
+    rig.append("a.log", text(4..=4));
+    rig.rename("a.log", "a.log.1");
+    rig.append("a.log", text(5..=5));
+    rig.disk.make_unreadable(&Rig::at("a.log.1"), 0, 10);
+    rig.restart();
+    rig.seconds(25);
+    assert_eq!(rig.heard(), ["line 1", "line 2", "line 3", "line 5"]);
+    rig.disk.make_readable();
+    rig.seconds(25);
+    assert_eq!(rig.heard(), ["line 4"]);
+    assert_eq!(rig.reasons(), []);
+}
+
+#[test]
 fn a_bad_sector_stops_one_file_only() {
     let mut rig = Rig::new(&["/logs/app/*.log"]);
     rig.append("a.log", text(1..=3));
@@ -438,13 +465,28 @@ fn a_bad_sector_stops_one_file_only() {
     rig.append("b.log", text(5..=5));
     rig.seconds(2);
     assert_eq!(rig.heard(), ["line 1", "line 2", "line 3", "line 5"]);
-    // Not even the file that takes its name waits for ever.
+    // Not even the file that takes its name waits for it.
     rig.rename("a.log", "a.log.1");
     rig.append("a.log", text(6..=6));
-    rig.disk.make_readable();
-    rig.disk.make_unreadable(&Rig::at("a.log"), 1_000, 2_000);
     rig.seconds(30);
-    assert_eq!(rig.heard(), ["line 4", "line 6"]);
+    assert_eq!(rig.heard(), ["line 6"]);
+    rig.disk.make_readable();
+    rig.seconds(30);
+    assert_eq!(rig.heard(), ["line 4"]);
+    // Nor after a restart, when it is known how much of the old one is missing.
+    rig.append("c.log", text(1..=300));
+    rig.seconds(2);
+    rig.append("c.log", text(301..=302));
+    rig.rename("c.log", "c.log.1");
+    rig.append("c.log", text(303..=303));
+    rig.disk.make_unreadable(&Rig::at("c.log.1"), 2_000, 10_000);
+    rig.heard();
+    rig.restart();
+    rig.seconds(15);
+    assert_eq!(rig.heard(), ["line 303"]);
+    rig.disk.make_readable();
+    rig.seconds(15);
+    assert_eq!(rig.heard(), ["line 301", "line 302"]);
 }
 
 #[test]

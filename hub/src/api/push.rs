@@ -117,7 +117,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiFault> {
     if fits { Ok(Some([b"key:", bytes].concat())) } else { Err(ApiFault::Wrong("Idempotency-Key must be 1 to 128 printable characters without blanks".to_owned())) }
 }
 
-fn header_text<'h>(headers: &'h HeaderMap, name: header::HeaderName) -> &'h str {
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 

@@ -99,8 +99,7 @@ impl Objects {
         match answer {
             Ok(()) => Ok(Create::Created),
             Err(Answer::Exists) => Ok(Create::Exists),
-            // A store that answers "no such bucket".
-            Err(Answer::Absent) => Err(unreachable("create", key, "there is no such bucket".to_owned())),
+            Err(Answer::Absent) => Err(no_bucket()),
             Err(Answer::Fault(fault)) => Err(fault),
         }
     }
@@ -114,7 +113,7 @@ impl Objects {
             self.timed("write", key, Size::Large, async { put.await.map(drop) }).await
         })
         .await?
-        .ok_or_else(|| unreachable("write", key, "there is no such bucket".to_owned()))
+        .ok_or_else(no_bucket)
     }
 
     /// Bytes `range` of `key` (all without one), as many of them as there are; `None` when it is absent.
@@ -220,6 +219,12 @@ async fn fetch(store: &dyn ObjectStore, path: &Path, range: Option<Range<u64>>) 
     }
 }
 
+/// What "absent" means as an answer to a write.
+fn no_bucket() -> StoreFault {
+    let reason = "there is no such bucket, or no such folder any more".to_owned();
+    StoreFault::Settings { what: "store", reason, fix: "make the bucket, or name another in s3://bucket/prefix" }
+}
+
 fn unreachable(action: &'static str, key: &Key, reason: String) -> StoreFault {
     StoreFault::Unreachable { action, key: key.to_string(), reason }
 }
@@ -252,15 +257,26 @@ impl Answer {
     }
 }
 
-/// The error and its causes in one line of bounded length.
+/// The error and its causes in one line of bounded length: what failed comes first, why comes last.
 fn one_line(error: &object_store::Error) -> String {
-    const CHARS_MAX: usize = 300;
-    let text = error.to_string();
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(CHARS_MAX).collect();
-    if text.chars().count() > CHARS_MAX {
-        line.push_str("...");
+    const PART_CHARS_MAX: usize = 160;
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = inner.source();
     }
-    line
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let count = line.chars().count();
+    if count <= 2 * PART_CHARS_MAX {
+        return line;
+    }
+    let (front, back): (String, String) = (line.chars().take(PART_CHARS_MAX).collect(), line.chars().skip(count - PART_CHARS_MAX).collect());
+    format!("{front} ... {back}")
 }
 
 #[cfg(test)]

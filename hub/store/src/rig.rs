@@ -81,6 +81,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
+fn absent(path: &Path) -> object_store::Error {
+    object_store::Error::NotFound { path: path.to_string(), source: "rig".into() }
+}
+
 pub(crate) fn lost(text: &str) -> object_store::Error {
     object_store::Error::Generic { store: "rig", source: text.to_owned().into() }
 }
@@ -191,9 +195,8 @@ impl ObjectStore for Rig {
                 drop(self.bucket.put_opts(location, payload, options).await);
                 Err(lost("connection reset"))
             }
-            Fate::Refused | Fate::Slow(_) | Fate::Absent | Fate::Answered(_) | Fate::AfterDeleting(_) | Fate::Fine => {
-                self.bucket.put_opts(location, payload, options).await
-            }
+            Fate::Absent => Err(absent(location)),
+            Fate::Refused | Fate::Slow(_) | Fate::Answered(_) | Fate::AfterDeleting(_) | Fate::Fine => self.bucket.put_opts(location, payload, options).await,
         }
     }
 
@@ -204,7 +207,7 @@ impl ObjectStore for Rig {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         match self.meet("get", location, Bytes::new()).await? {
             Fate::AnswerLost | Fate::Late => Err(lost("connection reset")),
-            Fate::Absent => Err(object_store::Error::NotFound { path: location.to_string(), source: "rig".into() }),
+            Fate::Absent => Err(absent(location)),
             Fate::Answered(bytes) => {
                 let other = InMemory::new();
                 other.put(location, bytes.into()).await?;

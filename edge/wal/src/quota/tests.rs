@@ -222,6 +222,15 @@ fn usage_tells_what_is_waiting() {
     assert_eq!((rest.unacked_batches, rest.lines_unacked, rest.oldest_unacked), (1, 2, Some(NOW.plus(Duration::from_secs(3)))));
 }
 
+/// Opens, a second time if a planted fault strikes.
+fn reopen(disk: &SimDisk) -> (Wal, crate::Recovered) {
+    let again = |_| {
+        disk.kill();
+        open_with(disk, dropping(700_000))
+    };
+    open_with(disk, dropping(700_000)).or_else(again).unwrap()
+}
+
 /// Appends, acks, sends, drops, sets aside, settles and crashes; then each number is a batch or in a gap, and nothing sent was dropped.
 fn run(seed: u64, steps: &[(u8, u64)]) {
     let disk: SimDisk = disk(seed);
@@ -257,17 +266,9 @@ fn run(seed: u64, steps: &[(u8, u64)]) {
             }
             10 => {
                 drop(wal);
-                if amount % 2 == 0 {
-                    disk.crash()
-                } else {
-                    disk.kill()
-                }
-                let (again, recovered) = open_with(&disk, dropping(700_000))
-                    .or_else(|_| {
-                        disk.kill();
-                        open_with(&disk, dropping(700_000))
-                    })
-                    .unwrap();
+                let end: fn(&SimDisk) = if amount % 2 == 0 { SimDisk::crash } else { SimDisk::kill };
+                end(&disk);
+                let (again, recovered) = reopen(&disk);
                 assert_eq!((recovered.bad_records, recovered.lost), (0, Vec::new()));
                 wal = again;
             }

@@ -7,10 +7,7 @@ fn pushed(time: Timestamp, line: &str) -> Vec<Pushed> {
 }
 
 fn text(fault: ApiFault) -> String {
-    match fault {
-        ApiFault::Wrong(text) | ApiFault::TooLarge(text) | ApiFault::TooFast { text, .. } => text,
-        other => format!("{other:?}"),
-    }
+    format!("{fault:?}").replace("\\\"", "\"")
 }
 
 #[test]

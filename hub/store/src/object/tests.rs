@@ -88,5 +88,16 @@ async fn a_refused_permission_is_not_tried_again_and_its_text_is_one_bounded_lin
     let long = "<Error>\n  <Code>AccessDenied</Code>\n</Error>".repeat(50);
     let error = object_store::Error::PermissionDenied { path: "p".to_owned(), source: long.into() };
     let Answer::Fault(StoreFault::Denied { reason, .. }) = Answer::of("get", &key(), &error) else { unreachable!() };
-    assert!(reason.len() < 320 && !reason.contains('\n') && reason.contains("AccessDenied"), "{reason}");
+    assert!(reason.len() < 340 && !reason.contains('\n') && reason.contains("AccessDenied"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_answered_absent_means_that_there_is_no_bucket() {
+    let rig = Rig::new();
+    let objects = objects(&rig, "");
+    rig.tell("put", "", [Fate::Absent, Fate::Absent]);
+    for fault in [objects.create(&key(), vec!["a".into()]).await.unwrap_err(), objects.write(&key(), "a".into()).await.unwrap_err()] {
+        assert!(fault.to_string().contains("bucket"), "{fault}");
+        assert_eq!(fault.remedy(), proto_model::Remedy::Fix);
+    }
 }

@@ -83,3 +83,51 @@ fn a_bucket_and_its_prefix_are_taken_apart() {
         assert_eq!((store.to_string().as_str(), found.as_ref()), ("AmazonS3(bucket)", prefix));
     }
 }
+
+/// Everything that is asked of a store, on a real one. Run by hand or by a stage that starts one:
+/// `TRIBUTARY_TEST_S3=http://127.0.0.1:9000 TRIBUTARY_TEST_S3_BUCKET=b AWS_ACCESS_KEY_ID=a
+/// AWS_SECRET_ACCESS_KEY=s cargo test -p hub-store -- --ignored real_bucket`
+#[tokio::test]
+#[ignore = "needs a MinIO named by TRIBUTARY_TEST_S3"]
+async fn a_real_bucket_gives_what_the_lane_rules_ask_for() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("set {name}"));
+    let s3 = S3Settings {
+        endpoint: variable("TRIBUTARY_TEST_S3"),
+        access_key_id: variable("AWS_ACCESS_KEY_ID"),
+        secret_access_key: variable("AWS_SECRET_ACCESS_KEY"),
+        allow_http: true,
+        ..S3Settings::default()
+    };
+    let world = World::real();
+    let url = format!("s3://{}/run-{:x}", variable("TRIBUTARY_TEST_S3_BUCKET"), world.entropy.next_u64());
+    let open = || async {
+        let (objects, prefix) = open_objects(&url, &s3, &world).unwrap();
+        Store::open(StoreSettings::new(objects, prefix), world.clone()).await.unwrap()
+    };
+    let (one, two) = (open().await, open().await);
+    let (mut first, mut second) = (one.writer().await.unwrap(), two.writer().await.unwrap());
+    assert_eq!(first.lane(), second.lane());
+    let mut edge = crate::rig::Edge::new(proto_model::ProducerId { lane: first.lane(), unique: 1 });
+    first.put(crate::rig::draft("acme", vec![edge.open()], Vec::new())).await.unwrap();
+    second.follow().await.unwrap();
+    let (advance, mut batches) = edge.next(1);
+    batches[0].body = bytes::Bytes::from((0..9_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 4]).collect::<Vec<_>>());
+    let pending = crate::rig::draft("acme", vec![advance], batches.clone());
+    first.put(pending.clone()).await.unwrap();
+    let refused = second.put(pending).await.unwrap_err();
+    assert!(matches!(&refused, crate::PutFault::NotWritten(cause) if cause.is_conflict()), "{refused}");
+    second.follow().await.unwrap();
+    assert_eq!(second.fold().head(), 2);
+    let shown = crate::rig::shown(&two, "acme").await;
+    assert_eq!(shown.iter().map(|(_, body)| body.clone()).collect::<Vec<_>>(), [batches[0].body.clone()]);
+    for _ in 0..300 {
+        let (advance, batches) = edge.next(1);
+        second.put(crate::rig::draft("acme", vec![advance], batches)).await.unwrap();
+    }
+    two.keep_snapshots().await.unwrap();
+    assert_eq!(open().await.lanes()[0].snapshot, 302);
+    let id = proto_model::TokenId::new("t").unwrap();
+    one.tokens().create(&id, "{}".into()).await.unwrap();
+    two.tokens().revoke(&id).await.unwrap();
+    assert!(one.tokens().list().await.unwrap()[0].revoked);
+}
