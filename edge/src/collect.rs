@@ -199,7 +199,7 @@ impl Desk {
     }
 
     fn turned(&self, read: Result<Option<Duration>, WalFault>) -> Done {
-        self.metrics.stalled(false);
+        self.metrics.stalled(read.is_err());
         match read.map(Option::unwrap_or_default) {
             Ok(sleep) => Done { durable: self.durable(), sleep },
             Err(fault) => {

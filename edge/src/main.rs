@@ -94,11 +94,21 @@ fn main() -> ExitCode {
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }
     };
+    more_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(fault) => return fail(1, &format!("the runtime cannot start: {fault}")),
     };
     ExitCode::from(runtime.block_on(act(arguments)))
+}
+
+/// Raises the soft limit of open files to the hard one: an edge holds every file that it reads open.
+fn more_descriptors() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let wanted = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(refused) = rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted) {
+        complain(&format!("the limit of open files cannot be raised: {refused}; going on with the present one"));
+    }
 }
 
 fn fail(code: u8, text: &str) -> ExitCode {

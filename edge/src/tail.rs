@@ -27,7 +27,7 @@ use crate::gather::Gather;
 use rotation::Change;
 use source::{LineCount, Looked, ReadEnd, Source, read_head};
 
-/// Files open at once: below the usual limit of 1,024 descriptors with room for the rest of the program.
+/// Files open at once; the program raises its limit of descriptors as far as it may (`main.rs`).
 pub const SOURCES_MAX: usize = 10_000;
 /// Endings of packed files: read only when a job names them (a later version).
 const PACKED: [&str; 7] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tmp"];

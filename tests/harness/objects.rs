@@ -242,6 +242,12 @@ impl Bucket {
         locked(&self.state).queue.len()
     }
 
+    /// Whether a lane object of `host` is under way.
+    #[must_use]
+    pub fn is_sealing(&self, host: &str) -> bool {
+        locked(&self.state).queue.values().any(|queued| queued.host == host && queued.path.as_ref().contains("/log/"))
+    }
+
     /// Names that contain `part`.
     #[must_use]
     pub fn names(&self, part: &str) -> Vec<String> {

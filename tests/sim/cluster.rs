@@ -612,6 +612,13 @@ impl<'s> Cluster<'s> {
         Ok(left)
     }
 
+    /// Newest ack that an edge knows of, and newest sequence of it that is committed.
+    pub fn acked_and_committed(&self, at: usize) -> (u64, u64) {
+        let report = self.edges[at].status.lock().unwrap().as_ref().map(edge::status::Status::report);
+        let Some((acked, Some(producer))) = report.map(|report| (report.acked, report.producer)) else { return (0, 0) };
+        (acked, self.ground.bucket.oracle(|oracle| oracle.committed(&producer)))
+    }
+
     /// Where everything stands, for people.
     pub fn standing(&self) -> String {
         let tenants: Vec<String> =

@@ -211,6 +211,7 @@ impl Wal {
         let Some(mut current) = self.current.take() else { return };
         // What the device refused may still be shown from memory: a restart must not take that for durable.
         let is_cut = current.file.set_len(current.synced).is_ok();
+        let is_cut_for_good = is_cut && current.file.sync().is_ok();
         for pending in &mut self.pending {
             pending.place = None;
         }
@@ -224,8 +225,7 @@ impl Wal {
         index.current = None;
         if let Some(file) = index.files.get_mut(&current.number) {
             file.bytes = if is_cut { current.synced } else { file.bytes };
-            // Cut or not: the cut itself is not durable.
-            file.needs_next = true;
+            file.needs_next = !is_cut_for_good;
         }
     }
 
@@ -243,16 +243,15 @@ impl Wal {
         });
         let file = begun.map_err(|e| self.fault("beginning", &path, e))?;
         let len = opening.len() as u64;
+        let gone = self.surplus.take().filter(|surplus| self.disk.remove(&self.settings.dir.join(file::name(u64::from(*surplus)))).is_ok());
         let mut index = locked(&self.shared);
+        index.files.retain(|number, _| Some(*number) != gone);
         index.files.insert(number, FileFact { bytes: len, ..FileFact::default() });
         index.current = Some(number);
         for track in index.tracks.values_mut() {
             track.acked_durable = track.acked;
         }
         index.stalled = false;
-        if let Some(surplus) = self.surplus.take().filter(|surplus| self.disk.remove(&self.settings.dir.join(file::name(u64::from(*surplus)))).is_ok()) {
-            index.files.remove(&surplus);
-        }
         self.number_next = next;
         self.current = Some(Current { file, path, number, seal: self.seal(number), len, synced: len, opening: len });
         Ok(())

@@ -287,6 +287,7 @@ const fn word_of(why: &Refusal) -> &'static str {
         Refusal::Denied => "denied",
         Refusal::Diverged(_) => "diverged",
         Refusal::Protocol(_) => "protocol",
+        Refusal::TooLarge(_) => "too_large",
         Refusal::NoTenant => "no_tenant",
         Refusal::Unavailable(_) => "unavailable",
     }

@@ -224,6 +224,8 @@ pub enum Refusal {
     Diverged(String),
     /// The protocol forbids it.
     Protocol(String),
+    /// It cannot be stored by itself, whatever the store does.
+    TooLarge(String),
     /// The cluster is in no tenant.
     NoTenant,
     /// The store is away or the hub goes down.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_store::{LaneWriter, PutFault, Store};
+use hub_store::{LaneWriter, PutFault, Store, StoreFault};
 use hub_tenant::Tenants;
 use proto_model::{ProducerId, Timestamp};
 use proto_seam::World;
@@ -95,6 +95,8 @@ impl Sealer {
         let started = self.now();
         let mut attempt = 0;
         loop {
+            // A push whose sender was told 503 meanwhile is not built.
+            requests.retain(|request| !matches!(request, Request::Push(push) if push.reply.is_closed()));
             let firsts = match self.firsts(writer, &requests).await {
                 Ok(firsts) => firsts,
                 Err(fault) => {
@@ -112,8 +114,6 @@ impl Sealer {
                 }
                 continue;
             }
-            // A push whose sender was told 503 meanwhile is not built.
-            requests.retain(|request| !matches!(request, Request::Push(push) if push.reply.is_closed()));
             let plan = plan(&requests, &firsts, writer.fold(), &tenants, started);
             if plan.draft.is_empty() {
                 self.answer(plan, requests).await;
@@ -125,6 +125,9 @@ impl Sealer {
                     self.answer(plan, requests).await;
                     return true;
                 }
+                Err(PutFault::NotWritten(cause @ (StoreFault::Draft { .. } | StoreFault::TooLarge { .. }))) => {
+                    return self.apart(writer, requests, waiting, &cause).await;
+                }
                 Err(fault) => {
                     if !self.recover(writer, (waiting, &mut requests), &mut attempt, fault).await {
                         return give_up(requests);
@@ -132,6 +135,23 @@ impl Sealer {
                 }
             }
         }
+    }
+
+    /// The object itself cannot be written, whatever the store does: its requests are sealed in halves until the one
+    /// that is to blame stands alone; that one is refused.
+    async fn apart(&mut self, writer: &mut LaneWriter, mut requests: Vec<Request>, waiting: &mut Waiting, cause: &StoreFault) -> bool {
+        if requests.len() > 1 {
+            let rest = requests.split_off(requests.len() / 2);
+            if Box::pin(self.seal(writer, requests, waiting)).await {
+                return Box::pin(self.seal(writer, rest, waiting)).await;
+            }
+            return give_up(rest);
+        }
+        tracing::error!(%cause, "a request cannot be stored by itself and is refused");
+        for request in requests {
+            refuse(request, &Refusal::TooLarge(cause.to_string()));
+        }
+        true
     }
 
     /// After a PUT that was not confirmed: learn what stands, so that all is judged again; false = stop.
@@ -194,7 +214,7 @@ impl Sealer {
     }
 
     /// The producers that the opens are about: the edge's own, else the first of its identity (lane rule 8).
-    async fn firsts(&self, writer: &LaneWriter, requests: &[Request]) -> Result<BTreeMap<usize, ProducerId>, hub_store::StoreFault> {
+    async fn firsts(&self, writer: &LaneWriter, requests: &[Request]) -> Result<BTreeMap<usize, ProducerId>, StoreFault> {
         let mut firsts = BTreeMap::new();
         for (at, request) in requests.iter().enumerate() {
             let Request::Open(open) = request else { continue };
@@ -205,7 +225,7 @@ impl Sealer {
         Ok(firsts)
     }
 
-    async fn resolve(&self, writer: &LaneWriter, open: &Open) -> Result<Option<ProducerId>, hub_store::StoreFault> {
+    async fn resolve(&self, writer: &LaneWriter, open: &Open) -> Result<Option<ProducerId>, StoreFault> {
         let first = self.store.first_producer(&open.speaker.cluster, &open.speaker.edge, writer.lane()).await?;
         Ok(match open.producer {
             None => Some(first),
@@ -253,14 +273,23 @@ fn tell(push: Push, answer: Result<PushDone, PushRefused>) {
 }
 
 fn refuse_unavailable(request: Request, text: &str) {
-    let why = Refusal::Unavailable(text.to_owned());
+    refuse(request, &Refusal::Unavailable(text.to_owned()));
+}
+
+/// Tells whoever sent `request` that it is not stored.
+fn refuse(request: Request, why: &Refusal) {
     let (to, producer, sequence) = match request {
-        Request::Push(push) => return tell(push, Err(PushRefused::Unavailable)),
+        Request::Push(push) => {
+            if push.reply.send(Err(PushRefused::Unavailable)).is_err() {
+                tracing::debug!("the sender of a push is gone");
+            }
+            return;
+        }
         Request::Open(open) => (open.reply, open.producer, proto_model::Sequence(0)),
         Request::Batch(offer) => (offer.reply, Some(offer.producer), offer.sequence),
         Request::Gap(gap) => (gap.reply, Some(gap.producer), gap.from),
     };
-    drop(to.try_send(Reply::Refused { producer, sequence, why }));
+    drop(to.try_send(Reply::Refused { producer, sequence, why: why.clone() }));
 }
 
 #[cfg(test)]

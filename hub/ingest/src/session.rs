@@ -264,6 +264,7 @@ fn refusal_of(why: &Refusal) -> (Refuse, bool) {
         Refusal::Denied => (RefuseCode::RefuseDenied, "this certificate may not speak for that producer", "give each edge a WAL directory of its own", 0, true),
         Refusal::Diverged(text) => (RefuseCode::RefuseDiverged, text.as_str(), "the producer is quarantined: see the runbook on divergence", retry_ms, false),
         Refusal::Protocol(text) => (RefuseCode::RefuseProtocol, text.as_str(), "this is a fault of the edge program: report it", 0, true),
+        Refusal::TooLarge(text) => (RefuseCode::RefuseTooLarge, text.as_str(), "the edge sets it aside, with a loss record", 0, false),
         Refusal::NoTenant => (RefuseCode::RefuseNoTenant, "this cluster belongs to no tenant", "add the cluster to a tenant in tenants.yaml", retry_ms, false),
         Refusal::Unavailable(text) => (RefuseCode::RefuseUnavailable, text.as_str(), "nothing to do: the edge keeps its lines and tries again", 1_000, false),
     };

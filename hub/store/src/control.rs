@@ -1,6 +1,6 @@
 //! What lies below `control/`: first producers, published tenant maps, tokens made by command.
 //!
-//! Parts: [`first_producer`] (lane rule 8); [`maps`]; [`tokens`]. Promises: everything here is created
+//! Parts: `first_producer` (lane rule 8); [`maps`]; [`tokens`]. Promises: everything here is created
 //! once and never changed; a lost answer is cleared up by reading. Must not do: know what a map or a
 //! token says.
 

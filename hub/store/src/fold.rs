@@ -1,6 +1,6 @@
 //! The state of a lane at a number: all its records so far, folded (lane rule 3).
 //!
-//! Parts: [`Fold`], with [`check`](Fold::check) and [`apply`](Fold::apply); [`log`] (what stands above the
+//! Parts: [`Fold`], with [`check`](Fold::check) and [`apply`](Fold::apply); `log` (what stands above the
 //! floor), [`producer`] (cursors), `check` (what fits), `snapshot` (a fold as bytes and back). Pure: headers
 //! in, state out. Promises: the same headers give the same fold, whether read from the beginning or from
 //! a snapshot of any number. Limits: `limits.rs`; push keys are kept 75 minutes by the headers'

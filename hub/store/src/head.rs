@@ -1,7 +1,7 @@
 //! What can be read: the sections of all lane objects that this hub passed through rules 5 to 7.
 //!
 //! Parts: [`View`], an immutable picture of all lanes; [`SectionRef`], what it says of one section;
-//! [`Head`], the newest view, behind one swap. Promises: a view never changes; a section is found only
+//! `Head`, the newest view, behind one swap. Promises: a view never changes; a section is found only
 //! with a grant of its tenant. Must not do: ask the store.
 
 use std::collections::BTreeMap;

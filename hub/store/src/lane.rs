@@ -1,8 +1,8 @@
 //! A lane as this hub sees it: its fold, how fresh it is, and how it is followed (lane rules 7, 11, 20).
 //!
-//! Parts: [`LaneCell`] (what is known of one lane, behind a lock that is held for a moment only);
-//! [`LaneCell::follow`]; [`look`] (the second look of rule 7, the look of rule 6); [`read_header`];
-//! [`make`] (rule 1), [`start`] (snapshots, rule 11), [`writer`] (rules 5 and 6). Promises: nothing is
+//! Parts: `LaneCell` (what is known of one lane, behind a lock that is held for a moment only);
+//! `LaneCell::follow`; `look` (the second look of rule 7, the look of rule 6); `read_header`;
+//! `make` (rule 1), `start` (snapshots, rule 11), [`writer`] (rules 5 and 6). Promises: nothing is
 //! folded, hence visible, before the object that was folded last was seen to stand once more after it was
 //! read; a header that is damaged or does not follow freezes the lane at the last good number until it
 //! reads well. Must not do: keep a lock across an await.

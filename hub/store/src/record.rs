@@ -42,7 +42,7 @@ pub enum LaneRecord {
         to: Sequence,
         /// The chain there.
         chain_to: Chain,
-        /// D of the newest sequences up to `to`, ascending; one for each of `from..=to`, or none for a gap.
+        /// D of each of `from..=to`, which lead from the chain before to `chain_to`; none for a gap.
         digests: Vec<BatchDigest>,
         /// How far its sources are durable.
         positions: Vec<Position>,

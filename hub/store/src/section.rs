@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Parts: what a writer hands in ([`Draft`], [`SectionDraft`], [`BatchDraft`], [`HubRow`], [`Origin`]);
-//! [`pack`]; what a reader gets ([`SectionTable`], [`BatchEntry`], [`TableRow`], [`Section`]). Label
+//! `pack`; what a reader gets ([`SectionTable`], [`BatchEntry`], [`TableRow`], [`Section`]). Label
 //! texts and label sets stand once per section. Promises: every offset of a read table lies inside the
 //! section. Must not do: look into a batch.
 

@@ -179,8 +179,7 @@ fn write_one(dir: &Path, container: &Container, wanted: Wanted) -> Result<(Count
         let stream = if record.is_error && *has_stderr { "stderr" } else { "stdout" };
         counts.json_errors += u64::from(record.is_error && *kind == Kind::Json);
         for message in record.text.split('\n') {
-            let second = lines.second();
-            writeln!(file, "{second}.{:09}Z {stream} F {message}", ns % 1_000_000_000)?;
+            writeln!(file, "{}.{:09}Z {stream} F {message}", record.second, ns % 1_000_000_000)?;
             counts.lines += 1;
             counts.bytes += message.len() as u64;
             counts.timeouts += u64::from(is_timeout(message));

@@ -301,8 +301,6 @@ fn run(seed: u64, steps: &[(u8, u64)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
-
     #[test]
     fn drops_are_told_and_nothing_else_is_missing(seed in any::<u64>(), steps in prop::collection::vec((0_u8..15, any::<u64>()), 1..120)) {
         run(seed, &steps);

@@ -6,7 +6,7 @@ fn pushed(time: Timestamp, line: &str) -> Vec<Pushed> {
     vec![Pushed { labels: Labels::from_pairs([("app", "a")]), records: vec![Record { time, line: line.to_owned().into(), metadata: vec![] }] }]
 }
 
-fn text(fault: ApiFault) -> String {
+fn text(fault: &ApiFault) -> String {
     format!("{fault:?}").replace("\\\"", "\"")
 }
 
@@ -19,12 +19,12 @@ fn limits_speak_lokis_words() {
         (pushed(Timestamp::from_secs(2_100_000), "x"), "has timestamp too new"),
         (pushed(now, &"x".repeat(300 * 1024)), "max entry size '262144' bytes exceeded for stream '{app=\"a\"}'"),
     ] {
-        let said = text(judge(&mut bad, &limits, now).unwrap_err());
+        let said = text(&judge(&mut bad, &limits, now).unwrap_err());
         assert!(said.contains(word), "{said}");
     }
     let many = Labels::from_pairs((0..16).map(|n| (format!("l{n}"), "v")));
     let mut stream = vec![Pushed { labels: many, records: vec![] }];
-    assert!(text(judge(&mut stream, &limits, now).unwrap_err()).contains("has 16 label names; limit 15"));
+    assert!(text(&judge(&mut stream, &limits, now).unwrap_err()).contains("has 16 label names; limit 15"));
 }
 
 #[test]
@@ -53,5 +53,5 @@ fn packed_bodies_are_bounded() {
     packer.write_all(&vec![b' '; PUSH_RAW_BYTES_MAX + 10]).unwrap();
     let bomb: Bytes = packer.finish().unwrap().into();
     assert!(matches!(unpack("gzip", &bomb), Err(ApiFault::TooLarge(_))));
-    assert!(text(unpack("br", &bomb).unwrap_err()).contains("Content-Encoding \"br\" not supported"));
+    assert!(text(&unpack("br", &bomb).unwrap_err()).contains("Content-Encoding \"br\" not supported"));
 }

@@ -24,6 +24,8 @@ pub(super) enum Kind {
 pub(super) struct Record<'a> {
     /// Its lines, separated by line feeds.
     pub(super) text: &'a str,
+    /// Its second, RFC 3339 without a zone.
+    pub(super) second: &'a str,
     /// Whether it tells an error.
     pub(super) is_error: bool,
 }
@@ -39,12 +41,21 @@ pub(super) const fn mixed(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-const WORDS: [&str; 16] = [
-    "order", "user", "session", "cart", "stock", "token", "cache", "shard", "replica", "index", "event", "queue", "worker", "upstream", "config", "lease",
-];
+const WORDS: [&str; 16] =
+    ["order", "user", "session", "cart", "stock", "token", "cache", "shard", "replica", "index", "event", "queue", "worker", "upstream", "config", "lease"];
 const PATHS: [&str; 12] = [
-    "/api/v1/orders/", "/api/v1/cart/", "/api/v1/cart/items/", "/api/v1/products/", "/api/v2/search/", "/healthz?", "/metrics?", "/login?", "/logout?",
-    "/static/app.js?", "/api/v1/users/", "/img/",
+    "/api/v1/orders/",
+    "/api/v1/cart/",
+    "/api/v1/cart/items/",
+    "/api/v1/products/",
+    "/api/v2/search/",
+    "/healthz?",
+    "/metrics?",
+    "/login?",
+    "/logout?",
+    "/static/app.js?",
+    "/api/v1/users/",
+    "/img/",
 ];
 const AGENTS: [&str; 5] = [
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36",
@@ -54,19 +65,38 @@ const AGENTS: [&str; 5] = [
     "Go-http-client/2.0",
 ];
 const WRONG: [&str; 8] = [
-    "upstream timed out", "connection reset by peer", "context deadline exceeded", "payment declined by issuer", "timeout waiting for lock",
-    "no healthy upstream", "duplicate key value", "circuit breaker open",
+    "upstream timed out",
+    "connection reset by peer",
+    "context deadline exceeded",
+    "payment declined by issuer",
+    "timeout waiting for lock",
+    "no healthy upstream",
+    "duplicate key value",
+    "circuit breaker open",
 ];
 const RIGHT: [&str; 10] = [
-    "order accepted", "cart updated", "item added to cart", "price quote computed", "stock reserved", "request completed", "session refreshed",
-    "cache miss, loading from store", "event published", "payment authorized",
+    "order accepted",
+    "cart updated",
+    "item added to cart",
+    "price quote computed",
+    "stock reserved",
+    "request completed",
+    "session refreshed",
+    "cache miss, loading from store",
+    "event published",
+    "payment authorized",
 ];
 const EXCEPTIONS: [&str; 4] =
     ["java.lang.IllegalStateException", "java.net.SocketTimeoutException", "java.sql.SQLTransientConnectionException", "com.shop.payments.DeclinedException"];
 const CLASSES: [(&str, &str); 8] = [
-    ("com.shop.payments.api", "PaymentController"), ("com.shop.payments.core", "LedgerService"), ("com.shop.payments.psp", "GatewayClient"),
-    ("com.zaxxer.hikari.pool", "HikariPool"), ("org.springframework.web.servlet", "FrameworkServlet"), ("org.apache.catalina.core", "ApplicationFilterChain"),
-    ("java.util.concurrent", "ThreadPoolExecutor"), ("java.lang", "Thread"),
+    ("com.shop.payments.api", "PaymentController"),
+    ("com.shop.payments.core", "LedgerService"),
+    ("com.shop.payments.psp", "GatewayClient"),
+    ("com.zaxxer.hikari.pool", "HikariPool"),
+    ("org.springframework.web.servlet", "FrameworkServlet"),
+    ("org.apache.catalina.core", "ApplicationFilterChain"),
+    ("java.util.concurrent", "ThreadPoolExecutor"),
+    ("java.lang", "Thread"),
 ];
 const METHODS: [&str; 6] = ["handle", "invoke", "doFilter", "execute", "commit", "run"];
 
@@ -90,9 +120,27 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn new(kind: Kind, app: &'static str, seed: u64) -> Self {
         let (users, addresses, text) = (Vec::new(), Vec::new(), String::new());
-        let mut lines = Self { kind, app, state: seed, users, addresses, trace: (0, 0), trace_left: 0, at: 0, second: text.clone(), second_nginx: text.clone(), second_klog: text.clone(), text };
+        let mut lines = Self {
+            kind,
+            app,
+            state: seed,
+            users,
+            addresses,
+            trace: (0, 0),
+            trace_left: 0,
+            at: 0,
+            second: text.clone(),
+            second_nginx: text.clone(),
+            second_klog: text.clone(),
+            text,
+        };
         lines.users = (0..4000).map(|_| 10_000 + lines.below(890_000) as u32).collect();
-        lines.addresses = (0..1500).map(|_| { let [a, b, c, ..] = lines.random().to_le_bytes(); [10, a, b, c] }).collect();
+        lines.addresses = (0..1500)
+            .map(|_| {
+                let [a, b, c, ..] = lines.random().to_le_bytes();
+                [10, a, b, c]
+            })
+            .collect();
         lines
     }
 
@@ -112,12 +160,7 @@ impl Lines {
         }
         .expect("a string takes all that is written");
         self.text = out;
-        Record { text: &self.text, is_error }
-    }
-
-    /// The second of the last record, as RFC 3339 without a zone.
-    pub(super) fn second(&self) -> &str {
-        &self.second
+        Record { text: &self.text, second: &self.second, is_error }
     }
 
     fn turn(&mut self, second: u64) {
@@ -265,9 +308,16 @@ impl Lines {
     fn klog(&mut self, out: &mut String, micros: u64, needle: &str) -> Result<bool, std::fmt::Error> {
         let level = self.level();
         let is_error = level == "error";
-        let letter = if is_error { 'E' } else if level == "warn" { 'W' } else { 'I' };
+        let letter = if is_error {
+            'E'
+        } else if level == "warn" {
+            'W'
+        } else {
+            'I'
+        };
         let (file, line) = (self.one(&["proxier", "reflector", "endpointslicecache", "roundrobin"]), 40 + self.below(1500));
-        let message = if is_error { "Request timed out, retrying" } else { self.one(&["Syncing rules", "Reloading service", "Watch closed", "SyncProxyRules complete"]) };
+        let message =
+            if is_error { "Request timed out, retrying" } else { self.one(&["Syncing rules", "Reloading service", "Watch closed", "SyncProxyRules complete"]) };
         let (namespace, address, port) = (self.one(&["shop", "platform", "data"]), self.address(), 1024 + self.below(60_000));
         write!(
             out,

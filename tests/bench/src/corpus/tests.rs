@@ -33,12 +33,14 @@ fn counts_are_those_of_the_files_and_a_seed_repeats() {
     fs::remove_dir_all(&dir).unwrap();
     assert_eq!((lines, bytes, needles, absent), (corpus.counts.lines, corpus.counts.bytes, corpus.counts.needles, 0));
     assert!(needles >= 4 && corpus.counts.json_errors > 0 && corpus.counts.timeouts > 0);
-    assert!(bytes >= 4 << 20 && bytes < 5 << 20, "{bytes}");
+    assert!((4 << 20..5 << 20).contains(&bytes), "{bytes}");
 }
 
 #[test]
 fn timeouts_are_seen() {
-    for (message, is) in [("a timeout", true), ("timed out", true), ("time out", true), ("times out", false), ("", false), ("timed  out", false), ("time", false)] {
+    for (message, is) in
+        [("a timeout", true), ("timed out", true), ("time out", true), ("times out", false), ("", false), ("timed  out", false), ("time", false)]
+    {
         assert_eq!(is_timeout(message), is, "{message}");
     }
 }
