@@ -324,6 +324,8 @@ impl Tail {
                         continue;
                     }
                     Some(Looked::Renamed) => renamed.push(source.found.clone()),
+                    // Most looks at most files: nothing was written, nothing needs to be read.
+                    Some(Looked::Fine) if source.unread() == 0 => continue,
                     Some(Looked::Fine | Looked::Truncated { .. }) => {}
                     None => continue,
                 }

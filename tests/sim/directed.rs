@@ -186,7 +186,10 @@ fn the_edge_loses_power_at_each_disk_operation() {
     for operation in 0..60 {
         let mut cluster = calm(operation, 1, 1);
         cluster.edges[0].disk.stop_after(operation % 30);
-        for _ in 0..30 {
+        for _ in 0..200 {
+            if cluster.edges[0].boots.load(Ordering::Relaxed) == 2 {
+                break;
+            }
             burst(&mut cluster);
             cluster.run_for(Duration::from_millis(300)).unwrap();
         }

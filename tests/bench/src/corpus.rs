@@ -1,4 +1,4 @@
-//! Seeded container logs in the layout of a Kubernetes node: about 83 containers, 107 streams, six hours.
+//! Seeded container logs in the layout of a Kubernetes node: 84 containers, up to 128 streams, six hours.
 //!
 //! Parts: [`write`] (all files), [`Corpus`] and [`Container`] (what is in them, to check answers by), [`lines`] (the
 //! messages). Promises: the same seed and begin give the same bytes. Bytes count messages: no CRI prefix, no line end.
@@ -152,7 +152,7 @@ fn plan(wanted: Wanted) -> Vec<Container> {
             let id = containers.len() as u64;
             let bytes = (wanted.bytes as f64 * app.bytes as f64 / all_bytes as f64 * weight(rank) / sum) as u64;
             let pod = format!("{}-{:08x}-{rank}", app.name, lines::mixed(wanted.seed ^ (id << 32)) as u32);
-            // About five needles in 1 GiB, at least four.
+            // Five needles, whatever the size: each in the largest container of an app, half way through.
             let needles = u64::from(rank == 0 && matches!(app.name, "checkout" | "web" | "gateway" | "search" | "auth"));
             containers.push(Container { app, pod, bytes, id, needles, stdout_lines: 0, counts: Counts::default() });
         }
