@@ -70,7 +70,9 @@ impl Admin {
     fn operator(&self, headers: &HeaderMap) -> Result<(), AdminFault> {
         match self.api.authorize(headers, Need::Operate) {
             Ok(_) => Ok(()),
-            Err(ApiFault::Access(refused)) if refused.status() == 401 => Err(fault(StatusCode::UNAUTHORIZED, "unauthorized", "send an operator's token: Authorization: Bearer trib_...")),
+            Err(ApiFault::Access(refused)) if refused.status() == 401 => {
+                Err(fault(StatusCode::UNAUTHORIZED, "unauthorized", "send an operator's token: Authorization: Bearer trib_..."))
+            }
             Err(_) => Err(fault(StatusCode::FORBIDDEN, "forbidden", "this page needs an operator's token: tributary-hub token new --role operator")),
         }
     }
@@ -111,7 +113,8 @@ async fn losses(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfT
     };
     let (from, to) = (time(&asked.from, Timestamp::MIN)?, time(&asked.to, Timestamp::MAX)?);
     let tenants = Arc::clone(&admin.api.tenants.borrow());
-    let clusters = tenants.iter().filter(|(id, _)| asked.tenant.as_ref().is_none_or(|wanted| wanted == *id)).filter_map(|(_, tenant)| tenant.clusters.iter().next());
+    let clusters =
+        tenants.iter().filter(|(id, _)| asked.tenant.as_ref().is_none_or(|wanted| wanted == *id)).filter_map(|(_, tenant)| tenant.clusters.iter().next());
     let grants: Vec<_> = clusters.filter_map(|cluster| tenants.identify(cluster)).collect();
     let found = admin.store.losses(&grants).into_iter().filter(|loss| loss.to_ns >= from.nanos() && loss.from_ns <= to.nanos());
     let rows = found.map(|loss| {

@@ -214,7 +214,12 @@ async fn check_config(world: &World, file: &Path, overrides: &[(String, String)]
         mistakes.push(Mistake::new(name.as_ref(), at, fault.to_string(), "give the files that tributary-certs issue hub writes"));
     }
     if let Err(fault) = hub_store::open_objects(&parsed.store.value, &parsed.s3, world) {
-        mistakes.push(Mistake::new(name.as_ref(), settings::place(&parsed.store), fault.to_string(), "write file:///path or s3://bucket/prefix with its s3 settings"));
+        mistakes.push(Mistake::new(
+            name.as_ref(),
+            settings::place(&parsed.store),
+            fault.to_string(),
+            "write file:///path or s3://bucket/prefix with its s3 settings",
+        ));
     }
     if mistakes.is_empty() {
         say(&format!("{}: ok", file.display()));

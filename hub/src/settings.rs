@@ -242,7 +242,8 @@ impl HubSettings {
         if !self.store.value.starts_with("file:///") && !self.store.value.starts_with("s3://") {
             wrong(place(&self.store), format!("store {:?} is not known", self.store.value), "write file:///path or s3://bucket/prefix");
         }
-        let trust_domain = TrustDomain::new(&self.link.trust_domain.value).map_err(|fault| wrong(place(&self.link.trust_domain), fault.to_string(), "write a name like logs.example.org"));
+        let trust_domain = TrustDomain::new(&self.link.trust_domain.value)
+            .map_err(|fault| wrong(place(&self.link.trust_domain), fault.to_string(), "write a name like logs.example.org"));
         if self.lane.linger.value.0 > LINGER_MAX {
             wrong(place(&self.lane.linger), "lane.linger is longer than 10s".to_owned(), "write a shorter one; 200ms is the default");
         }
@@ -262,9 +263,7 @@ impl HubSettings {
             wrong(place(&self.http.listen), format!("http.path_prefix {prefix:?} is no path"), "write /path or leave it out");
         }
         match (trust_domain, mistakes.is_empty()) {
-            (Ok(trust_domain), true) => {
-                Ok(Checked { http, path_prefix: prefix, admin, link, trust_domain, limits: Limits::default().with(&self.limits) })
-            }
+            (Ok(trust_domain), true) => Ok(Checked { http, path_prefix: prefix, admin, link, trust_domain, limits: Limits::default().with(&self.limits) }),
             _ => Err(mistakes),
         }
     }

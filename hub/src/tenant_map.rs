@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hub_store::{Store, StoreFault};
-use hub_tenant::{Limits, Tenants};
 use hub_tenant::Replacement;
+use hub_tenant::{Limits, Tenants};
 use proto_boot::{Mistake, settings};
 use proto_seam::World;
 use tokio::sync::watch;

@@ -200,7 +200,9 @@ async fn bad_queries_are_refused_in_lokis_words() {
         let (status, text) = site.reader().text("/loki/api/v1/query_range", &parameters).await;
         assert!(status == 400 && text.contains(word), "{more:?}: {status} {text}");
     }
-    for path in ["//loki/api/v1/labels", "/loki/api/v1/../v1/labels", "/loki/api/v1/labels/", "/loki%2fapi/v1/labels", "/loki/api/v1/labels;x", "/ring", "/nothing"] {
+    for path in
+        ["//loki/api/v1/labels", "/loki/api/v1/../v1/labels", "/loki/api/v1/labels/", "/loki%2fapi/v1/labels", "/loki/api/v1/labels;x", "/ring", "/nothing"]
+    {
         let (status, _) = site.reader().text(path, &[]).await;
         assert!(matches!(status, 200 | 400 | 404), "{path}: {status}");
     }

@@ -76,10 +76,20 @@ async fn refused_then_good(transport: &str) {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     until("no certificate, edge", &["edge.crt"], || read(&edge_stderr)).await;
     for (name, from, hub_words, edge_words) in [
-        ("foreign", &foreign, &["foreign_ca", "unknown authority", "UnknownIssuer", "another authority", "unknown CA"][..], &["foreign_ca", "unknown CA", "unknown_ca", "UnknownCA", "not signed"][..]),
+        (
+            "foreign",
+            &foreign,
+            &["foreign_ca", "unknown authority", "UnknownIssuer", "another authority", "unknown CA"][..],
+            &["foreign_ca", "unknown CA", "unknown_ca", "UnknownCA", "not signed"][..],
+        ),
         ("expired", &expired, &["expired"][..], &["expired"][..]),
         ("not yet valid", &early, &["not_yet_valid", "not yet valid"][..], &["expired", "not yet valid", "not_yet_valid"][..]),
-        ("wrong name", &wrong, &["bad_identity", "identity", "client authentication"][..], &["bad_identity", "identity", "bad certificate", "BadCertificate", "certificate"][..]),
+        (
+            "wrong name",
+            &wrong,
+            &["bad_identity", "identity", "client authentication"][..],
+            &["bad_identity", "identity", "bad certificate", "BadCertificate", "certificate"][..],
+        ),
     ] {
         let (edge_from, hub_from) = (read(&edge_stderr).len(), read(&hub_stderr).len());
         copy(from, &identity);

@@ -3,12 +3,12 @@
 //! One file per subject; each test has its own folder, ports and processes, and a deadline.
 
 mod access;
+mod api;
 mod certificates;
 mod configs;
 mod delivery;
 mod outage;
 mod rotation;
-mod api;
 
 use std::path::Path;
 

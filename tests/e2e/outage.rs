@@ -61,7 +61,11 @@ async fn the_store_is_away_for_half_a_minute() {
     let before = load(&mut writer, 400, Duration::from_secs(5), || hub.process().rss_bytes()).await;
     minio.kill();
     let pushed = Ask::new(&hub.url(), &hub.acme_writer)
-        .post("/loki/api/v1/push", "application/json", format!("{{\"streams\":[{{\"stream\":{{\"job\":\"p\"}},\"values\":[[\"{base}\",\"x\"]]}}]}}").into_bytes())
+        .post(
+            "/loki/api/v1/push",
+            "application/json",
+            format!("{{\"streams\":[{{\"stream\":{{\"job\":\"p\"}},\"values\":[[\"{base}\",\"x\"]]}}]}}").into_bytes(),
+        )
         .await
         .expect("the hub answers");
     assert_eq!(pushed.status().as_u16(), 503, "a push while the store is away");

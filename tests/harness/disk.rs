@@ -336,7 +336,8 @@ impl Inode {
         self.is_doubtful = true;
         for change in std::mem::take(&mut self.pending) {
             match change {
-                Change::SetLen(len) => self.durable.resize(len, 0),
+                Change::SetLen(len) if entropy.chance(0.5) => self.durable.resize(len, 0),
+                Change::SetLen(_) => {}
                 Change::Write(offset, bytes) => write_sectors(&mut self.durable, offset, &bytes, |_| entropy.chance(0.5)),
             }
         }

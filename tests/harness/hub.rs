@@ -59,18 +59,7 @@ impl Hub {
             dir.display()
         );
         std::fs::write(dir.join("hub.yaml"), settings).expect("hub.yaml can be written");
-        Self {
-            process: None,
-            dir,
-            starts: 0,
-            http,
-            admin,
-            link,
-            acme: String::new(),
-            blue: String::new(),
-            acme_writer: String::new(),
-            operator: String::new(),
-        }
+        Self { process: None, dir, starts: 0, http, admin, link, acme: String::new(), blue: String::new(), acme_writer: String::new(), operator: String::new() }
     }
 
     /// Prepares a hub, makes its tokens and starts it.

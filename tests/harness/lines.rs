@@ -122,7 +122,8 @@ impl Reckoning {
 /// Compares what was answered with what was written: `written` = name -> number of lines.
 #[must_use]
 pub fn reckon(streams: &BTreeMap<String, Vec<Answered>>, written: &BTreeMap<String, u64>) -> Reckoning {
-    let mut seen: BTreeMap<&str, Vec<u32>> = written.iter().map(|(name, count)| (name.as_str(), vec![0; usize::try_from(*count).expect("few lines")])).collect();
+    let mut seen: BTreeMap<&str, Vec<u32>> =
+        written.iter().map(|(name, count)| (name.as_str(), vec![0; usize::try_from(*count).expect("few lines")])).collect();
     let mut out = Reckoning::default();
     for rows in streams.values() {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();

@@ -19,8 +19,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
 };
 use proto_seam::Entropy;
 use tokio::sync::{Notify, oneshot};
@@ -142,9 +142,16 @@ impl Bucket {
     /// An empty one.
     #[must_use]
     pub fn new(entropy: &Entropy, trace: Trace, fired: Fired) -> Arc<Self> {
-        let state =
-            State { rates: Rates::default(), told: VecDeque::new(), queue: BTreeMap::new(), queued: 0, dying: Vec::new(), oracle: Oracle::default() };
-        Arc::new(Self { inner: Arc::new(InMemory::new()), state: Mutex::new(state), held: Mutex::default(), released: Notify::new(), entropy: entropy.fork("bucket"), trace, fired })
+        let state = State { rates: Rates::default(), told: VecDeque::new(), queue: BTreeMap::new(), queued: 0, dying: Vec::new(), oracle: Oracle::default() };
+        Arc::new(Self {
+            inner: Arc::new(InMemory::new()),
+            state: Mutex::new(state),
+            held: Mutex::default(),
+            released: Notify::new(),
+            entropy: entropy.fork("bucket"),
+            trace,
+            fired,
+        })
     }
 
     /// The way of `host` to it.

@@ -26,12 +26,8 @@ impl Process {
         let stdout = dir.join(format!("{name}.stdout"));
         let stderr = dir.join(format!("{name}.stderr"));
         let open = |path: &Path| File::options().create(true).append(true).open(path).expect("an output file can be opened");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(open(&stdout))
-            .stderr(open(&stderr))
-            .spawn()
-            .unwrap_or_else(|e| panic!("{name} cannot be started: {e}"));
+        let child =
+            command.stdin(Stdio::null()).stdout(open(&stdout)).stderr(open(&stderr)).spawn().unwrap_or_else(|e| panic!("{name} cannot be started: {e}"));
         Self { child, name: name.to_owned(), stdout, stderr }
     }
 
@@ -100,7 +96,8 @@ impl Process {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let text = std::fs::read_to_string(&self.stdout).unwrap_or_default();
-            let found = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).filter(|event| event["event"] == "listening").nth(nth);
+            let found =
+                text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).filter(|event| event["event"] == "listening").nth(nth);
             if let Some(event) = found {
                 return event;
             }

@@ -531,7 +531,11 @@ impl<'s> Cluster<'s> {
             if let Ok(streams) = &answer.streams {
                 let sound = invariants::sound(&self.ledger, &answer.tenant, streams);
                 let found: usize = sound.map_err(|breach| format!("{}: {breach}", answer.hub))?.values().sum();
-                let wanted = self.acked_when_asked.iter().find(|((asked, tenant), _)| *asked == answer.asked && **tenant == *answer.tenant).map_or(0, |(_, lines)| *lines);
+                let wanted = self
+                    .acked_when_asked
+                    .iter()
+                    .find(|((asked, tenant), _)| *asked == answer.asked && **tenant == *answer.tenant)
+                    .map_or(0, |(_, lines)| *lines);
                 if (found as u64) < wanted {
                     return Err(format!("{} found {found} lines of {}, but {wanted} were acknowledged before it was asked", answer.hub, answer.tenant));
                 }
@@ -561,7 +565,9 @@ impl<'s> Cluster<'s> {
         self.ground.bucket.oracle(|oracle| TENANTS.iter().all(|tenant| oracle.lines(tenant) >= self.ledger.count(tenant)))
             && self.edges.iter().all(|edge| {
                 let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);
-                report.is_some_and(|report| report.producer.is_some_and(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(&producer)) == report.acked))
+                report.is_some_and(|report| {
+                    report.producer.is_some_and(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(&producer)) == report.acked)
+                })
             })
     }
 
@@ -621,14 +627,29 @@ impl<'s> Cluster<'s> {
 
     /// Where everything stands, for people.
     pub fn standing(&self) -> String {
-        let tenants: Vec<String> =
-            TENANTS.iter().map(|tenant| format!("{tenant} {} of {} lines", self.ground.bucket.oracle(|oracle| oracle.lines(tenant)), self.ledger.count(tenant))).collect();
+        let tenants: Vec<String> = TENANTS
+            .iter()
+            .map(|tenant| format!("{tenant} {} of {} lines", self.ground.bucket.oracle(|oracle| oracle.lines(tenant)), self.ledger.count(tenant)))
+            .collect();
         let edges: Vec<String> = self
             .edges
             .iter()
-            .map(|edge| format!("{} {:?} skew {} s", edge.name, edge.status.lock().unwrap().as_ref().map(edge::status::Status::report), edge.wall.skew_ns() / 1_000_000_000))
+            .map(|edge| {
+                format!(
+                    "{} {:?} skew {} s",
+                    edge.name,
+                    edge.status.lock().unwrap().as_ref().map(edge::status::Status::report),
+                    edge.wall.skew_ns() / 1_000_000_000
+                )
+            })
             .collect();
-        format!("{}; {}; down {:?}; hub skew {:?}", tenants.join(", "), edges.join("; "), self.down, self.hubs.iter().map(|hub| hub.wall.skew_ns()).collect::<Vec<_>>())
+        format!(
+            "{}; {}; down {:?}; hub skew {:?}",
+            tenants.join(", "),
+            edges.join("; "),
+            self.down,
+            self.hubs.iter().map(|hub| hub.wall.skew_ns()).collect::<Vec<_>>()
+        )
     }
 
     pub fn report(&self) -> Report {

@@ -1,6 +1,6 @@
 //! One fault each, at the moment where it hurts.
 //!
-//! Parts: [`calm`] (a cluster that has stored its first lines), [`burst`], then a test per fault. Promises: each test
+//! Parts: [`calm`] (a cluster that has stored its first lines), [`burst`], [`drains`], then a test per fault. Promises: each test
 //! sees that its fault has happened. Must not do: leave the moment to chance.
 
 use std::sync::atomic::Ordering;
@@ -11,17 +11,26 @@ use tests::objects::Fate;
 use crate::cluster::{Cluster, DRAIN_MAX};
 use crate::swarm::Swarm;
 
-/// A cluster of so many edges and hubs without faults, whose first lines are stored and acknowledged.
-fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster<'static> {
+/// So many edges and hubs, a little work, no faults.
+fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
     let mut swarm = Swarm { edges, hubs, tenants: edges, succession: false, rotates: false, lines: 20, ..Swarm::calm(seed) };
     swarm.shape.sources = 2;
     swarm.shape.timed = true;
     swarm.faults_for = Duration::from_secs(5);
+    swarm
+}
+
+/// A cluster whose first lines are stored and acknowledged.
+fn calmed(swarm: Swarm) -> Cluster<'static> {
     let mut cluster = Cluster::new(swarm);
     cluster.suffer().unwrap();
     cluster.heal();
     cluster.drain().unwrap();
     cluster
+}
+
+fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster<'static> {
+    calmed(plain(seed, edges, hubs))
 }
 
 /// Every source writes a few lines.
@@ -198,17 +207,23 @@ fn the_edge_loses_power_at_each_disk_operation() {
     }
 }
 
-/// Wall clocks go back by an hour: nothing waits for that hour to pass again.
+/// Wall clocks go back by an hour in the midst of work: nothing waits for that hour to pass again.
 #[test]
 fn clocks_are_set_back() {
     let hour = -3_600_000_000_000;
     for (edge, hub) in [(hour, 0), (0, hour), (hour, hour)] {
-        let mut cluster = calm(11, 1, 1);
-        burst(&mut cluster);
-        cluster.run_for(Duration::from_millis(15)).unwrap();
-        cluster.edges[0].wall.shift(edge);
-        cluster.hubs[0].wall.shift(hub);
-        burst(&mut cluster);
+        let mut swarm = plain(11, 1, 1);
+        // Long enough that something waits at any moment, on both sides.
+        (swarm.linger, swarm.shape.batch_wait_ms) = (Duration::from_secs(1), 1_000);
+        let mut cluster = calmed(swarm);
+        for round in 0..40 {
+            burst(&mut cluster);
+            if round == 20 {
+                cluster.edges[0].wall.shift(edge);
+                cluster.hubs[0].wall.shift(hub);
+            }
+            cluster.run_for(Duration::from_millis(95)).unwrap();
+        }
         let before = cluster.now();
         drains(&mut cluster);
         assert!(cluster.now() - before < Duration::from_secs(60), "{:?} after clocks moved by {edge} and {hub}", cluster.now() - before);

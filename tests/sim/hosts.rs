@@ -242,7 +242,8 @@ impl HubHost {
     async fn answer(&self, engine: &Engine, tenants: &Tenants, asked: u64) {
         for (tenant, of) in tenants.iter() {
             let streams = all_lines(engine, tenants, tenant, &of.clusters).await;
-            let outcome = streams.as_ref().map_or_else(Clone::clone, |streams| format!("{} lines", streams.iter().map(|(_, lines)| lines.len()).sum::<usize>()));
+            let outcome =
+                streams.as_ref().map_or_else(Clone::clone, |streams| format!("{} lines", streams.iter().map(|(_, lines)| lines.len()).sum::<usize>()));
             self.ground.trace.note(&format!("{} answers {tenant}: {outcome}", self.name));
             self.answers.lock().unwrap().push(Answer { hub: self.name.clone(), asked, tenant: tenant.to_string(), streams });
         }

@@ -74,10 +74,13 @@ fn run_seed(seed: u64, shows: bool) -> Result<Report, String> {
         println!("{swarm:#?}");
     }
     let ran = catch_unwind(AssertUnwindSafe(|| run(swarm, shows)));
-    ran.map_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(format!("panic: {}", text.unwrap_or_default()))
-    }, |(report, outcome)| outcome.map(|()| report))
+    ran.map_or_else(
+        |panic| {
+            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(format!("panic: {}", text.unwrap_or_default()))
+        },
+        |(report, outcome)| outcome.map(|()| report),
+    )
 }
 
 fn log() {

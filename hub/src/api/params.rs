@@ -43,7 +43,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 }
 
 fn read(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiFault> {
-    let pairs: Vec<(String, String)> = form_urlencoded::parse(encoded).take(PARAMS_MAX + 1).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let pairs: Vec<(String, String)> =
+        form_urlencoded::parse(encoded).take(PARAMS_MAX + 1).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
     if pairs.len() > PARAMS_MAX {
         return Err(ApiFault::Wrong(format!("more than {PARAMS_MAX} parameters")));
     }

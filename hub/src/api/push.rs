@@ -80,7 +80,15 @@ struct ReadyPush {
 }
 
 /// Everything between the bytes and the sealer; `None` when there is nothing to store.
-fn prepare(headers: &HeaderMap, body: &Bytes, key: Option<Vec<u8>>, limits: &Limits, tenant: &TenantId, rates: &Rates, now: Timestamp) -> Result<Option<ReadyPush>, ApiFault> {
+fn prepare(
+    headers: &HeaderMap,
+    body: &Bytes,
+    key: Option<Vec<u8>>,
+    limits: &Limits,
+    tenant: &TenantId,
+    rates: &Rates,
+    now: Timestamp,
+) -> Result<Option<ReadyPush>, ApiFault> {
     let mut pushed = decode(headers, body)?;
     if pushed.is_empty() {
         return Err(ApiFault::Empty("error at least one valid stream is required for ingestion".to_owned()));
@@ -114,7 +122,11 @@ fn key_of(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiFault> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let bytes = key.as_bytes();
     let fits = !bytes.is_empty() && bytes.len() <= KEY_BYTES_MAX && bytes.iter().all(|b| (b'!'..=b'~').contains(b));
-    if fits { Ok(Some([b"key:", bytes].concat())) } else { Err(ApiFault::Wrong("Idempotency-Key must be 1 to 128 printable characters without blanks".to_owned())) }
+    if fits {
+        Ok(Some([b"key:", bytes].concat()))
+    } else {
+        Err(ApiFault::Wrong("Idempotency-Key must be 1 to 128 printable characters without blanks".to_owned()))
+    }
 }
 
 fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
@@ -138,7 +150,9 @@ fn unpack(encoding: &str, body: &Bytes) -> Result<Bytes, ApiFault> {
         "deflate" => read_bounded(flate2::read::DeflateDecoder::new(body.as_ref())),
         other => return Err(ApiFault::Wrong(format!("Content-Encoding {other:?} not supported"))),
     };
-    unpacked.map_err(|fault| ApiFault::Wrong(fault.to_string()))?.ok_or_else(|| ApiFault::TooLarge(format!("the push unpacks to more than {PUSH_RAW_BYTES_MAX} bytes")))
+    unpacked
+        .map_err(|fault| ApiFault::Wrong(fault.to_string()))?
+        .ok_or_else(|| ApiFault::TooLarge(format!("the push unpacks to more than {PUSH_RAW_BYTES_MAX} bytes")))
 }
 
 fn read_bounded(reader: impl std::io::Read) -> std::io::Result<Option<Bytes>> {
@@ -167,7 +181,10 @@ pub fn judge(pushed: &mut [Pushed], limits: &Limits, now: Timestamp) -> Result<(
 fn judge_labels(labels: &Labels, limits: &Limits) -> Result<(), ApiFault> {
     let wrong = |text: String| Err(ApiFault::Wrong(text));
     if let Some((name, _)) = labels.iter().find(|(name, _)| !is_label_name(name)) {
-        return wrong(format!("couldn't parse labels: 1:2: parse error: unexpected character inside braces: {:?}", name.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_').unwrap_or('"')));
+        return wrong(format!(
+            "couldn't parse labels: 1:2: parse error: unexpected character inside braces: {:?}",
+            name.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_').unwrap_or('"')
+        ));
     }
     let most = limits.max_label_names_per_series;
     if most > 0 && labels.len() as u64 > most {
@@ -189,7 +206,11 @@ fn judge_time(time: Timestamp, stream: &str, limits: &Limits, now: Timestamp) ->
     if limits.reject_old_samples {
         let oldest = now.minus(limits.reject_old_samples_max_age.0);
         if time < oldest {
-            return Err(ApiFault::Wrong(format!("entry for stream '{stream}' has timestamp too old: {}, oldest acceptable timestamp is: {}", shown(time), shown(oldest))));
+            return Err(ApiFault::Wrong(format!(
+                "entry for stream '{stream}' has timestamp too old: {}, oldest acceptable timestamp is: {}",
+                shown(time),
+                shown(oldest)
+            )));
         }
     }
     if !limits.creation_grace_period.0.is_zero() && time > now.plus(limits.creation_grace_period.0) {
@@ -217,10 +238,15 @@ fn judge_metadata(record: &proto_model::Record, stream: &str, limits: &Limits) -
     let bytes: usize = record.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     let (most_bytes, most) = (limits.max_structured_metadata_size.as_usize(), limits.max_structured_metadata_entries_count);
     if most_bytes > 0 && bytes > most_bytes {
-        return Err(ApiFault::Wrong(format!("stream '{stream}' has structured metadata too large: '{bytes}' bytes, limit: '{most_bytes}' bytes. Please see `limits_config.max_structured_metadata_size` or contact your Loki administrator to increase it.")));
+        return Err(ApiFault::Wrong(format!(
+            "stream '{stream}' has structured metadata too large: '{bytes}' bytes, limit: '{most_bytes}' bytes. Please see `limits_config.max_structured_metadata_size` or contact your Loki administrator to increase it."
+        )));
     }
     if most > 0 && record.metadata.len() as u64 > most {
-        return Err(ApiFault::Wrong(format!("stream '{stream}' has too many structured metadata labels: '{}', limit: '{most}'. Please see `limits_config.max_structured_metadata_entries_count` or contact your Loki administrator to increase it.", record.metadata.len())));
+        return Err(ApiFault::Wrong(format!(
+            "stream '{stream}' has too many structured metadata labels: '{}', limit: '{most}'. Please see `limits_config.max_structured_metadata_entries_count` or contact your Loki administrator to increase it.",
+            record.metadata.len()
+        )));
     }
     Ok(())
 }

@@ -37,10 +37,7 @@ impl ProducerId {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (lane, unique) = bytes.split_at_checked(8)?;
-        Some(Self {
-            lane: LaneId(u64::from_be_bytes(lane.try_into().ok()?)),
-            unique: u128::from_be_bytes(unique.try_into().ok()?),
-        })
+        Some(Self { lane: LaneId(u64::from_be_bytes(lane.try_into().ok()?)), unique: u128::from_be_bytes(unique.try_into().ok()?) })
     }
 }
 

@@ -41,9 +41,9 @@ impl Clock {
                 Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
                 Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
             },
-            Self::Simulated { start_ns, origin, skew_ns } => start_ns
-                .saturating_add(i64::try_from(origin.elapsed().as_nanos()).unwrap_or(i64::MAX))
-                .saturating_add(skew_ns.load(Ordering::Relaxed)),
+            Self::Simulated { start_ns, origin, skew_ns } => {
+                start_ns.saturating_add(i64::try_from(origin.elapsed().as_nanos()).unwrap_or(i64::MAX)).saturating_add(skew_ns.load(Ordering::Relaxed))
+            }
         }
     }
 }

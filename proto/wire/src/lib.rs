@@ -16,7 +16,18 @@ pub mod varint;
 pub mod version;
 
 /// Messages of a session, generated from `edge_hub.proto`.
-#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::too_many_lines, clippy::use_self, clippy::let_underscore_must_use)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    clippy::use_self,
+    clippy::let_underscore_must_use
+)]
 pub mod edge_hub {
     tonic::include_proto!("tributary.v1");
 }

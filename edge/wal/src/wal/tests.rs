@@ -511,6 +511,22 @@ fn a_torn_tail_is_cut_and_counted() {
 }
 
 #[test]
+fn what_lies_behind_the_end_that_the_next_file_names_is_void() {
+    let (disk, _) = filled(12, 9_000);
+    let before = open(&disk).1;
+    disk.kill();
+    let path = bed::settings().dir.join(file::name(1));
+    let mut bytes = disk.contents(&path).unwrap();
+    bytes.extend_from_slice(&bytes.clone()[64..]);
+    bytes.extend_from_slice(b"and what a failed sync left");
+    disk.put(&path, &bytes);
+    assert_eq!(records(&disk).1.bad, 0);
+    let (wal, recovered) = open(&disk);
+    assert_eq!(recovered, before);
+    assert!(locked(&wal.shared).files[&1].needs_next, "only the next file tells");
+}
+
+#[test]
 fn a_file_of_another_version_is_refused_and_not_touched() {
     let (disk, _) = filled(3, 100);
     let path = bed::settings().dir.join(file::name(1));

@@ -15,7 +15,8 @@ fn protobuf_round_trips() {
 
 #[test]
 fn json_is_read_as_documented() {
-    let body = br#"{"more":1,"streams":[{"stream":{"app":"x\"y","b":"2"},"values":[["1700000000000000001","one",{"trace":"a"}],["-1","two \u00fc",{"trace":"a"}]]}]}"#;
+    let body =
+        br#"{"more":1,"streams":[{"stream":{"app":"x\"y","b":"2"},"values":[["1700000000000000001","one",{"trace":"a"}],["-1","two \u00fc",{"trace":"a"}]]}]}"#;
     assert_eq!(json(body).unwrap(), pushed());
     assert_eq!(json(br#"{"streams":[{"stream":{},"values":[]}]}"#).unwrap().len(), 1);
 }
