@@ -19,7 +19,7 @@ pub const OPENING_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes read at once while a file is scanned: the memory of recovery, beside one head.
 pub const SCAN_BYTES: usize = 256 * 1024;
 /// Bytes checksummed in search of a sound record after one bad one: a log line may be full of false markers.
-pub const SEARCH_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+pub const SEARCH_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Records not yet durable that are kept in memory (they must be written anew after a failed sync); above it an append syncs first.
 pub const PENDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Acks that may be known in memory alone, in batches: at most so many the hub has that a restart does not know of, beside those in flight.

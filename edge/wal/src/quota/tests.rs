@@ -115,6 +115,18 @@ fn what_is_dropped_becomes_one_gap_however_often() {
 }
 
 #[test]
+fn the_file_that_is_written_is_closed_when_it_alone_can_go() {
+    let disk = disk(1);
+    let (mut wal, _) = open_with(&disk, dropping(100_000)).unwrap();
+    let next = fill(&mut wal, 1);
+    assert_eq!(next, 4);
+    assert_eq!(wal.drop_oldest(30_500, NOW).unwrap()[0].to, Sequence(3));
+    assert_eq!(wal.has_room(30_500), Room::Yes);
+    assert_eq!(wal.append_batch(TRACK, &batch(4, 30_000), &[], NOW).unwrap(), Sequence(4));
+    assert_eq!(gaps(&entries(&wal)), [(1, 3, Some(6), "wal_full".to_owned())]);
+}
+
+#[test]
 fn what_may_have_been_sent_is_never_dropped() {
     let disk = disk(1);
     let (mut wal, _) = open_with(&disk, dropping(1_000_000)).unwrap();

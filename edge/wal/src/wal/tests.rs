@@ -511,6 +511,32 @@ fn a_torn_tail_is_cut_and_counted() {
 }
 
 #[test]
+fn what_was_never_durable_is_torn_and_not_damage() {
+    for begun in [None, Some(&b""[..]), Some(&[0; 64][..])] {
+        let disk = disk(5);
+        let (mut wal, _) = open(&disk);
+        let mut ends = Vec::new();
+        for n in 1..=4 {
+            wal.append_batch(TRACK, &batch(n, 2_000), &[position(1, n)], NOW).unwrap();
+            ends.push(wal.usage().bytes);
+            if n == 2 {
+                wal.sync().unwrap();
+            }
+        }
+        drop(wal);
+        // The power went: of two records that nobody had synced, the second reached the disk.
+        assert!(disk.flip(&bed::settings().dir.join(file::name(1)), ends[1] + 100));
+        if let Some(bytes) = begun {
+            disk.put(&bed::settings().dir.join(file::name(2)), bytes);
+        }
+        let (_, recovered) = open(&disk);
+        let told = (recovered.tracks[0].next.0, recovered.bad_records, recovered.lost.len(), recovered.positions[0].offset);
+        assert_eq!(told, (3, 0, 0, 2), "the lines are read again from the source");
+        assert_eq!(recovered.torn_bytes, ends[3] - ends[1] + begun.map_or(0, |bytes| bytes.len() as u64));
+    }
+}
+
+#[test]
 fn what_lies_behind_the_end_that_the_next_file_names_is_void() {
     let (disk, _) = filled(12, 9_000);
     let before = open(&disk).1;
