@@ -39,7 +39,8 @@ impl Wal {
     /// Appends a batch with the positions it advances; gives its number. Durable after [`Self::sync`].
     ///
     /// # Errors
-    /// [`WalFault::DiskFull`] and [`WalFault::Full`] until there is room, [`WalFault::Io`], [`WalFault::NoTrack`],
+    /// [`WalFault::DiskFull`] and [`WalFault::Full`] until there is room (under `drop_oldest`, [`Self::drop_oldest`] makes it),
+    /// [`WalFault::Io`], [`WalFault::NoTrack`],
     /// [`WalFault::TooLarge`] when the body is no batch or the held pieces pass `limits::HEAD_BYTES_MAX`.
     pub fn append_batch(&mut self, track: TrackId, frozen: &FrozenBatch, positions: &[SourcePosition], now: Timestamp) -> Result<Sequence, WalFault> {
         within("a batch in bytes", frozen.body.len(), BODY_BYTES_MAX)?;

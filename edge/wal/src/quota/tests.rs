@@ -123,6 +123,7 @@ fn the_file_that_is_written_is_closed_when_it_alone_can_go() {
     assert_eq!(wal.drop_oldest(30_500, NOW).unwrap()[0].to, Sequence(3));
     assert_eq!(wal.has_room(30_500), Room::Yes);
     assert_eq!(wal.append_batch(TRACK, &batch(4, 30_000), &[], NOW).unwrap(), Sequence(4));
+    wal.sync().unwrap();
     assert_eq!(gaps(&entries(&wal)), [(1, 3, Some(6), "wal_full".to_owned())]);
 }
 
