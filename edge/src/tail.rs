@@ -123,6 +123,10 @@ impl Tail {
         self.refused.retain(|path, (until, _)| *until > now || found.contains_key(path));
         let open: BTreeSet<PathBuf> = self.sources.values().filter(|source| !source.is_draining()).map(|source| source.path().clone()).collect();
         for (path, file) in found.iter().filter(|(path, _)| !open.contains(*path)) {
+            if path.to_str().is_some_and(|path| PACKED.iter().any(|packed| path.ends_with(packed))) {
+                self.refused.insert(path.clone(), (Timestamp::MAX, "a packed file is not read: it is listed here and left alone".to_owned()));
+                continue;
+            }
             if self.sources.len() >= SOURCES_MAX {
                 self.refused.insert(path.clone(), (now.plus(RETRY), format!("{SOURCES_MAX} files are open already")));
             } else if self.refused.get(path).is_none_or(|(until, _)| *until <= now) {

@@ -142,6 +142,8 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let map = TenantMap::start(settings.tenants.file.value.clone(), checked.limits.clone(), Arc::clone(&store), world.clone()).await?;
     let tenants = map.subscribe();
     let (issued, issued_now) = watch::channel(Arc::new(tokens::read(&store).await?));
+    let clusters = tokens::clusters(&tenants.borrow());
+    let (revoked, revoked_now) = watch::channel(Arc::new(tokens::revoked(&store, &clusters).await?));
     let metrics = Metrics::new();
     metrics.register_with(|registry| store.metrics().register(registry));
     let (listeners, quic, grpc) = link(&settings, &checked, &world).await?;
@@ -153,6 +155,7 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let parts = IngestParts {
         store: Arc::clone(&store),
         tenants: tenants.clone(),
+        revoked: revoked_now,
         listeners,
         trust_domain: checked.trust_domain.clone(),
         linger: settings.lane.linger.value.0,
@@ -168,7 +171,7 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
-    tasks.spawn(tokens::follow(Arc::clone(&store), issued, rest_stop.clone()));
+    tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };

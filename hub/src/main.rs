@@ -39,6 +39,14 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Revoke an edge's identity for ever; running hubs close its sessions within seconds.
+    Revoke {
+        /// `spiffe://<trust domain>/cluster/<cluster>/edge/<edge>`.
+        uri: String,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Check a settings file and all that it names.
     CheckConfig {
         /// The settings file.
@@ -131,6 +139,7 @@ async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
     let world = World::real();
     match command {
         Command::Serve { config } => serve(world, &config, overrides).await,
+        Command::Revoke { uri, config } => revoke(world, &config, overrides, &uri).await,
         Command::CheckConfig { config } => check_config(&world, &config, overrides).await,
         Command::Token { command: TokenCommand::New { config, role, tenant, id, expires } } => {
             let expires = match expires.as_deref().map(units::parse_span).transpose() {
@@ -279,6 +288,31 @@ async fn token_list(world: World, file: &Path, overrides: &[(String, String)], j
             }
             0
         }
+        Err(fault) => {
+            complain(&fault.to_string());
+            1
+        }
+    }
+}
+
+async fn revoke(world: World, file: &Path, overrides: &[(String, String)], uri: &str) -> u8 {
+    let checked = match load(&world, file, overrides) {
+        Ok((_, checked)) => checked,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let identity = match certs::EdgeIdentity::from_uri(uri, &checked.trust_domain) {
+        Ok(identity) => identity,
+        Err(fault) => {
+            complain(&fault.to_string());
+            return 2;
+        }
+    };
+    let store = match store_of(&world, file, overrides).await {
+        Ok((store, _)) => store,
+        Err(code) => return code,
+    };
+    match store.revocations().revoke(&identity.cluster, &identity.edge, Timestamp(world.clock.now_ns())).await {
+        Ok(()) => 0,
         Err(fault) => {
             complain(&fault.to_string());
             1

@@ -3,12 +3,14 @@
 //! Parts: [`new`], [`list`], [`revoke`] for the command line and the admin API; [`follow`] for a running
 //! hub. Promises: the secret is shown once and stored only as its hash. Must not do: decide who may what.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hub_ingest::request::Speaker;
 use hub_store::{Store, StoreFault};
 use hub_tenant::{Expiry, IssuedTokens, Role, Secret, Tenants, TokenRecord};
-use proto_model::{TenantId, Timestamp, TokenId};
+use proto_model::{ClusterId, TenantId, Timestamp, TokenId};
 use proto_seam::Entropy;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -129,8 +131,29 @@ pub async fn read(store: &Store) -> Result<IssuedTokens, StoreFault> {
     Ok(IssuedTokens::new(records.collect::<Vec<_>>(), revoked))
 }
 
-/// Follows the store until told to stop; while it is away the last list stays in force.
-pub async fn follow(store: Arc<Store>, issued: watch::Sender<Arc<IssuedTokens>>, stop: CancellationToken) {
+/// The clusters that belong to a tenant.
+#[must_use]
+pub fn clusters(tenants: &Tenants) -> Vec<ClusterId> {
+    tenants.iter().flat_map(|(_, tenant)| tenant.clusters.iter().cloned()).collect()
+}
+
+/// The revoked edges of `clusters`.
+///
+/// # Errors
+/// The store's fault.
+pub async fn revoked(store: &Store, clusters: &[ClusterId]) -> Result<BTreeSet<Speaker>, StoreFault> {
+    let found = store.revocations().list(clusters).await?;
+    Ok(found.into_iter().map(|(cluster, edge)| Speaker { cluster, edge }).collect())
+}
+
+/// Follows tokens and revocations in the store until told to stop; while it is away the last lists stay in force.
+pub async fn follow(
+    store: Arc<Store>,
+    tenants: watch::Receiver<Arc<Tenants>>,
+    issued: watch::Sender<Arc<IssuedTokens>>,
+    revocations: watch::Sender<Arc<BTreeSet<Speaker>>>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             biased;
@@ -138,16 +161,23 @@ pub async fn follow(store: Arc<Store>, issued: watch::Sender<Arc<IssuedTokens>>,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         match read(&store).await {
-            Ok(found) => {
-                issued.send_if_modified(|known| {
-                    let changed = **known != found;
-                    if changed {
-                        *known = Arc::new(found);
-                    }
-                    changed
-                });
-            }
+            Ok(found) => put_if_changed(&issued, found),
             Err(fault) => tracing::warn!(%fault, "tokens cannot be read now; the last list stays in force"),
         }
+        let known = clusters(&tenants.borrow().clone());
+        match revoked(&store, &known).await {
+            Ok(found) => put_if_changed(&revocations, found),
+            Err(fault) => tracing::warn!(%fault, "revocations cannot be read now; the last list stays in force"),
+        }
     }
+}
+
+fn put_if_changed<T: PartialEq>(sender: &watch::Sender<Arc<T>>, found: T) {
+    sender.send_if_modified(|known| {
+        let changed = **known != found;
+        if changed {
+            *known = Arc::new(found);
+        }
+        changed
+    });
 }

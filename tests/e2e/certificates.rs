@@ -130,3 +130,27 @@ async fn a_cluster_without_a_tenant_buffers_until_it_has_one() {
     Ask::new(&hub.url(), &hub.blue).until_count("{cluster=\"gamma\"}", 100, Duration::from_secs(30)).await;
     assert_eq!(Ask::new(&hub.url(), &hub.acme).count("{cluster=\"gamma\"}").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_edge_is_cut_off_and_stays_out() {
+    let dir = place::folder("revoked");
+    let mut hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
+    let edge = crate::edge_of(&hub, dir.path(), "alpha", "one", "auto");
+    let mut writer = Writer::new(&dir.path().join("logs-one/a.log"), "a", time_base_ns());
+    writer.write(100);
+    let ask = Ask::new(&hub.url(), &hub.acme);
+    ask.until_count("{cluster=\"alpha\"}", 100, Duration::from_secs(30)).await;
+    let uri = format!("spiffe://{}/cluster/alpha/edge/one", tests::hub::TRUST_DOMAIN);
+    let config = hub.config();
+    run(&program("tributary-hub"), &["revoke", &uri, "--config", config.to_str().unwrap()]);
+    let hub_stderr = hub.process().stderr.clone();
+    until("revoked, hub", &["the edge was revoked"], || std::fs::read_to_string(&hub_stderr).unwrap_or_default()).await;
+    writer.write(100);
+    until("revoked, edge", &["revoked"], || edge.status().to_string()).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(ask.count("{cluster=\"alpha\"}").await, 100, "nothing of a revoked edge is committed any more");
+    let other = crate::edge_of(&hub, dir.path(), "alpha", "two", "auto");
+    Writer::new(&dir.path().join("logs-two/b.log"), "b", time_base_ns()).write(10);
+    ask.until_count("{cluster=\"alpha\"}", 110, Duration::from_secs(30)).await;
+    assert_ne!(other.status()["session"], "none");
+}

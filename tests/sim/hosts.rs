@@ -189,6 +189,7 @@ impl HubHost {
         let parts = IngestParts {
             store: Arc::clone(&store),
             tenants: in_force,
+            revoked: tokio::sync::watch::channel(Default::default()).1,
             listeners: vec![listener],
             trust_domain: Identities::shared().trust_domain.clone(),
             linger: self.linger,

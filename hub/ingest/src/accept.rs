@@ -5,6 +5,7 @@
 //! next batch only when there is room among the waiting bytes, so a slow store stops the socket and the
 //! edge behind it; an accept error or a panic in a session never ends the door. Must not do: judge batches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use certs::{EdgeIdentity, TrustDomain};
@@ -25,6 +26,9 @@ use crate::registry::Registry;
 use crate::request::{GapOffer, Offer, Open, Refusal, Reply, Request, Room, Speaker};
 use crate::session::{self, Act, BatchAsked, GapAsked, OpenAsked, SessionState};
 
+/// What a revoked edge is told.
+const REVOKED: &str = "this edge's identity is revoked";
+
 /// What every session needs.
 #[derive(Clone)]
 pub struct Door {
@@ -37,6 +41,7 @@ pub struct Door {
     pub(crate) metrics: IngestMetrics,
     /// Changes when the hub slept: sessions from before it are closed (lane rule 10).
     pub(crate) wake: watch::Receiver<u64>,
+    pub(crate) revoked: watch::Receiver<Arc<BTreeSet<Speaker>>>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -89,6 +94,12 @@ impl Door {
             }
         };
         let speaker = Speaker { cluster: identity.cluster, edge: identity.edge };
+        if self.revoked.borrow().contains(&speaker) {
+            self.metrics.refused("revoked");
+            tracing::warn!(%speaker, "a revoked edge was refused");
+            turn_away(&session, RefuseCode::RefuseDenied, REVOKED, "enrol the edge under a new name").await;
+            return;
+        }
         let tenant = self.tenants.borrow().identify(&speaker.cluster).map(|grant| grant.tenant().clone());
         let transport = session.peer.transport.word();
         self.registry.begin(&speaker, transport, tenant.clone(), self.now());
@@ -126,6 +137,7 @@ impl<'d> Talk<'d> {
     }
 
     async fn run(&mut self) {
+        let mut revoked = self.door.revoked.clone();
         let mut wake = self.door.wake.clone();
         wake.mark_unchanged();
         loop {
@@ -133,6 +145,7 @@ impl<'d> Talk<'d> {
             let goes_on = tokio::select! {
                 biased;
                 () = self.door.stop.cancelled() => self.goodbye("this hub is shutting down").await,
+                Ok(()) = revoked.changed() => self.still_welcome().await,
                 Ok(()) = wake.changed() => self.goodbye("this hub was asleep").await,
                 Some(reply) = self.replies.recv() => self.answer(reply).await,
                 heard = tokio::time::timeout(silence, self.session.incoming.recv()) => match heard {
@@ -157,6 +170,17 @@ impl<'d> Talk<'d> {
     async fn goodbye(&self, text: &str) -> bool {
         let bye = Message { kind: Some(Kind::Bye(Bye { text: text.to_owned() })) };
         drop(self.session.outgoing.send(bye).await);
+        false
+    }
+
+    /// After a change of revocations: an edge that is revoked now is cut off.
+    async fn still_welcome(&self) -> bool {
+        if !self.door.revoked.borrow().contains(&self.speaker) {
+            return true;
+        }
+        self.door.metrics.refused("revoked");
+        tracing::warn!(speaker = %self.speaker, "the edge was revoked; its session is closed");
+        drop(self.session.outgoing.send(session::refuse(RefuseCode::RefuseDenied, REVOKED, "enrol the edge under a new name")).await);
         false
     }
 

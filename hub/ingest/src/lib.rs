@@ -22,6 +22,7 @@ mod rig;
 pub mod seal;
 pub mod session;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ use accept::Door;
 use limits::{PUSH_ANSWER_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX};
 use metrics::IngestMetrics;
 use registry::Registry;
-use request::{Push, PushDone, PushRefused, Request, Room};
+use request::{Push, PushDone, PushRefused, Request, Room, Speaker};
 use seal::Sealer;
 
 /// What the way in is made of.
@@ -49,6 +50,8 @@ pub struct IngestParts {
     pub store: Arc<Store>,
     /// Who owns which cluster.
     pub tenants: watch::Receiver<Arc<Tenants>>,
+    /// Edges that may no longer speak.
+    pub revoked: watch::Receiver<Arc<BTreeSet<Speaker>>>,
     /// Sessions come from here.
     pub listeners: Vec<Box<dyn Listen>>,
     /// The trust domain of edge certificates.
@@ -91,6 +94,7 @@ impl Ingest {
             registry: registry.clone(),
             metrics: parts.metrics.clone(),
             wake: wake.clone(),
+            revoked: parts.revoked,
             stop: stop.clone(),
         };
         for listener in parts.listeners {

@@ -5,6 +5,7 @@
 //! token says.
 
 pub mod maps;
+pub mod revocations;
 pub mod tokens;
 
 use proto_model::{ClusterId, EdgeId, LaneId, ProducerId};
@@ -18,6 +19,7 @@ use crate::proto;
 use crate::record::producer_of;
 
 pub use maps::{TenantMap, TenantMaps};
+pub use revocations::Revocations;
 pub use tokens::{StoredToken, Tokens};
 
 /// The first producer of an identity: what stands, else a new one of `lane`.

@@ -43,6 +43,16 @@ impl Key {
         Self(format!("control/tenants/{number:020}"))
     }
 
+    /// The folder of revoked identities of one cluster.
+    pub(crate) fn revoked_of(cluster: &ClusterId) -> Self {
+        Self(format!("control/revoked/{cluster}"))
+    }
+
+    /// The revocation of an edge's identity.
+    pub(crate) fn revoked(cluster: &ClusterId, edge: &EdgeId) -> Self {
+        Self(format!("control/revoked/{cluster}/{edge}"))
+    }
+
     /// The folder of tokens.
     pub(crate) fn tokens() -> Self {
         Self("control/tokens".to_owned())

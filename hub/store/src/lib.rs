@@ -43,7 +43,7 @@ mod proto {
     include!(concat!(env!("OUT_DIR"), "/tributary.lane.v1.rs"));
 }
 
-pub use control::{StoredToken, TenantMap, TenantMaps, Tokens};
+pub use control::{Revocations, StoredToken, TenantMap, TenantMaps, Tokens};
 pub use fault::{PutFault, StoreFault};
 pub use fold::{Fold, ProducerState, SourceKey};
 pub use head::{Frozen, SectionRef, View};

@@ -17,7 +17,7 @@ use proto_model::{ClusterId, EdgeId, LaneId, ProducerId, TokenId};
 use proto_seam::World;
 
 use crate::cache::Cache;
-use crate::control::{self, TenantMaps, Tokens};
+use crate::control::{self, Revocations, TenantMaps, Tokens};
 use crate::fault::StoreFault;
 use crate::head::Head;
 use crate::keys::Key;
@@ -222,6 +222,12 @@ impl Store {
     #[must_use]
     pub const fn tenant_maps(&self) -> TenantMaps<'_> {
         TenantMaps { store: self }
+    }
+
+    /// Revoked identities of edges.
+    #[must_use]
+    pub const fn revocations(&self) -> Revocations<'_> {
+        Revocations { store: self }
     }
 
     /// Tokens made by command.
