@@ -53,7 +53,7 @@ async fn hub() -> Hub {
     let parts = IngestParts {
         store: store(&bucket, 1).await,
         tenants: map,
-        revoked: tokio::sync::watch::channel(Default::default()).1,
+        revoked: watch::channel(Default::default()).1,
         listeners: vec![Box::new(net.listen("hub"))],
         trust_domain: trust_domain.clone(),
         linger: Duration::from_millis(100),
