@@ -27,11 +27,7 @@ pub struct Waiting {
 impl Waiting {
     /// Adds a request that arrived at `now`.
     pub fn add(&mut self, request: Request, now: Timestamp) {
-        self.bytes += match &request {
-            Request::Batch(offer) => offer.body.len(),
-            Request::Push(push) => push.body.len(),
-            Request::Open(_) | Request::Gap(_) => 0,
-        };
+        self.bytes += request.body_bytes();
         self.oldest.get_or_insert(now);
         self.queue.push_back(request);
     }
@@ -62,11 +58,7 @@ impl Waiting {
     pub fn take(&mut self, bytes_max: usize) -> Vec<Request> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(request) = self.queue.pop_front() {
-            let size = match &request {
-                Request::Batch(offer) => offer.body.len(),
-                Request::Push(push) => push.body.len(),
-                Request::Open(_) | Request::Gap(_) => 0,
-            };
+            let size = request.body_bytes();
             if bytes > 0 && bytes + size > bytes_max {
                 self.queue.push_front(request);
                 break;

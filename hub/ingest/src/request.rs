@@ -46,6 +46,18 @@ pub enum Request {
     Push(Push),
 }
 
+impl Request {
+    /// Bytes of frozen batch that it brings into a lane object.
+    #[must_use]
+    pub const fn body_bytes(&self) -> usize {
+        match self {
+            Self::Batch(offer) => offer.body.len(),
+            Self::Push(push) => push.body.len(),
+            Self::Open(_) | Self::Gap(_) => 0,
+        }
+    }
+}
+
 /// See [`Request::Open`].
 #[derive(Debug)]
 pub struct Open {

@@ -69,12 +69,11 @@ impl Sealer {
     /// Collects until the object is due; false = stop.
     async fn fill(&mut self, waiting: &mut Waiting) -> bool {
         loop {
-            let due = if waiting.is_empty() { Duration::MAX } else { waiting.due_in(self.now(), self.linger, self.object_bytes_max) };
             // What is queued already joins this object before the clock is asked.
             while let Ok(request) = self.requests.try_recv() {
                 waiting.add(request, self.now());
             }
-            let due = if waiting.is_empty() { due } else { waiting.due_in(self.now(), self.linger, self.object_bytes_max) };
+            let due = if waiting.is_empty() { Duration::MAX } else { waiting.due_in(self.now(), self.linger, self.object_bytes_max) };
             if due.is_zero() {
                 return true;
             }
