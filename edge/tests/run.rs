@@ -157,6 +157,7 @@ impl Books {
             positions,
             window_batches: window,
             window_bytes: 16 << 20,
+            carry: None,
         }))
         .await;
     }

@@ -235,7 +235,8 @@ impl Window {
             | Kind::Gap(_)
             | Kind::Slow(_)
             | Kind::Heartbeat(_)
-            | Kind::Bye(_) => Vec::new(),
+            | Kind::Bye(_)
+            | Kind::Close(_) => Vec::new(),
         }
     }
 

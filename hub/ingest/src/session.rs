@@ -127,6 +127,7 @@ impl SessionState {
             Kind::Gap(gap) => self.hear_gap(gap),
             Kind::Heartbeat(heartbeat) => Act::Note(heartbeat),
             Kind::Bye(_) => Act::Close(Message { kind: Some(Kind::Bye(proto_wire::edge_hub::Bye { text: String::new() })) }),
+            Kind::Close(_) => protocol("this hub does not close tracks yet"),
             Kind::Welcome(_) | Kind::Ack(_) | Kind::Expect(_) | Kind::Slow(_) | Kind::Refuse(_) => protocol("this message is the hub's to send"),
         }
     }
@@ -241,6 +242,7 @@ pub fn message_of(reply: Reply) -> (Message, bool) {
                 positions,
                 window_batches: WINDOW_BATCHES,
                 window_bytes: WINDOW_BYTES,
+                carry: None,
             };
             (Kind::Welcome(welcome), false)
         }

@@ -21,6 +21,7 @@ fn welcome(last: u64) -> Kind {
         chain: Bytes::from_static(&[9; 16]),
         window_batches: 4,
         window_bytes: 1_000,
+        carry: None,
         ..Welcome::default()
     })
 }

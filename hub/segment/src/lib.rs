@@ -1,0 +1,1 @@
+//! Segments: bytes to records and back, without I/O.

@@ -1,0 +1,1 @@
+//! Upkeep: lane sections into segments, floors, collection, sweep.
