@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hub_logql::{BinOp, Grouping, LogRange, LogqlFault, MetricExpr, RangeOp, Stage, VectorOp};
 use proto_extract::dialect;
-use proto_model::{Labels, MatchOp, Timestamp};
+use proto_model::{Labels, MatchOp, TimeRange, Timestamp};
 use regex::bytes::Regex;
 
 use crate::answer::Series;
@@ -104,6 +104,11 @@ impl Tree {
     /// Whether the order of samples is part of the answer.
     pub(crate) const fn is_sorted(&self) -> bool {
         matches!(self.root, Node::Vector { op: VectorOp::Sort | VectorOp::SortDesc, .. })
+    }
+
+    /// The lines that its range expressions are about.
+    pub(crate) fn reads(&self) -> Vec<TimeRange> {
+        self.ranges.iter().map(|plan| plan.reads()).collect()
     }
 
     /// Starts evaluating over what each range expression gave, in their order.

@@ -127,8 +127,8 @@ impl RangePlan {
         if !self.pipeline.is_empty() || self.unwrap.is_some() {
             return None;
         }
-        let steps = self.steps_of(row.row.min)?;
-        if self.steps_of(row.row.max)? != steps {
+        let steps = self.steps_of(row.min)?;
+        if self.steps_of(row.max)? != steps {
             return None;
         }
         let grouping = self.grouping.as_ref().filter(|grouping| !grouping.without)?;
@@ -152,9 +152,9 @@ impl Windows {
 
     /// Counts a whole row, as [`RangePlan::counted`] found it.
     pub(crate) fn count(&mut self, series: Labels, steps: (u32, u32), row: &ChosenRow) -> Result<(), QueryFault> {
-        let amount = if self.plan.measures_bytes() { row.row.bytes } else { row.row.lines };
+        let amount = if self.plan.measures_bytes() { row.bytes } else { row.lines };
         let at = self.series_at(Arc::new(series))?;
-        self.add(at, steps, (signed(row.row.lines), signed(amount)))
+        self.add(at, steps, (signed(row.lines), signed(amount)))
     }
 
     /// Takes a line that passed the pipeline.

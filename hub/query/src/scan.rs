@@ -1,38 +1,36 @@
-//! One section through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
+//! One part through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
 //!
-//! Parts: [`Scan`] (what to read of which section), [`Sink`] (entries or samples), [`Scan::run`]. A text that
+//! Parts: [`Scan`] (what to read, of a section or a block), [`Sink`] (entries or samples), [`Scan::run`]. A text that
 //! every kept line must hold is looked for in all lines of a stream at once, before any line is. Promises:
 //! pure but for the budget; stops soon after the query was given up. Must not do: fetch or await.
 
 use std::sync::Arc;
 
-use hub_store::Section;
 use proto_extract::level::Level;
 use proto_model::{TimeRange, Timestamp};
 use proto_wire::BatchView;
 use proto_wire::batch::Row;
-use proto_wire::fault::WireFault;
 
 use crate::answer::{AnsweredEntry, Stats};
 use crate::budget::Budget;
 use crate::fault::QueryFault;
 use crate::limits::ROWS_BETWEEN_LOOKS;
 use crate::merge::{Found, Order, Top};
-use crate::plan::{ChosenBatch, ChosenRow, Piece};
+use crate::plan::ChosenRow;
 use crate::range::Windows;
 use crate::record::LineLabels;
+use crate::source::{Lines, Part};
 use crate::stages::Pipeline;
 use crate::stages::line::RunSearch;
 
 /// The metadata that holds a line's level.
 const DETECTED_LEVEL: &str = "detected_level";
 
-/// What to read of a section.
+/// What to read, and how.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) piece: Piece,
-    pub(crate) section: Section,
-    pub(crate) chosen: Vec<ChosenBatch>,
+    pub(crate) part: Part,
+    pub(crate) lines: Lines,
     pub(crate) range: TimeRange,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) budget: Arc<Budget>,
@@ -74,37 +72,51 @@ impl Scan {
     /// # Errors
     /// [`QueryFault::Damaged`] when a batch cannot be read, [`QueryFault::Cancelled`], or the sink's.
     pub(crate) fn run(&self, sink: &mut Sink) -> Result<Stats, QueryFault> {
-        let mut stats = Stats { sections: 1, ..Stats::default() };
-        for batch in &self.chosen {
-            self.budget.go_on()?;
-            let view = BatchView::parse(self.section.batch(batch.at)).map_err(|fault| self.damaged(fault))?;
-            let payload = view.payload().map_err(|fault| self.damaged(fault))?;
-            for row in &batch.rows {
-                self.stream(batch.at, row, &payload, sink, &mut stats)?;
+        let mut stats = Stats::default();
+        match &self.lines {
+            Lines::Section(section) => {
+                stats.sections = 1;
+                for batch in &self.part.chosen {
+                    self.budget.go_on()?;
+                    let view = BatchView::parse(section.batch(batch.at)).map_err(|fault| self.damaged(&fault))?;
+                    let payload = view.payload().map_err(|fault| self.damaged(&fault))?;
+                    for row in &batch.rows {
+                        self.run_of_rows((batch.at, row), payload.text(row.at), payload.rows(row.at), sink, &mut stats)?;
+                    }
+                }
             }
         }
         Ok(stats)
     }
 
-    fn damaged(&self, fault: WireFault) -> QueryFault {
-        QueryFault::Damaged { lane: self.piece.section.lane.to_string(), number: self.piece.section.number, fault }
+    fn damaged(&self, fault: &impl std::fmt::Display) -> QueryFault {
+        QueryFault::Damaged { what: self.part.piece.name(), reason: fault.to_string() }
     }
 
-    fn stream(&self, batch: usize, chosen: &ChosenRow, payload: &proto_wire::Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
-        stats.lines += chosen.row.lines;
-        stats.bytes += chosen.row.bytes;
+    /// The rows of one stream that lie together, with all their lines in one text.
+    fn run_of_rows<'r, F: std::fmt::Display>(
+        &'r self,
+        (batch, chosen): (usize, &ChosenRow),
+        text: &'r [u8],
+        rows: impl Iterator<Item = Result<Row<'r>, F>>,
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) -> Result<(), QueryFault> {
+        stats.lines += chosen.lines;
+        stats.bytes += chosen.bytes;
         let mut search = match self.pipeline.needle() {
             None => None,
-            Some(needle) => match RunSearch::new(payload.text(chosen.at), needle) {
+            Some(needle) => match RunSearch::new(text, needle) {
                 Some(search) => Some(search),
                 None => return Ok(()),
             },
         };
-        let section = &self.piece.section;
+        let piece = &self.part.piece;
+        let first = Order { place: piece.place(), tenant: piece.grant, batch, stream: chosen.at, index: 0 };
         let mut labels = LineLabels::new(Arc::clone(&chosen.labels));
         let mut next_start = 0;
-        for row in payload.rows(chosen.at) {
-            let row = row.map_err(|fault| self.damaged(fault))?;
+        for row in rows {
+            let row = row.map_err(|fault| self.damaged(&fault))?;
             if row.index % ROWS_BETWEEN_LOOKS == 0 {
                 self.budget.go_on()?;
             }
@@ -118,7 +130,7 @@ impl Scan {
                 }
                 continue;
             }
-            let order = Order { lane: section.lane, number: section.number, tenant: self.piece.grant, batch, stream: chosen.at, index: row.index };
+            let order = Order { index: row.index, ..first };
             if self.range.contains(row.time) && sink.admits(row.time, order) {
                 begin(&mut labels, &row, stats);
                 if let Some(line) = self.pipeline.run(row.time, row.line, &mut labels) {

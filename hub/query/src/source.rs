@@ -1,0 +1,84 @@
+//! Where rows come from: the sections of lanes and the segments of manifests, opened, and what one scan takes.
+//!
+//! Parts: [`Piece`] (a section or a segment that may hold lines of the query, and whose it is), [`Part`] (the
+//! chosen rows of one section), [`Lines`] (their bytes). A section is scanned
+//! whole. Promises: a part knows the earliest and latest line it can give. Must not do: fetch.
+
+use std::sync::Arc;
+
+use hub_store::{Section, SectionRef};
+use proto_model::Timestamp;
+
+use crate::merge::Place;
+use crate::plan::{ChosenBatch, bounds_of, bytes_of};
+
+/// A section or a segment that may hold lines of the query.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    /// Which of the query's grants reads it.
+    pub(crate) grant: usize,
+    /// The tenant to be named in labels, when the query has several.
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) source: Source,
+}
+
+/// One of the two forms in which a tenant's lines lie in the store.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// Not absorbed yet.
+    Section(SectionRef),
+}
+
+/// What one scan reads.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) piece: Arc<Piece>,
+    /// Never empty.
+    pub(crate) chosen: Vec<ChosenBatch>,
+    /// Earliest line of the chosen rows.
+    pub(crate) min: Timestamp,
+    /// Latest line of the chosen rows.
+    pub(crate) max: Timestamp,
+}
+
+/// The bytes of a part.
+#[derive(Debug)]
+pub(crate) enum Lines {
+    Section(Section),
+}
+
+impl Piece {
+    /// Earliest and latest line.
+    pub(crate) const fn bounds(&self) -> (Timestamp, Timestamp) {
+        match &self.source {
+            Source::Section(section) => (section.min, section.max),
+        }
+    }
+
+    /// Where its lines stand among those of equal time.
+    pub(crate) const fn place(&self) -> Place {
+        match &self.source {
+            Source::Section(section) => Place::Section(section.lane, section.number),
+        }
+    }
+
+    /// Its name in texts for people.
+    pub(crate) fn name(&self) -> String {
+        match &self.source {
+            Source::Section(section) => format!("a batch of lane {}, number {}", section.lane, section.number),
+        }
+    }
+}
+
+impl Part {
+    /// The part with these rows of `piece`; `None` when there are none.
+    pub(crate) fn of(piece: &Arc<Piece>, chosen: Vec<ChosenBatch>) -> Option<Self> {
+        let (min, max) = bounds_of(&chosen)?;
+        Some(Self { piece: Arc::clone(piece), chosen, min, max })
+    }
+
+    /// Sum of the lengths of its lines, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        bytes_of(&self.chosen)
+    }
+}
