@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::TryStreamExt as _;
 use hub_logql::{Expr, LogExpr, Matcher, MetricExpr};
 use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, StoreSettings};
 use object_store::memory::InMemory;
@@ -12,6 +13,8 @@ use proto_wire::batch::{BatchBuilder, BatchView, Compression};
 
 use super::*;
 use crate::answer::AnsweredEntry;
+use crate::limits::PARTS_AT_ONCE;
+use crate::request::Direction;
 
 /// A line to be stored: stream, time, level code, metadata, text.
 type Line = (&'static str, i64, u8, Vec<(String, String)>, String);
@@ -149,7 +152,7 @@ async fn a_full_limit_leaves_older_sections_unread() {
     let engine = engine(&objects).await;
     let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 5, Direction::Backward).await.unwrap();
     assert_eq!(answer.stats.entries, 5);
-    assert!(answer.stats.sections <= SECTIONS_AT_ONCE as u64, "{:?}", answer.stats);
+    assert!(answer.stats.sections <= PARTS_AT_ONCE as u64, "{:?}", answer.stats);
     let rare = ask_logs(&engine, &[grant("alpha")], r#"{app="a"} |= "y""#, 5, Direction::Backward).await.unwrap();
     assert_eq!((rare.stats.sections, rare.stats.lines, rare.stats.lines_kept), (40, 400, 0));
 }
