@@ -197,7 +197,9 @@ impl StoreFault {
         match self {
             Self::Taken { .. } | Self::Beaten { .. } | Self::Moved { .. } => Remedy::RetryAfter(Duration::ZERO),
             Self::Unreachable { .. } | Self::Stale { .. } | Self::OldMap { .. } => Remedy::RetryAfter(Duration::from_secs(1)),
-            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Denied { .. } => Remedy::RetryAfter(Duration::from_secs(5)),
+            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Denied { .. } => {
+                Remedy::RetryAfter(Duration::from_secs(5))
+            }
             Self::Settings { .. } | Self::Version { .. } | Self::MapTaken { .. } | Self::TooLarge { .. } => Remedy::Fix,
             Self::TokenTaken { .. } | Self::NoToken { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
             Self::Damaged { .. } | Self::Chain { .. } => Remedy::Drop,

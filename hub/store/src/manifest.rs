@@ -156,7 +156,7 @@ impl Manifest {
 
     /// Rough bytes of memory it takes.
     #[must_use]
-    pub const fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.segments.len() * size_of::<SegmentRef>() + self.doomed.len() * size_of::<Doomed>() + self.watermarks.len() * 32
     }
 
@@ -239,6 +239,3 @@ impl Manifest {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;
