@@ -30,13 +30,16 @@ pub struct Frozen {
 pub(crate) struct LaneView {
     lane: LaneId,
     head: u64,
+    floor: u64,
     frozen: Option<Frozen>,
     log: Log,
+    /// Per tenant the number of its last section at or below the floor.
+    absorbed: Arc<BTreeMap<TenantId, u64>>,
 }
 
 impl LaneView {
     pub(crate) fn of(fold: &Fold, frozen: Option<Frozen>) -> Self {
-        Self { lane: fold.lane(), head: fold.head(), frozen, log: fold.log().clone() }
+        Self { lane: fold.lane(), head: fold.head(), floor: fold.floor(), frozen, log: fold.log().clone(), absorbed: Arc::clone(fold.absorbed()) }
     }
 }
 
@@ -129,6 +132,13 @@ impl View {
     #[must_use]
     pub fn heads(&self) -> BTreeMap<LaneId, u64> {
         self.lanes.values().map(|view| (view.lane, view.head)).collect()
+    }
+
+    /// Per lane the number of the tenant's last section at or below the floor, where it has one (lane rule 14):
+    /// a manifest that is to be used with this view must have absorbed it.
+    #[must_use]
+    pub fn absorbed(&self, tenant: &TenantId) -> BTreeMap<LaneId, u64> {
+        self.lanes.values().filter_map(|view| Some((view.lane, *view.absorbed.get(tenant)?))).collect()
     }
 
     /// Lanes that cannot be read on: answers from this view lack what was written to them since.

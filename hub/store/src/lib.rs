@@ -26,6 +26,7 @@ mod keys;
 pub mod lane;
 pub mod limits;
 mod mac;
+pub mod manifest;
 pub mod metrics;
 mod numbered;
 mod object;
@@ -41,6 +42,11 @@ pub mod store;
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::use_self)]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/tributary.lane.v1.rs"));
+
+    /// Manifests, generated from `manifest.proto`.
+    pub mod manifest {
+        include!(concat!(env!("OUT_DIR"), "/tributary.manifest.v1.rs"));
+    }
 }
 
 pub use control::{Revocations, StoredToken, TenantMap, TenantMaps, Tokens};
@@ -50,6 +56,7 @@ pub use head::{Frozen, SectionRef, View};
 pub use header::{Checksum, CommitId, LaneHeader, SectionEntry};
 pub use lane::writer::{Committed, LaneWriter};
 pub use mac::StoreKeys;
+pub use manifest::{Change, Doomed, Manifest, SegmentId, SegmentRef};
 pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};

@@ -33,6 +33,7 @@ use crate::record::Loss;
 
 mod read;
 mod round;
+mod segments;
 
 /// What a store is made of.
 #[derive(Debug, Clone)]
@@ -96,6 +97,7 @@ pub struct Store {
     round: Mutex<Option<round::Round>>,
     maps: Mutex<ControlLog<PublishedMap>>,
     tokens: Mutex<BTreeMap<TokenId, Bytes>>,
+    manifests: Mutex<segments::Manifests>,
     writing: Arc<AtomicBool>,
 }
 
@@ -136,6 +138,7 @@ impl Store {
             round: Mutex::default(),
             maps: Mutex::new(ControlLog::new(Key::tenant_map)),
             tokens: Mutex::default(),
+            manifests: Mutex::default(),
             writing: Arc::default(),
         });
         store.follow_round().await?;

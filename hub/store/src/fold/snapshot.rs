@@ -109,7 +109,7 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
         producers: message.producers.into_iter().map(producer_from_proto).collect::<Result<_, _>>()?,
         push_keys: push_keys.collect::<Result<_, String>>()?,
         losses,
-        absorbed: message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?,
+        absorbed: Arc::new(message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?),
     })
 }
 
