@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use hub_store::{Store, StoreFault};
+use futures::{FutureExt as _, TryFutureExt as _};
+use hub_store::{Store, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::{TimeRange, Timestamp};
 use proto_seam::World;
@@ -199,13 +199,22 @@ impl Engine {
             let view = self.store.fresh(Timestamp(self.world.clock.now_ns())).await?;
             let mut warnings = warnings::of_frozen(&view.frozen());
             warnings.extend(warnings::of_losses(self.store.losses(grants), reads));
-            let (budget, lease) = Budget::new(limits);
-            match ask(Arc::new(Run { engine: self.clone(), grants: grants.to_vec(), view, budget, _lease: lease })).await {
+            match self.run(grants, view, limits).and_then(|run| ask(Arc::new(run))).await {
                 Err(QueryFault::Store(StoreFault::Moved { key })) => tracing::info!(key, "the view moved under a query"),
                 answered => return answered.map(|(value, stats)| (value, stats, warnings)),
             }
         }
         Err(QueryFault::Moved { views: VIEWS_MAX })
+    }
+
+    /// One query over `view` and manifests that fit it.
+    async fn run(&self, grants: &[Grant], view: View, limits: &Limits) -> Result<Run, QueryFault> {
+        let mut manifests = Vec::with_capacity(grants.len());
+        for grant in grants {
+            manifests.push(self.store.manifest(grant, &view).await?);
+        }
+        let (budget, lease) = Budget::new(limits);
+        Ok(Run { engine: self.clone(), grants: grants.to_vec(), view, manifests, budget, _lease: lease })
     }
 }
 

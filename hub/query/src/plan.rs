@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_logql::Matcher;
+use hub_segment::Footer;
 use hub_store::SectionTable;
 use proto_extract::selector::CompiledMatcher;
 use proto_model::{Labels, TimeRange, Timestamp};
@@ -100,6 +101,27 @@ pub(crate) fn choose_rows(table: &SectionTable, selector: &Selector, tenant: Opt
         }
     }
     batches
+}
+
+/// The runs of a segment that the selector means and that have lines in `range`, block by block.
+pub(crate) fn choose_runs(footer: &Footer, selector: &Selector, tenant: Option<&str>, range: TimeRange) -> Vec<ChosenBatch> {
+    let mut blocks: BTreeMap<usize, Vec<ChosenRow>> = BTreeMap::new();
+    for stream in footer.streams.iter().filter(|stream| range.touches(stream.min, stream.max)) {
+        let labels = named(&stream.labels, tenant);
+        if !selector.matches(&labels) {
+            continue;
+        }
+        for run in stream.runs.iter().filter(|run| run.lines > 0 && range.touches(run.min, run.max)) {
+            let (at, lines) = (run.at as usize, u64::from(run.lines));
+            let row = ChosenRow { at, labels: Arc::clone(&labels), lines, bytes: run.bytes, min: run.min, max: run.max };
+            blocks.entry(run.block as usize).or_default().push(row);
+        }
+    }
+    let in_place = |(at, mut rows): (usize, Vec<ChosenRow>)| {
+        rows.sort_by_key(|row| row.at);
+        ChosenBatch { at, rows }
+    };
+    blocks.into_iter().map(in_place).collect()
 }
 
 fn named(labels: &Arc<Labels>, tenant: Option<&str>) -> Arc<Labels> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
-use hub_store::{StoreFault, View};
+use hub_store::{Manifest, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::TimeRange;
 
@@ -26,7 +26,7 @@ use crate::frontier::{Frontier, Look};
 use crate::limits::PARTS_AT_ONCE;
 use crate::merge::{Cut, Top};
 use crate::metric::Tree;
-use crate::plan::{Selector, choose_rows};
+use crate::plan::{Selector, choose_rows, choose_runs};
 use crate::range::{RangePlan, RangeSeries, Windows};
 use crate::request::Direction;
 use crate::scan::{Scan, Sink};
@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) engine: Engine,
     pub(crate) grants: Vec<Grant>,
     pub(crate) view: View,
+    /// One for each grant, of its tenant; with the view it shows every line once (lane rule 14).
+    pub(crate) manifests: Vec<Arc<Manifest>>,
     pub(crate) budget: Arc<Budget>,
     /// Ends the scans when the query is dropped.
     pub(crate) _lease: Lease,
@@ -78,12 +80,14 @@ impl Run {
     /// What may have lines in `range`, in order of arrival.
     pub(crate) fn pieces(&self, range: TimeRange) -> Vec<Arc<Piece>> {
         let several = self.grants.len() > 1;
-        let of = |(at, grant): (usize, &Grant)| {
+        let mut pieces = Vec::new();
+        for (at, (grant, manifest)) in self.grants.iter().zip(&self.manifests).enumerate() {
             let tenant: Option<Arc<str>> = several.then(|| grant.tenant().as_str().into());
-            let sections = self.view.sections(grant, range).into_iter().map(Source::Section);
-            sections.map(move |source| Arc::new(Piece { grant: at, tenant: tenant.clone(), source })).collect::<Vec<_>>()
-        };
-        let mut pieces: Vec<Arc<Piece>> = self.grants.iter().enumerate().flat_map(of).collect();
+            let touched = manifest.segments.iter().enumerate().filter(|(_, segment)| range.touches(segment.facts.min, segment.facts.max));
+            let segments = touched.map(|(rank, segment)| Source::Segment { rank, segment: segment.clone() });
+            let sections = self.view.sections_after(grant, range, &manifest.watermarks).into_iter().map(Source::Section);
+            pieces.extend(segments.chain(sections).map(|source| Arc::new(Piece { grant: at, tenant: tenant.clone(), source })));
+        }
         pieces.sort_by_key(|piece| (piece.place(), piece.grant));
         pieces
     }
@@ -100,7 +104,17 @@ impl Run {
             Source::Section(section) => {
                 let table = self.engine.store.table(grant, section).await?;
                 let chosen = choose_rows(&table, selector, piece.tenant.as_deref(), range);
-                Ok(Part::of(piece, chosen).into_iter().collect())
+                Ok(Part::of(piece, None, chosen).into_iter().collect())
+            }
+            Source::Segment { segment, .. } => {
+                let footer = self.engine.store.footer(grant, segment).await?;
+                // A footer may speak of many thousand streams.
+                let (piece, selector) = (Arc::clone(piece), selector.clone());
+                let choose = move || {
+                    let chosen = choose_runs(&footer, &selector, piece.tenant.as_deref(), range);
+                    chosen.into_iter().filter_map(|block| Part::of(&piece, Some(Arc::clone(&footer)), vec![block])).collect()
+                };
+                Ok(self.engine.world.workers.run(choose).await)
             }
         }
     }
@@ -108,15 +122,31 @@ impl Run {
     /// Reads a part into a sink, on a worker.
     async fn scan(&self, part: Part, reading: Reading, mut sink: Sink) -> Asked<Sink> {
         self.budget.go_on()?;
-        self.budget.take_bytes(part.bytes())?;
-        let grant = self.grant(&part.piece)?;
-        let lines = match &part.piece.source {
-            Source::Section(section) => Lines::Section(self.engine.store.section(grant, section).await?),
-        };
+        let lines = self.lines(&part, &sink).await?;
         let Reading { range, pipeline } = reading;
         let scan = Scan { part, lines, range, pipeline, budget: Arc::clone(&self.budget) };
         let job = move || scan.run(&mut sink).map(|stats| (sink, stats));
         self.engine.world.workers.run(job).await
+    }
+
+    /// Fetches as much of a part as the sink needs, within the budget.
+    async fn lines(&self, part: &Part, sink: &Sink) -> Result<Lines, QueryFault> {
+        let (store, grant) = (&self.engine.store, self.grant(&part.piece)?);
+        match (&part.piece.source, &part.footer, part.chosen.first()) {
+            (Source::Section(section), ..) => {
+                self.budget.take_bytes(part.bytes())?;
+                Ok(Lines::Section(store.section(grant, section).await?))
+            }
+            (Source::Segment { segment, .. }, Some(footer), Some(block)) if sink.needs_lines(part) => {
+                self.budget.take_bytes(part.bytes())?;
+                Ok(Lines::Block(store.block(grant, segment, footer, block.at).await?))
+            }
+            (Source::Segment { segment, .. }, Some(footer), Some(block)) => {
+                self.budget.take_bytes(footer.blocks.get(block.at).map_or(0, |block| u64::from(block.length)))?;
+                Ok(Lines::Outline(store.outline(grant, segment, footer, block.at).await?))
+            }
+            (Source::Segment { .. }, ..) => Err(QueryFault::Damaged { what: part.piece.name(), reason: "its footer was not read".to_owned() }),
+        }
     }
 
     /// The first entries of a log query.
@@ -210,7 +240,7 @@ impl Run {
                 batch.rows = left;
             }
             part.chosen.retain(|batch| !batch.rows.is_empty());
-            match Part::of(&piece, part.chosen) {
+            match Part::of(&piece, part.footer, part.chosen) {
                 Some(part) => parts.push(Task::Scan(part)),
                 None => stats.chunks_skipped += 1,
             }

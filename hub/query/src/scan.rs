@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use hub_segment::Outline;
 use proto_extract::level::Level;
 use proto_model::{TimeRange, Timestamp};
 use proto_wire::BatchView;
@@ -46,6 +47,14 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
+    /// Whether the rows of `part` cannot be judged by times and lengths alone.
+    pub(crate) fn needs_lines(&self, part: &Part) -> bool {
+        match self {
+            Self::Entries(_) => true,
+            Self::Samples(windows) => part.chosen.iter().flat_map(|batch| &batch.rows).any(|row| !windows.counts(row)),
+        }
+    }
+
     fn admits(&self, time: Timestamp, order: Order) -> bool {
         match self {
             Self::Entries(top) => top.admits(time, order),
@@ -85,8 +94,39 @@ impl Scan {
                     }
                 }
             }
+            Lines::Block(block) => {
+                stats.blocks = 1;
+                for (at, run) in self.rows() {
+                    self.budget.go_on()?;
+                    self.run_of_rows((at, run), block.text(run.at), block.rows(run.at), sink, &mut stats)?;
+                }
+            }
+            Lines::Outline(outline) => {
+                stats.blocks = 1;
+                for (_, run) in self.rows() {
+                    self.budget.go_on()?;
+                    self.run_of_times(run, outline, sink)?;
+                    stats.lines_counted += run.lines;
+                }
+            }
         }
         Ok(stats)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (usize, &ChosenRow)> {
+        self.part.chosen.iter().flat_map(|batch| batch.rows.iter().map(|row| (batch.at, row)))
+    }
+
+    /// The rows of a run of which only times and lengths are needed.
+    fn run_of_times(&self, run: &ChosenRow, outline: &Outline, sink: &mut Sink) -> Result<(), QueryFault> {
+        let (times, lengths) = (outline.times(run.at), outline.lengths(run.at));
+        if times.len() as u64 != run.lines || lengths.len() != times.len() {
+            return Err(self.damaged(&"a run has not as many rows as its footer says"));
+        }
+        match sink {
+            Sink::Samples(windows) => windows.count_times(run, times, lengths),
+            Sink::Entries(_) => Ok(()),
+        }
     }
 
     fn damaged(&self, fault: &impl std::fmt::Display) -> QueryFault {

@@ -1,12 +1,13 @@
 //! Where rows come from: the sections of lanes and the segments of manifests, opened, and what one scan takes.
 //!
 //! Parts: [`Piece`] (a section or a segment that may hold lines of the query, and whose it is), [`Part`] (the
-//! chosen rows of one section), [`Lines`] (their bytes). A section is scanned
-//! whole. Promises: a part knows the earliest and latest line it can give. Must not do: fetch.
+//! chosen rows of one section, or of one block of a segment), [`Lines`] (their bytes). Promises: a part knows the
+//! earliest and latest line it can give. Must not do: fetch.
 
 use std::sync::Arc;
 
-use hub_store::{Section, SectionRef};
+use hub_segment::{Block, Footer, Outline};
+use hub_store::{Section, SectionRef, SegmentRef};
 use proto_model::Timestamp;
 
 use crate::merge::Place;
@@ -27,13 +28,21 @@ pub(crate) struct Piece {
 pub(crate) enum Source {
     /// Not absorbed yet.
     Section(SectionRef),
+    /// Absorbed.
+    Segment {
+        /// Its place in its tenant's manifest.
+        rank: usize,
+        segment: SegmentRef,
+    },
 }
 
 /// What one scan reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) piece: Arc<Piece>,
-    /// Never empty.
+    /// Of a segment.
+    pub(crate) footer: Option<Arc<Footer>>,
+    /// Never empty; of a segment one block.
     pub(crate) chosen: Vec<ChosenBatch>,
     /// Earliest line of the chosen rows.
     pub(crate) min: Timestamp,
@@ -45,6 +54,9 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) enum Lines {
     Section(Section),
+    Block(Arc<Block>),
+    /// All of a block but lines and metadata.
+    Outline(Arc<Outline>),
 }
 
 impl Piece {
@@ -52,6 +64,7 @@ impl Piece {
     pub(crate) const fn bounds(&self) -> (Timestamp, Timestamp) {
         match &self.source {
             Source::Section(section) => (section.min, section.max),
+            Source::Segment { segment, .. } => (segment.facts.min, segment.facts.max),
         }
     }
 
@@ -59,6 +72,7 @@ impl Piece {
     pub(crate) const fn place(&self) -> Place {
         match &self.source {
             Source::Section(section) => Place::Section(section.lane, section.number),
+            Source::Segment { rank, .. } => Place::Segment(*rank),
         }
     }
 
@@ -66,15 +80,16 @@ impl Piece {
     pub(crate) fn name(&self) -> String {
         match &self.source {
             Source::Section(section) => format!("a batch of lane {}, number {}", section.lane, section.number),
+            Source::Segment { segment, .. } => format!("a block of segment {}", segment.id),
         }
     }
 }
 
 impl Part {
     /// The part with these rows of `piece`; `None` when there are none.
-    pub(crate) fn of(piece: &Arc<Piece>, chosen: Vec<ChosenBatch>) -> Option<Self> {
+    pub(crate) fn of(piece: &Arc<Piece>, footer: Option<Arc<Footer>>, chosen: Vec<ChosenBatch>) -> Option<Self> {
         let (min, max) = bounds_of(&chosen)?;
-        Some(Self { piece: Arc::clone(piece), chosen, min, max })
+        Some(Self { piece: Arc::clone(piece), footer, chosen, min, max })
     }
 
     /// Sum of the lengths of its lines, in bytes.
