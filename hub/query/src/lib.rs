@@ -27,6 +27,8 @@ mod quantity;
 mod range;
 mod record;
 pub mod request;
+#[cfg(test)]
+mod rig;
 mod run;
 mod scan;
 mod source;

@@ -95,7 +95,7 @@ impl Engine {
 }
 
 impl Run {
-    async fn index_stats(self: Arc<Self>, range: TimeRange, selector: Arc<Selector>) -> Asked<IndexStats> {
+    pub(crate) async fn index_stats(self: Arc<Self>, range: TimeRange, selector: Arc<Selector>) -> Asked<IndexStats> {
         let mut streams = BTreeSet::new();
         let mut found = IndexStats::default();
         let mut opened = self.parts(range, &selector);
@@ -113,7 +113,7 @@ impl Run {
         Ok((found, Stats::default()))
     }
 
-    async fn streams(self: Arc<Self>, range: TimeRange, selectors: Vec<Arc<Selector>>) -> Asked<BTreeSet<Arc<Labels>>> {
+    pub(crate) async fn streams(self: Arc<Self>, range: TimeRange, selectors: Vec<Arc<Selector>>) -> Asked<BTreeSet<Arc<Labels>>> {
         let mut streams = BTreeSet::new();
         for selector in &selectors {
             let mut opened = self.parts(range, selector);

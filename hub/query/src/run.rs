@@ -265,3 +265,6 @@ impl Run {
 pub(crate) fn at_once<'j, T: Send + 'j>(jobs: impl Stream<Item = BoxFuture<'j, T>> + Send + Unpin + 'j) -> impl Stream<Item = T> + Send + Unpin + 'j {
     jobs.buffered(PARTS_AT_ONCE)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,100 +3,16 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
-use hub_logql::{Expr, LogExpr, Matcher, MetricExpr};
-use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, StoreSettings};
+use hub_logql::Matcher;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
-use proto_model::{ClusterId, Labels};
+use proto_model::Labels;
 use proto_seam::Entropy;
-use proto_wire::batch::{BatchBuilder, BatchView, Compression};
 
 use super::*;
-use crate::answer::AnsweredEntry;
 use crate::limits::PARTS_AT_ONCE;
 use crate::request::Direction;
-
-/// A line to be stored: stream, time, level code, metadata, text.
-type Line = (&'static str, i64, u8, Vec<(String, String)>, String);
-
-/// Nanoseconds of a millisecond, the smallest unit of a window.
-const MS: i64 = 1_000_000;
-const MAP: &str = "version: 1\ntenants: {acme: {clusters: [alpha]}, blue: {clusters: [beta]}}";
-
-fn grant(cluster: &str) -> Grant {
-    hub_tenant::Tenants::parse("tenants.yaml", MAP).unwrap().identify(&ClusterId::new(cluster).unwrap()).unwrap()
-}
-
-fn line(stream: &'static str, time: i64, text: impl Into<String>) -> Line {
-    (stream, time, 0, Vec::new(), text.into())
-}
-
-fn batch(lines: &[Line], key: u64) -> BatchDraft {
-    let mut builder = BatchBuilder::new();
-    for (stream, time, level, metadata, text) in lines {
-        let labels = Arc::new(Labels::from_pairs([("app", *stream), ("env", "test"), ("__internal__", "1")]));
-        builder.push(&labels, Timestamp(*time), *level, metadata, text.as_bytes());
-    }
-    let frozen = builder.freeze(Compression::Zstd).unwrap();
-    let view = BatchView::parse(frozen.body.clone()).unwrap();
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
-    BatchDraft { origin: Origin::Push { key: key.to_be_bytes().to_vec() }, cluster: None, body: frozen.body, rows }
-}
-
-/// An engine over lane objects, each with a section of one tenant's batch.
-async fn engine_of_batches(objects: Vec<(Grant, BatchDraft)>) -> Engine {
-    engine_in(Arc::new(InMemory::new()), objects).await
-}
-
-async fn engine_in(memory: Arc<InMemory>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
-    let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
-    let store = Store::open(StoreSettings::new(memory, object_store::path::Path::default()), world.clone()).await.unwrap();
-    let mut writer = store.writer().await.unwrap();
-    for (grant, batch) in objects {
-        let Origin::Push { key } = &batch.origin else { continue };
-        let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: key.clone(), at: Timestamp(world.clock.now_ns()) };
-        writer.put(Draft { records: vec![record], sections: vec![SectionDraft { grant, batches: vec![batch] }], map_version: 0 }).await.unwrap();
-    }
-    drop(writer);
-    Engine::new(store, world, QueryMetrics::default())
-}
-
-async fn engine(objects: &[Vec<Line>]) -> Engine {
-    engine_of_batches(objects.iter().zip(0..).map(|(lines, key)| (grant("alpha"), batch(lines, key))).collect()).await
-}
-
-fn log(query: &str) -> LogExpr {
-    match hub_logql::parse(query).unwrap() {
-        Expr::Log(log) => log,
-        Expr::Metric(_) => panic!("{query} is a metric query"),
-    }
-}
-
-fn metric(query: &str) -> MetricExpr {
-    match hub_logql::parse(query).unwrap() {
-        Expr::Metric(metric) => metric,
-        Expr::Log(_) => panic!("{query} is a log query"),
-    }
-}
-
-async fn ask_logs(engine: &Engine, grants: &[Grant], query: &str, limit: i64, direction: Direction) -> Result<LogAnswer, QueryFault> {
-    let limits = Limits { max_query_length: Duration::ZERO, ..Limits::default() };
-    let request = LogRequest::new(log(query), TimeRange { start: Timestamp(0), end: Timestamp(1_000_000) }, limit, direction, &limits)?;
-    engine.logs(grants, &request, &limits).await
-}
-
-/// Time and text of all entries of all streams, in the answer's order within a stream, streams in order.
-fn entries(answer: &LogAnswer) -> Vec<(i64, String)> {
-    let of = |entry: &AnsweredEntry| (entry.time.nanos(), entry.line.clone());
-    answer.streams.iter().flat_map(|stream| stream.entries.iter().map(of)).collect()
-}
+use crate::rig::{Line, MS, ask_logs, batch, engine, engine_in, engine_of_batches, entries, grant, line, log, matrix_of, metric};
 
 #[tokio::test]
 async fn a_tenant_sees_its_own_lines_only() {
@@ -162,12 +78,6 @@ async fn the_end_of_a_range_is_outside() {
     let engine = engine(&[vec![line("a", 0, "first"), line("a", 999_999, "last"), line("a", 1_000_000, "outside")]]).await;
     let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
     assert_eq!(entries(&answer), [(0, "first".to_owned()), (999_999, "last".to_owned())]);
-}
-
-async fn matrix_of(engine: &Engine, query: &str, (start, end, step): (i64, i64, i64)) -> Result<MatrixAnswer, QueryFault> {
-    let limits = Limits::default();
-    let range = TimeRange { start: Timestamp(start), end: Timestamp(end) };
-    engine.range(&[grant("alpha")], &RangeRequest::new(metric(query), range, step, &limits)?, &limits).await
 }
 
 #[tokio::test]
