@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use hub_logql::Matcher;
+use hub_store::{Draft, LaneRecord};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
-use proto_model::Labels;
+use proto_model::{ClusterId, EdgeId, Labels};
 use proto_seam::Entropy;
 
 use super::*;
@@ -277,4 +278,41 @@ async fn answers_can_be_awaited_on_any_thread() {
     assert!(is_send(engine.range(&[], &metric, &limits)).await.unwrap().series.is_empty());
     assert!(is_send(engine.label_names(&[], range, None, &limits)).await.unwrap().is_empty());
     assert_eq!(is_send(engine.index_stats(&[], &[], range, &limits)).await.unwrap().streams, 0);
+}
+
+#[tokio::test]
+async fn answers_over_a_loss_say_so_and_others_do_not() {
+    let engine = engine(&[vec![line("a", 10, "x")]]).await;
+    let loss = |lines, from_ns, to_ns| LaneRecord::Loss {
+        tenant: grant("alpha").tenant().clone(),
+        cluster: ClusterId::new("alpha").unwrap(),
+        edge: EdgeId::new("node-1").unwrap(),
+        source: String::new(),
+        reason: "drop_oldest".to_owned(),
+        from_ns,
+        to_ns,
+        lines,
+        bytes: None,
+    };
+    let records = vec![loss(Some(120), 2_000_000_000, 3_000_000_000), loss(None, 9_000_000_000, 9_000_000_000)];
+    engine.store.writer().await.unwrap().put(Draft { records, ..Draft::default() }).await.unwrap();
+    let limits = Limits::default();
+    let known = "lines missing: 120 lines of edge alpha/node-1 between 1970-01-01T00:00:02Z and 1970-01-01T00:00:03Z (reason drop_oldest)";
+    let unknown = "lines missing: an unknown number of lines of edge alpha/node-1 at 1970-01-01T00:00:09Z (reason drop_oldest)";
+    let range = |start_s, end_s| TimeRange { start: Timestamp::from_secs(start_s), end: Timestamp::from_secs(end_s) };
+    let of_logs = async |cluster, range| {
+        let request = LogRequest::new(log(r#"{app="a"}"#), range, 5, Direction::Forward, &limits).unwrap();
+        engine.logs(&[grant(cluster)], &request, &limits).await.unwrap().warnings
+    };
+    assert_eq!(of_logs("alpha", range(0, 5)).await, [known]);
+    assert_eq!(of_logs("alpha", range(3, 10)).await, [unknown, known]);
+    assert!(of_logs("alpha", range(4, 9)).await.is_empty());
+    assert!(of_logs("beta", range(0, 10)).await.is_empty());
+    // What the windows hold counts, not the steps.
+    let expr = metric(r#"count_over_time({app="a"}[2s] offset 1s)"#);
+    let at = async |secs| engine.instant(&[grant("alpha")], &InstantRequest::new(expr.clone(), Timestamp::from_secs(secs), &limits).unwrap(), &limits).await;
+    assert_eq!(at(5).await.unwrap().warnings, [known]);
+    assert!(at(7).await.unwrap().warnings.is_empty());
+    let request = RangeRequest::new(expr.clone(), range(7, 10), 1_000_000_000, &limits).unwrap();
+    assert_eq!(engine.range(&[grant("alpha")], &request, &limits).await.unwrap().warnings, [unknown]);
 }
