@@ -112,3 +112,11 @@ pub const BEHIND_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 pub const COLLECT_AT_ONCE: usize = 512;
 /// A hub's clock and the store's may differ by this much before nothing is deleted any more.
 pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+/// Names in one listing of lane objects or segments: two days of a lane that writes five a second. What is
+/// beyond them is met by a later listing, since the first are deleted.
+pub const LIST_DATED_MAX: usize = 1_000_000;
+/// Lane numbers without sections after which the floor is raised all the same (lane rule 13).
+pub const FLOOR_EVERY: u64 = 256;
+/// Collections of a lane that go on where the last one ended, before its objects are listed again: a sleeper
+/// may have made some below.
+pub const LIST_LANE_EVERY: u32 = 256;

@@ -31,6 +31,7 @@ use crate::probe;
 use crate::proto::{LaneRegistration, PublishedMap};
 use crate::record::Loss;
 
+pub mod keeper;
 mod read;
 mod round;
 mod segments;
