@@ -27,7 +27,7 @@ pub struct Frozen {
 
 /// One lane of a view.
 #[derive(Debug, Clone)]
-pub(crate) struct LaneView {
+pub struct LaneView {
     lane: LaneId,
     head: u64,
     floor: u64,
@@ -38,6 +38,29 @@ pub(crate) struct LaneView {
 }
 
 impl LaneView {
+    /// The lane.
+    #[must_use]
+    pub const fn lane(&self) -> LaneId {
+        self.lane
+    }
+
+    /// Its newest number.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// All up to this number is absorbed.
+    #[must_use]
+    pub const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Its objects above `number` and the floor, ascending.
+    pub fn objects_after(&self, number: u64) -> impl Iterator<Item = &Commit> {
+        self.log.iter_after(number)
+    }
+
     pub(crate) fn of(fold: &Fold, frozen: Option<Frozen>) -> Self {
         Self { lane: fold.lane(), head: fold.head(), floor: fold.floor(), frozen, log: fold.log().clone(), absorbed: Arc::clone(fold.absorbed()) }
     }
@@ -126,6 +149,11 @@ impl View {
             out.extend(found.filter(|(_, entry)| range.touches(entry.min, entry.max)).map(|(commit, entry)| SectionRef::of(view.lane, commit, entry)));
         }
         out
+    }
+
+    /// The lanes, in order of ids.
+    pub fn lanes(&self) -> impl Iterator<Item = &LaneView> {
+        self.lanes.values().map(Arc::as_ref)
     }
 
     /// The newest number of each lane.

@@ -38,6 +38,11 @@ impl Key {
         Self(format!("control/edges/{cluster}/{edge}"))
     }
 
+    /// The lane that takes a tenant's pushes.
+    pub(crate) fn push_lane(tenant: &TenantId) -> Self {
+        Self(format!("control/push/{tenant}"))
+    }
+
     /// The `number`th published tenant map.
     pub(crate) fn tenant_map(number: u64) -> Self {
         Self(format!("control/tenants/{number:020}"))

@@ -52,7 +52,8 @@ mod proto {
 pub use control::{Revocations, StoredToken, TenantMap, TenantMaps, Tokens};
 pub use fault::{PutFault, StoreFault};
 pub use fold::{Fold, ProducerState, SourceKey};
-pub use head::{Frozen, SectionRef, View};
+pub use fold::log::Commit;
+pub use head::{Frozen, LaneView, SectionRef, View};
 pub use header::{Checksum, CommitId, LaneHeader, SectionEntry};
 pub use lane::writer::{Committed, LaneWriter};
 pub use mac::StoreKeys;
@@ -61,4 +62,5 @@ pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};
 pub use section::{BatchDraft, BatchEntry, Draft, HubRow, Origin, Section, SectionDraft, SectionTable, TableRow};
-pub use store::{LaneReport, Store, StoreSettings};
+pub use store::keeper::{Keeper, StoredSection};
+pub use store::{Behind, LaneReport, Store, StoreSettings};
