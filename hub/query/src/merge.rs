@@ -130,6 +130,10 @@ impl Top {
         Self { limit, cut, heap: BinaryHeap::new() }
     }
 
+    pub(crate) fn direction(&self) -> Direction {
+        self.cut.direction
+    }
+
     /// Whether a line of this time and place would be kept.
     pub(crate) fn admits(&self, time: Timestamp, order: Order) -> bool {
         if !self.cut.wants(time, time) {

@@ -4,13 +4,14 @@
 //! every kept line must hold is looked for in all lines of a stream at once, before any line is. Promises:
 //! pure but for the budget; stops soon after the query was given up. Must not do: fetch or await.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use hub_segment::Outline;
+use hub_segment::{Block, Outline};
 use proto_extract::level::Level;
 use proto_model::{TimeRange, Timestamp};
 use proto_wire::BatchView;
-use proto_wire::batch::Row;
+use proto_wire::batch::{Payload, Row};
 
 use crate::answer::{AnsweredEntry, Stats};
 use crate::budget::Budget;
@@ -20,6 +21,7 @@ use crate::merge::{Found, Order, Top};
 use crate::plan::ChosenRow;
 use crate::range::Windows;
 use crate::record::LineLabels;
+use crate::request::Direction;
 use crate::source::{Lines, Part};
 use crate::stages::Pipeline;
 use crate::stages::line::RunSearch;
@@ -52,6 +54,14 @@ impl Sink {
         match self {
             Self::Entries(_) => true,
             Self::Samples(windows) => part.chosen.iter().flat_map(|batch| &batch.rows).any(|row| !windows.counts(row)),
+        }
+    }
+
+    /// From which end entries are wanted; `None` where all lines count.
+    fn direction(&self) -> Option<Direction> {
+        match self {
+            Self::Entries(top) => Some(top.direction()),
+            Self::Samples(_) => None,
         }
     }
 
@@ -90,7 +100,7 @@ impl Scan {
                     let view = BatchView::parse(section.batch(batch.at)).map_err(|fault| self.damaged(&fault))?;
                     let payload = view.payload().map_err(|fault| self.damaged(&fault))?;
                     for row in &batch.rows {
-                        self.run_of_rows((batch.at, row), payload.text(row.at), payload.rows(row.at), sink, &mut stats)?;
+                        self.stream_of_batch((batch.at, row), &payload, sink, &mut stats)?;
                     }
                 }
             }
@@ -98,7 +108,7 @@ impl Scan {
                 stats.blocks = 1;
                 for (at, run) in self.rows() {
                     self.budget.go_on()?;
-                    self.run_of_rows((at, run), block.text(run.at), block.rows(run.at), sink, &mut stats)?;
+                    self.run_of_block((at, run), block, sink, &mut stats)?;
                 }
             }
             Lines::Outline(outline) => {
@@ -133,33 +143,21 @@ impl Scan {
         QueryFault::Damaged { what: self.part.piece.name(), reason: fault.to_string() }
     }
 
-    /// The rows of one stream that lie together, with all their lines in one text.
-    fn run_of_rows<'r, F: std::fmt::Display>(
-        &'r self,
-        (batch, chosen): (usize, &ChosenRow),
-        text: &'r [u8],
-        rows: impl Iterator<Item = Result<Row<'r>, F>>,
-        sink: &mut Sink,
-        stats: &mut Stats,
-    ) -> Result<(), QueryFault> {
+    /// The rows of a stream in a batch, which lie in the order of writing.
+    fn stream_of_batch(&self, (batch, chosen): (usize, &ChosenRow), payload: &Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
         stats.lines += chosen.lines;
         stats.bytes += chosen.bytes;
         let mut search = match self.pipeline.needle() {
             None => None,
-            Some(needle) => match RunSearch::new(text, needle) {
+            Some(needle) => match RunSearch::new(payload.text(chosen.at), needle) {
                 Some(search) => Some(search),
                 None => return Ok(()),
             },
         };
-        let piece = &self.part.piece;
-        let first = Order { place: piece.place(), tenant: piece.grant, batch, stream: chosen.at, index: 0 };
-        let mut labels = LineLabels::new(Arc::clone(&chosen.labels));
+        let mut judging = Judging::new(self, batch, chosen, sink, stats);
         let mut next_start = 0;
-        for row in rows {
+        for row in payload.rows(chosen.at) {
             let row = row.map_err(|fault| self.damaged(&fault))?;
-            if row.index % ROWS_BETWEEN_LOOKS == 0 {
-                self.budget.go_on()?;
-            }
             let start = next_start;
             next_start += row.line.len() + 1;
             if let Some(search) = &mut search
@@ -170,16 +168,93 @@ impl Scan {
                 }
                 continue;
             }
-            let order = Order { index: row.index, ..first };
-            if self.range.contains(row.time) && sink.admits(row.time, order) {
-                begin(&mut labels, &row, stats);
-                if let Some(line) = self.pipeline.run(row.time, row.line, &mut labels) {
-                    stats.lines_kept += 1;
-                    sink.take(row.time, order, &line, &mut labels)?;
-                }
+            if self.range.contains(row.time) {
+                judging.judge(&row)?;
             }
         }
         Ok(())
+    }
+
+    /// The rows of a run, which ascend by time: those in range only, and from the asked end on until no more is wanted.
+    fn run_of_block(&self, (at, chosen): (usize, &ChosenRow), block: &Block, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        stats.lines += chosen.lines;
+        stats.bytes += chosen.bytes;
+        let (times, lengths) = (block.outline().times(chosen.at), block.outline().lengths(chosen.at));
+        let from = times.partition_point(|time| *time < self.range.start.nanos());
+        let to = times.partition_point(|time| *time < self.range.end.nanos()).max(from);
+        let backward = sink.direction() == Some(Direction::Backward);
+        let mut rows = match self.pipeline.needle() {
+            None => (from..to).collect(),
+            Some(needle) => rows_with(needle, block.text(chosen.at), lengths, from..to),
+        };
+        if backward {
+            rows.reverse();
+        }
+        let mut judging = Judging::new(self, at, chosen, sink, stats);
+        for index in rows {
+            let row = block.row(chosen.at, index).ok_or_else(|| self.damaged(&"a run has not as many rows as its times"))?;
+            if !judging.judge(&row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Those of the rows `among` of a run whose line holds `needle`, ascending; looked for in all lines at once.
+fn rows_with(needle: &[u8], text: &[u8], lengths: &[u32], among: Range<usize>) -> Vec<usize> {
+    let after = |lengths: &[u32]| lengths.iter().map(|length| *length as usize + 1).sum::<usize>();
+    let start = after(&lengths[..among.start]);
+    let end = start + after(&lengths[among.clone()]);
+    let Some(mut search) = text.get(start..end).and_then(|text| RunSearch::new(text, needle)) else { return Vec::new() };
+    let mut rows = Vec::new();
+    let mut next_start = 0;
+    for index in among {
+        let start = next_start;
+        next_start += lengths[index] as usize + 1;
+        if search.stands_in(start, next_start - 1) {
+            rows.push(index);
+        } else if search.is_over() {
+            break;
+        }
+    }
+    rows
+}
+
+/// One stream's rows on their way into a sink.
+struct Judging<'s> {
+    scan: &'s Scan,
+    first: Order,
+    labels: LineLabels,
+    sink: &'s mut Sink,
+    stats: &'s mut Stats,
+    looks: u32,
+}
+
+impl<'s> Judging<'s> {
+    fn new(scan: &'s Scan, batch: usize, chosen: &ChosenRow, sink: &'s mut Sink, stats: &'s mut Stats) -> Self {
+        let piece = &scan.part.piece;
+        let first = Order { place: piece.place(), tenant: piece.grant, batch, stream: chosen.at, index: 0 };
+        Self { scan, first, labels: LineLabels::new(Arc::clone(&chosen.labels)), sink, stats, looks: 0 }
+    }
+
+    /// Runs a row through the pipeline if the sink may take it. False when the sink takes neither it nor any that comes
+    /// behind it in the asked direction.
+    fn judge(&mut self, row: &Row<'_>) -> Result<bool, QueryFault> {
+        self.looks += 1;
+        if self.looks.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+            self.scan.budget.go_on()?;
+        }
+        let order = Order { index: row.index, ..self.first };
+        if !self.sink.admits(row.time, order) {
+            return Ok(self.sink.direction().is_none());
+        }
+        begin(&mut self.labels, row, self.stats);
+        if let Some(line) = self.scan.pipeline.run(row.time, row.line, &mut self.labels) {
+            self.stats.lines_kept += 1;
+            self.sink.take(row.time, order, &line, &mut self.labels)?;
+        }
+        Ok(true)
     }
 }
 
