@@ -1,4 +1,4 @@
-//! Loki's recorded answers against this engine, over lane objects in an in-memory store.
+//! Loki's recorded answers against this engine, over an in-memory store: over lane objects, over segments, over both.
 //!
 //! Data: `tests/conformance/{streams,engine}.jsonl`. Log streams compare as a set by labels with entries in
 //! order of time (those of one time in any order); samples as a set by labels, but for `sort`; numbers to 1e-6.
@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_query::{Direction, Engine, InstantRequest, InstantValue, Limits, LogRequest, QueryFault, QueryMetrics, RangeRequest};
-use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, Store, StoreSettings};
+use hub_segment::{Kind, SegmentBuilder, kind_of};
+use hub_store::{BatchDraft, Change, Draft, HubRow, Keeper, LaneRecord, Origin, SectionDraft, Store, StoreSettings};
 use hub_tenant::Grant;
 use proto_model::{ClusterId, Labels, TimeRange, Timestamp};
 use proto_seam::World;
@@ -71,19 +72,65 @@ fn batch(streams: &[Value], part: usize) -> BatchDraft {
     BatchDraft { origin: Origin::Push { key: vec![u8::try_from(part).unwrap()] }, cluster: None, body: frozen.body, rows }
 }
 
-async fn engine() -> Engine {
+/// Where the data lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Sections,
+    Segments,
+    Both,
+}
+
+/// An engine over the data, absorbed piece by piece as far as the layout says.
+async fn engine(layout: Layout) -> Engine {
     let objects = Arc::new(object_store::memory::InMemory::new());
     let store = Store::open(StoreSettings::new(objects, object_store::path::Path::default()), World::real()).await.unwrap();
-    let mut writer = store.writer().await.unwrap();
     let streams = rows("streams.jsonl");
     for part in 0..OBJECTS {
         let section = SectionDraft { grant: grant(), batches: vec![batch(&streams, part)] };
         let key = vec![u8::try_from(part).unwrap()];
         let record = LaneRecord::PushKey { tenant: grant().tenant().clone(), key, at: Timestamp(World::real().clock.now_ns()) };
+        let mut writer = store.writer().await.unwrap();
         writer.put(Draft { records: vec![record], sections: vec![section], map_version: 0 }).await.unwrap();
+        drop(writer);
+        let due = match layout {
+            Layout::Sections => false,
+            Layout::Segments => part % 3 == 2 || part == OBJECTS - 1,
+            Layout::Both => part == 1 || part == 3,
+        };
+        if due {
+            absorb(&store).await;
+        }
     }
-    drop(writer);
     Engine::new(store, World::real(), QueryMetrics::default())
+}
+
+/// All sections that are not absorbed yet become segments, one per day.
+async fn absorb(store: &Arc<Store>) {
+    let (keeper, grant) = (Keeper::new(Arc::clone(store)), grant());
+    let base = keeper.open(grant.tenant()).await.unwrap();
+    let sections = store.view().sections_after(&grant, TimeRange::ALL, &base.watermarks);
+    let (lane, to) = sections.iter().map(|section| (section.lane, section.number)).max().unwrap();
+    let mut days: BTreeMap<Kind, SegmentBuilder> = BTreeMap::new();
+    for section in &sections {
+        let read = store.section(&grant, section).await.unwrap();
+        for (at, entry) in read.table.batches.iter().enumerate() {
+            let payload = BatchView::parse(read.batch(at)).unwrap().payload().unwrap();
+            for (stream, row) in entry.rows.iter().enumerate() {
+                for record in payload.rows(stream).map(Result::unwrap) {
+                    let kind = kind_of(record.time, Timestamp(World::real().clock.now_ns()));
+                    let builder = days.entry(kind).or_insert_with(|| SegmentBuilder::new(kind));
+                    builder.push(&row.labels, record.time, record.level, record.metadata(), record.line);
+                }
+            }
+        }
+    }
+    let mut segments = Vec::new();
+    for (_, builder) in days {
+        segments.push(keeper.put_segment(grant.tenant(), &builder.finish().unwrap()).await.unwrap());
+    }
+    let change = Change::Absorb { lane, from: base.watermark(lane), to, segments };
+    keeper.commit(&base, &change).await.unwrap();
+    assert!(keeper.raise_floor(lane).await.unwrap() >= to);
 }
 
 /// Answers of both sides in one shape.
@@ -245,6 +292,15 @@ fn samples_differ(case: &Value, ours: &[(String, Vec<(f64, f64)>)], theirs: &[(S
     Some(format!("{} series, recorded {}; first: {odd:?}", ours.len(), theirs.len()))
 }
 
+/// Sections and blocks that are read when all lines are.
+async fn read_for_everything(engine: &Engine) -> (u64, u64) {
+    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} |= "no line holds this""#).unwrap() else { panic!("it is a log query") };
+    let limits = Limits { max_query_length: std::time::Duration::ZERO, ..Limits::default() };
+    let request = LogRequest::new(expr, TimeRange::ALL, 1, Direction::Forward, &limits).unwrap();
+    let stats = engine.logs(&[grant()], &request, &limits).await.unwrap().stats;
+    (stats.sections, stats.blocks)
+}
+
 /// Cases of one category: all, passed, recorded wrongly, refused because a template is not supported.
 #[derive(Debug, Default)]
 struct Tally {
@@ -255,8 +311,24 @@ struct Tally {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recorded_answers_are_given() {
-    let engine = engine().await;
+async fn recorded_answers_are_given_from_sections() {
+    recorded_answers_are_given(Layout::Sections).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_are_given_from_segments() {
+    recorded_answers_are_given(Layout::Segments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_are_given_from_both() {
+    recorded_answers_are_given(Layout::Both).await;
+}
+
+async fn recorded_answers_are_given(layout: Layout) {
+    let engine = engine(layout).await;
+    let (sections, blocks) = read_for_everything(&engine).await;
+    assert_eq!((sections > 0, blocks > 0), (layout != Layout::Segments, layout != Layout::Sections), "{layout:?}");
     let (mut tallies, mut failed): (BTreeMap<String, Tally>, Vec<String>) = (BTreeMap::new(), Vec::new());
     for case in rows("engine.jsonl") {
         let (category, query) = (case["category"].as_str().unwrap(), case["query"].as_str().unwrap());
