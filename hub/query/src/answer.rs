@@ -119,7 +119,7 @@ pub struct Stats {
     pub metadata_bytes: u64,
     /// Entries answered.
     pub entries: u64,
-    /// Lines counted by tables and footers, without being read.
+    /// Lines counted by tables, footers or times, without being read.
     pub lines_counted: u64,
     /// Sections whose lines were read.
     pub sections: u64,

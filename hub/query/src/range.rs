@@ -18,6 +18,7 @@ use crate::fault::QueryFault;
 use crate::plan::{ChosenRow, Selector};
 use crate::quantity;
 use crate::record::LineLabels;
+use crate::source::{Needs, Part};
 use crate::stages::Pipeline;
 use crate::stages::filter::Filter;
 
@@ -170,12 +171,19 @@ impl Windows {
         self.add(at, steps, (signed(row.lines), signed(amount)))
     }
 
-    /// Whether a row can be counted by the times and lengths of its lines.
-    pub(crate) fn counts(&self, row: &ChosenRow) -> bool {
-        self.plan.series_by_index(row).is_some()
+    /// What must be seen of the rows of a part to count them in.
+    pub(crate) fn needs(&self, part: &Part) -> Needs {
+        let mut rows = part.chosen.iter().flat_map(|batch| &batch.rows);
+        if self.plan.pipeline.reads_lines() {
+            Needs::Lines
+        } else if rows.all(|row| self.plan.series_by_index(row).is_some()) {
+            Needs::Counts
+        } else {
+            Needs::Rows
+        }
     }
 
-    /// Counts the lines of a row that [`Self::counts`] holds for, by their times, ascending, and lengths.
+    /// Counts the lines of a row of which no more is needed, by their times, ascending, and lengths.
     pub(crate) fn count_times(&mut self, row: &ChosenRow, times: &[i64], lengths: &[u32]) -> Result<(), QueryFault> {
         let Some(series) = self.plan.series_by_index(row).map(Arc::new) else { return Ok(()) };
         let plan = Arc::clone(&self.plan);

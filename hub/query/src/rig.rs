@@ -3,7 +3,6 @@
 //! Parts: [`Line`]s to batches to engines; [`absorb`] and [`merged`], which make segments as an absorption does, with
 //! a manifest in hand; [`run`], one query's run over a view and manifests of the test's choice; questions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ pub(crate) async fn engine_of_batches(objects: Vec<(Grant, BatchDraft)>) -> Engi
 
 pub(crate) async fn engine_in(memory: Arc<InMemory>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
     let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
-    let store = Store::open(StoreSettings::new(memory, object_store::path::Path::default()), world.clone()).await.unwrap();
+    let store = Store::open(StoreSettings::new(memory, Path::default()), world.clone()).await.unwrap();
     put(&store, objects).await;
     Engine::new(store, world, QueryMetrics::default())
 }
@@ -139,8 +138,8 @@ pub(crate) fn nothing(grant: &Grant) -> Manifest {
     Manifest::genesis(grant.tenant().clone(), CommitId::NONE)
 }
 
-/// `base` with all sections of `lane` up to number `to` in one more segment.
-pub(crate) async fn absorb(store: &Store, memory: &InMemory, grant: &Grant, view: &View, base: &Manifest, (lane, to): (LaneId, u64)) -> Manifest {
+/// The sections of `lane` up to number `to` that `base` has not, as a segment.
+pub(crate) async fn built(store: &Store, grant: &Grant, view: &View, base: &Manifest, (lane, to): (LaneId, u64)) -> hub_segment::Built {
     let mut builder = SegmentBuilder::new(Kind::Odd);
     let new = view.sections_after(grant, TimeRange::ALL, &base.watermarks);
     for section in new.iter().filter(|section| section.lane == lane && section.number <= to) {
@@ -155,7 +154,13 @@ pub(crate) async fn absorb(store: &Store, memory: &InMemory, grant: &Grant, view
             }
         }
     }
-    let segment = keep(memory, grant, u128::from(base.number) + 1, builder.finish().unwrap()).await;
+    builder.finish().unwrap()
+}
+
+/// `base` with all sections of `lane` up to number `to` in one more segment.
+pub(crate) async fn absorb(store: &Store, memory: &InMemory, grant: &Grant, view: &View, base: &Manifest, (lane, to): (LaneId, u64)) -> Manifest {
+    let built = built(store, grant, view, base, (lane, to)).await;
+    let segment = keep(memory, grant, u128::from(base.number) + 1, built).await;
     let change = Change::Absorb { lane, from: base.watermark(lane), to, segments: vec![segment] };
     base.next(&change, stamp(base.number + 1)).unwrap()
 }

@@ -30,7 +30,7 @@ use crate::plan::{Selector, choose_rows, choose_runs};
 use crate::range::{RangePlan, RangeSeries, Windows};
 use crate::request::Direction;
 use crate::scan::{Scan, Sink};
-use crate::source::{Lines, Part, Piece, Source};
+use crate::source::{Lines, Needs, Part, Piece, Source};
 use crate::stages::Pipeline;
 
 /// One query over one view.
@@ -137,14 +137,16 @@ impl Run {
                 self.budget.take_bytes(part.bytes())?;
                 Ok(Lines::Section(store.section(grant, section).await?))
             }
-            (Source::Segment { segment, .. }, Some(footer), Some(block)) if sink.needs_lines(part) => {
-                self.budget.take_bytes(part.bytes())?;
-                Ok(Lines::Block(store.block(grant, segment, footer, block.at).await?))
-            }
-            (Source::Segment { segment, .. }, Some(footer), Some(block)) => {
-                self.budget.take_bytes(footer.blocks.get(block.at).map_or(0, |block| u64::from(block.length)))?;
-                Ok(Lines::Outline(store.outline(grant, segment, footer, block.at).await?))
-            }
+            (Source::Segment { segment, .. }, Some(footer), Some(block)) => match sink.needs(part) {
+                Needs::Lines => {
+                    self.budget.take_bytes(part.bytes())?;
+                    Ok(Lines::Block(store.block(grant, segment, footer, block.at).await?))
+                }
+                needs => {
+                    self.budget.take_bytes(footer.blocks.get(block.at).map_or(0, |block| u64::from(block.length)))?;
+                    Ok(Lines::Outline(store.outline(grant, segment, footer, block.at, needs == Needs::Rows).await?, needs))
+                }
+            },
             (Source::Segment { .. }, ..) => Err(QueryFault::Damaged { what: part.piece.name(), reason: "its footer was not read".to_owned() }),
         }
     }

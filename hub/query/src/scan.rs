@@ -22,7 +22,7 @@ use crate::plan::ChosenRow;
 use crate::range::Windows;
 use crate::record::LineLabels;
 use crate::request::Direction;
-use crate::source::{Lines, Part};
+use crate::source::{Lines, Needs, Part};
 use crate::stages::Pipeline;
 use crate::stages::line::RunSearch;
 
@@ -49,11 +49,11 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// Whether the rows of `part` cannot be judged by times and lengths alone.
-    pub(crate) fn needs_lines(&self, part: &Part) -> bool {
+    /// What it must see of the rows of `part`.
+    pub(crate) fn needs(&self, part: &Part) -> Needs {
         match self {
-            Self::Entries(_) => true,
-            Self::Samples(windows) => part.chosen.iter().flat_map(|batch| &batch.rows).any(|row| !windows.counts(row)),
+            Self::Entries(_) => Needs::Lines,
+            Self::Samples(windows) => windows.needs(part),
         }
     }
 
@@ -111,11 +111,14 @@ impl Scan {
                     self.run_of_block((at, run), block, sink, &mut stats)?;
                 }
             }
-            Lines::Outline(outline) => {
+            Lines::Outline(outline, needs) => {
                 stats.blocks = 1;
-                for (_, run) in self.rows() {
+                for (at, run) in self.rows() {
                     self.budget.go_on()?;
-                    self.run_of_times(run, outline, sink)?;
+                    match needs {
+                        Needs::Counts => self.run_of_times(run, outline, sink)?,
+                        Needs::Rows | Needs::Lines => self.run_of_outline((at, run), outline, sink, &mut stats)?,
+                    }
                     stats.lines_counted += run.lines;
                 }
             }
@@ -137,6 +140,18 @@ impl Scan {
             Sink::Samples(windows) => windows.count_times(run, times, lengths),
             Sink::Entries(_) => Ok(()),
         }
+    }
+
+    /// The rows of a run without their lines.
+    fn run_of_outline(&self, (at, chosen): (usize, &ChosenRow), outline: &Outline, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        let mut judging = Judging::new(self, at, chosen, sink, stats);
+        for (index, length) in outline.lengths(chosen.at).iter().enumerate() {
+            let row = outline.row(chosen.at, index).ok_or_else(|| self.damaged(&"a run has not as many rows as its lengths"))?;
+            if self.range.contains(row.time) {
+                judging.judge_length(&row, *length as usize)?;
+            }
+        }
+        Ok(())
     }
 
     fn damaged(&self, fault: &impl std::fmt::Display) -> QueryFault {
@@ -241,10 +256,7 @@ impl<'s> Judging<'s> {
     /// Runs a row through the pipeline if the sink may take it. False when the sink takes neither it nor any that comes
     /// behind it in the asked direction.
     fn judge(&mut self, row: &Row<'_>) -> Result<bool, QueryFault> {
-        self.looks += 1;
-        if self.looks.is_multiple_of(ROWS_BETWEEN_LOOKS) {
-            self.scan.budget.go_on()?;
-        }
+        self.look()?;
         let order = Order { index: row.index, ..self.first };
         if !self.sink.admits(row.time, order) {
             return Ok(self.sink.direction().is_none());
@@ -255,6 +267,25 @@ impl<'s> Judging<'s> {
             self.sink.take(row.time, order, &line, &mut self.labels)?;
         }
         Ok(true)
+    }
+
+    /// The same for a row whose line no step looks at, and which is not there.
+    fn judge_length(&mut self, row: &Row<'_>, length: usize) -> Result<(), QueryFault> {
+        self.look()?;
+        let Sink::Samples(windows) = &mut *self.sink else { return Ok(()) };
+        if windows.admits(row.time) {
+            begin(&mut self.labels, row, self.stats);
+            if self.scan.pipeline.run(row.time, row.line, &mut self.labels).is_some() {
+                windows.take(row.time, length, &mut self.labels)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then looks whether the query was given up.
+    fn look(&mut self) -> Result<(), QueryFault> {
+        self.looks += 1;
+        if self.looks.is_multiple_of(ROWS_BETWEEN_LOOKS) { self.scan.budget.go_on() } else { Ok(()) }
     }
 }
 

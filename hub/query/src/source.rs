@@ -1,7 +1,8 @@
 //! Where rows come from: the sections of lanes and the segments of manifests, opened, and what one scan takes.
 //!
 //! Parts: [`Piece`] (a section or a segment that may hold lines of the query, and whose it is), [`Part`] (the
-//! chosen rows of one section, or of one block of a segment), [`Lines`] (their bytes). Promises: a part knows the
+//! chosen rows of one section, or of one block of a segment), [`Lines`] (their bytes), [`Needs`]
+//! (how much of them). Promises: a part knows the
 //! earliest and latest line it can give. Must not do: fetch.
 
 use std::sync::Arc;
@@ -55,8 +56,19 @@ pub(crate) struct Part {
 pub(crate) enum Lines {
     Section(Section),
     Block(Arc<Block>),
-    /// All of a block but lines and metadata.
-    Outline(Arc<Outline>),
+    /// All of a block but the lines, and but the metadata where rows are only counted.
+    Outline(Arc<Outline>, Needs),
+}
+
+/// What of rows a sink must see: less is unpacked for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Times and lengths.
+    Counts,
+    /// Labels and metadata too.
+    Rows,
+    /// All.
+    Lines,
 }
 
 impl Piece {

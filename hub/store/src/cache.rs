@@ -28,8 +28,8 @@ pub(crate) enum Name {
     Footer { tenant: TenantId, id: SegmentId },
     /// A block of a segment.
     Block { tenant: TenantId, id: SegmentId, at: usize },
-    /// The outline of a block.
-    Outline { tenant: TenantId, id: SegmentId, at: usize },
+    /// The outline of a block, with metadata or without.
+    Outline { tenant: TenantId, id: SegmentId, at: usize, metadata: bool },
 }
 
 /// What is kept under a name.
@@ -43,8 +43,8 @@ pub(crate) enum Kept {
     Footer(Arc<Footer>),
     /// Of a segment.
     Block(Arc<Block>),
-    /// Of a block, with the bytes of memory it takes.
-    Outline(Arc<Outline>, usize),
+    /// Of a block.
+    Outline(Arc<Outline>),
 }
 
 impl Kept {
@@ -54,7 +54,7 @@ impl Kept {
             Self::Table(table) => table.cost(),
             Self::Footer(footer) => footer.memory_bytes(),
             Self::Block(block) => block.memory_bytes(),
-            Self::Outline(_, cost) => *cost,
+            Self::Outline(outline) => outline.memory_bytes(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Kept {
         match self {
             Self::Section(section) => Ok(Arc::clone(&section.table)),
             Self::Table(table) => Ok(Arc::clone(table)),
-            Self::Footer(_) | Self::Block(_) | Self::Outline(..) => Err(misfiled()),
+            Self::Footer(_) | Self::Block(_) | Self::Outline(_) => Err(misfiled()),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Cache {
     pub(crate) async fn section(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Section, StoreFault> {
         match self.kept(Name::of(of, true), load).await? {
             Kept::Section(section) => Ok(section),
-            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) | Kept::Outline(..) => Err(misfiled()),
+            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
@@ -175,8 +175,8 @@ impl Name {
         Self::Block { tenant: of.tenant.clone(), id: of.id, at }
     }
 
-    pub(crate) fn outline(of: &SegmentRef, at: usize) -> Self {
-        Self::Outline { tenant: of.tenant.clone(), id: of.id, at }
+    pub(crate) fn outline(of: &SegmentRef, at: usize, metadata: bool) -> Self {
+        Self::Outline { tenant: of.tenant.clone(), id: of.id, at, metadata }
     }
 }
 

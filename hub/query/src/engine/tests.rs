@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use hub_logql::Matcher;
-use hub_store::{Draft, LaneRecord};
+use hub_store::{Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use proto_model::{ClusterId, EdgeId, Labels};
 use proto_seam::Entropy;
@@ -13,7 +14,9 @@ use proto_seam::Entropy;
 use super::*;
 use crate::limits::PARTS_AT_ONCE;
 use crate::request::Direction;
-use crate::rig::{Line, MS, ask_logs, batch, engine, engine_in, engine_of_batches, entries, grant, line, log, matrix_of, metric};
+use crate::rig::{
+    Line, MS, ask_logs, batch, built, engine, engine_in, engine_of_batches, entries, grant, line, location, log, matrix_of, merged, metric, nothing, put, run,
+};
 
 #[tokio::test]
 async fn a_tenant_sees_its_own_lines_only() {
@@ -315,4 +318,107 @@ async fn answers_over_a_loss_say_so_and_others_do_not() {
     assert!(at(7).await.unwrap().warnings.is_empty());
     let request = RangeRequest::new(expr.clone(), range(7, 10), 1_000_000_000, &limits).unwrap();
     assert_eq!(engine.range(&[grant("alpha")], &request, &limits).await.unwrap().warnings, [unknown]);
+}
+
+/// A hub of its own on the same bucket, which absorbs and collects.
+async fn keeper(memory: &Arc<InMemory>) -> Keeper {
+    let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
+    Keeper::new(Store::open(StoreSettings::new(Arc::clone(memory) as Arc<dyn object_store::ObjectStore>, Path::default()), world).await.unwrap())
+}
+
+/// Absorbs all there is into one more segment, and raises the floor to it.
+async fn absorb_all(keeper: &Keeper, memory: &InMemory) -> Arc<Manifest> {
+    let (store, grant) = (keeper.store(), grant("alpha"));
+    let view = store.fresh(Timestamp(World::real().clock.now_ns())).await.unwrap();
+    let base = keeper.open(grant.tenant()).await.unwrap();
+    let last = view.sections(&grant, TimeRange::ALL).pop().unwrap();
+    let built = built(store, &grant, &view, &base, (last.lane, last.number)).await;
+    let segment = keeper.put_segment(grant.tenant(), &built).await.unwrap();
+    assert!(memory.head(&location(&segment)).await.is_ok());
+    let change = Change::Absorb { lane: last.lane, from: base.watermark(last.lane), to: last.number, segments: vec![segment] };
+    let manifest = keeper.commit(&base, &change).await.unwrap();
+    assert_eq!(keeper.raise_floor(last.lane).await.unwrap(), last.number);
+    manifest
+}
+
+#[tokio::test]
+async fn sections_that_were_absorbed_and_collected_are_read_from_segments() {
+    let memory = Arc::new(InMemory::new());
+    let objects = (0..4).map(|at| (grant("alpha"), batch(&[line("a", at, format!("line {at}"))], at.unsigned_abs()))).collect();
+    let engine = engine_in(Arc::clone(&memory), objects).await;
+    let old = engine.store.view();
+    let sections = old.sections(&grant("alpha"), TimeRange::ALL);
+    let keeper = keeper(&memory).await;
+    absorb_all(&keeper, &memory).await;
+    for section in &sections[..3] {
+        memory.delete(&Path::from(format!("lanes/{}/log/{:020}", section.lane, section.number))).await.unwrap();
+    }
+    // An old view with what was known of the manifest then: moved, never less.
+    let plan = LogPlan {
+        range: TimeRange::ALL,
+        limit: 10,
+        direction: Direction::Forward,
+        selector: Selector::default(),
+        pipeline: Arc::new(Pipeline::new(&[], Wanted::All).unwrap()),
+    };
+    let fault = run(&engine, &grant("alpha"), &old, &nothing(&grant("alpha")), &Limits::default()).logs(Arc::new(plan)).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Store(StoreFault::Moved { .. })), "{fault}");
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
+    assert_eq!(entries(&answer).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["line 0", "line 1", "line 2", "line 3"]);
+    assert_eq!((answer.stats.sections, answer.stats.blocks), (0, 1));
+}
+
+#[tokio::test]
+async fn a_segment_that_was_merged_away_is_read_from_the_newest_manifest() {
+    let memory = Arc::new(InMemory::new());
+    let engine = engine_in(Arc::clone(&memory), vec![(grant("alpha"), batch(&[line("a", 1, "one")], 1))]).await;
+    let keeper = keeper(&memory).await;
+    absorb_all(&keeper, &memory).await;
+    put(&engine.store, vec![(grant("alpha"), batch(&[line("a", 2, "two")], 2))]).await;
+    let second = absorb_all(&keeper, &memory).await;
+    // The hub that answers knows this manifest, and has read nothing that it names.
+    let known = async || {
+        let view = engine.store.fresh(Timestamp(engine.world.clock.now_ns())).await.unwrap();
+        engine.store.manifest(&grant("alpha"), &view).await.unwrap().number
+    };
+    assert_eq!(known().await, second.number);
+    let output = merged(&memory, &grant("alpha"), &second).await.segments[0].clone();
+    let change = Change::Merge { inputs: second.segments.iter().map(|segment| segment.id).collect(), output };
+    keeper.commit(&second, &change).await.unwrap();
+    for segment in &second.segments {
+        memory.delete(&location(segment)).await.unwrap();
+    }
+    assert_eq!(known().await, second.number);
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Backward).await.unwrap();
+    assert_eq!(entries(&answer), [(2, "two".to_owned()), (1, "one".to_owned())]);
+    assert_eq!(known().await, second.number + 1);
+    let names = engine.label_values(&[grant("alpha")], "app", TimeRange::ALL, None, &Limits::default()).await.unwrap();
+    assert_eq!(names, ["a"]);
+    // Nothing that stands names what is gone now: after three views the answer is to ask again.
+    memory.delete(&location(&keeper.newest(grant("alpha").tenant()).await.unwrap().unwrap().segments[0])).await.unwrap();
+    let other = Engine::new(Arc::clone(self::keeper(&memory).await.store()), engine.world.clone(), QueryMetrics::default());
+    let fault = ask_logs(&other, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Backward).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Moved { views: VIEWS_MAX }), "{fault}");
+}
+
+/// Answers while a hub absorbs: whatever meets, every line is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_during_absorptions_has_every_line_once() {
+    let memory = Arc::new(InMemory::new());
+    let engine = engine_in(Arc::clone(&memory), Vec::new()).await;
+    let keeper = keeper(&memory).await;
+    let asking = async |at: u64| {
+        let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 1_000, Direction::Forward).await.unwrap();
+        let found: Vec<String> = entries(&answer).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(found, (0..=at).map(|at| format!("line {at}")).collect::<Vec<_>>());
+    };
+    for at in 0..12_u64 {
+        put(&engine.store, vec![(grant("alpha"), batch(&[line("a", i64::try_from(at).unwrap(), format!("line {at}"))], at))]).await;
+        if at % 2 == 0 {
+            asking(at).await;
+            continue;
+        }
+        let absorbing = async { drop(absorb_all(&keeper, &memory).await) };
+        tokio::join!(absorbing, asking(at), asking(at));
+    }
 }

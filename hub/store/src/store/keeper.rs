@@ -133,7 +133,7 @@ impl Keeper {
     pub async fn footer(&self, of: &SegmentRef) -> Result<Arc<Footer>, StoreFault> {
         match load_footer(Arc::clone(&self.store.shore), of.clone()).await? {
             Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(..) => Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() }),
+            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() }),
         }
     }
 
@@ -144,7 +144,7 @@ impl Keeper {
     pub async fn block(&self, of: &SegmentRef, entry: BlockEntry) -> Result<Arc<Block>, StoreFault> {
         match load_block(Arc::clone(&self.store.shore), of.clone(), entry).await? {
             Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(..) => Err(StoreFault::Draft { reason: "no block was loaded".to_owned() }),
+            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no block was loaded".to_owned() }),
         }
     }
 
@@ -308,11 +308,7 @@ const fn manifest_may_go(number: u64, newest: u64) -> bool {
 fn stored(entry: SectionEntry, bytes: &Bytes, from: u64) -> StoredSection {
     let at = |offset: u64| usize::try_from(offset.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
     let own = bytes.slice(at(entry.offset)..at(entry.offset + entry.length));
-    let read = if Checksum::of([own.as_ref()]) == entry.checksum {
-        SectionTable::read(&own, entry.length)
-    } else {
-        Err("its checksum is wrong".to_owned())
-    };
+    let read = if Checksum::of([own.as_ref()]) == entry.checksum { SectionTable::read(&own, entry.length) } else { Err("its checksum is wrong".to_owned()) };
     let damaged = |reason| StoreFault::Damaged { key: "a section of a lane object".to_owned(), reason };
     let section = read.map(|table| Section { table: Arc::new(table), bytes: own.clone() }).map_err(damaged);
     StoredSection { tenant: entry.tenant.clone(), entry, bytes: own, section }

@@ -100,7 +100,7 @@ impl Store {
         let found = self.cache.kept(Name::footer(of), load).await;
         match self.doubting(of, found)? {
             Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(..) => Err(misfiled()),
+            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
@@ -115,21 +115,21 @@ impl Store {
         let found = self.cache.kept(Name::block(of, at), load).await;
         match self.doubting(of, found)? {
             Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(..) => Err(misfiled()),
+            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
-    /// Block `at` of a segment without its lines and metadata.
+    /// Block `at` of a segment without its lines, with metadata only when that is asked for.
     ///
     /// # Errors
     /// As [`Self::block`].
-    pub async fn outline(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize) -> Result<Arc<Outline>, StoreFault> {
+    pub async fn outline(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize, metadata: bool) -> Result<Arc<Outline>, StoreFault> {
         allowed(grant, of)?;
         let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, "it has no such block"))?;
-        let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry).boxed();
-        let found = self.cache.kept(Name::outline(of, at), load).await;
+        let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry, metadata).boxed();
+        let found = self.cache.kept(Name::outline(of, at, metadata), load).await;
         match self.doubting(of, found)? {
-            Kept::Outline(outline, _) => Ok(outline),
+            Kept::Outline(outline) => Ok(outline),
             Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) => Err(misfiled()),
         }
     }
@@ -178,11 +178,9 @@ pub(crate) async fn load_block(shore: Arc<Shore>, of: SegmentRef, entry: hub_seg
     opened.map(|block| Kept::Block(Arc::new(block))).map_err(|fault| damaged(&of, fault))
 }
 
-async fn load_outline(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry) -> Result<Kept, StoreFault> {
-    /// Of a row: its time, level and length.
-    const ROW_BYTES: usize = size_of::<i64>() + size_of::<u8>() + size_of::<u32>();
+async fn load_outline(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry, metadata: bool) -> Result<Kept, StoreFault> {
     let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
-    let opened = shore.objects.world.workers.run(move || Outline::open(&bytes, &entry)).await;
-    let cost = size_of::<Outline>() + entry.lines as usize * ROW_BYTES;
-    opened.map(|outline| Kept::Outline(Arc::new(outline), cost)).map_err(|fault| damaged(&of, fault))
+    let open = move || if metadata { Outline::open_with_metadata(&bytes, &entry) } else { Outline::open(&bytes, &entry) };
+    let opened = shore.objects.world.workers.run(open).await;
+    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, fault))
 }
