@@ -142,7 +142,7 @@ impl Run {
                     self.budget.take_bytes(part.bytes())?;
                     Ok(Lines::Block(store.block(grant, segment, footer, block.at).await?))
                 }
-                needs => {
+                needs @ (Needs::Counts | Needs::Rows) => {
                     self.budget.take_bytes(footer.blocks.get(block.at).map_or(0, |block| u64::from(block.length)))?;
                     Ok(Lines::Outline(store.outline(grant, segment, footer, block.at, needs == Needs::Rows).await?, needs))
                 }

@@ -4,7 +4,7 @@
 //! order of time (those of one time in any order); samples as a set by labels, but for `sort`; numbers to 1e-6.
 //! With a limit, the times must agree, and entries at the cut may differ.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads its data and may panic")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "a test reads its data, may panic and says what differs")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
