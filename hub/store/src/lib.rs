@@ -51,8 +51,8 @@ mod proto {
 
 pub use control::{Revocations, StoredToken, TenantMap, TenantMaps, Tokens};
 pub use fault::{PutFault, StoreFault};
-pub use fold::{Fold, ProducerState, SourceKey};
 pub use fold::log::Commit;
+pub use fold::{Fold, ProducerState, SourceKey};
 pub use head::{Frozen, LaneView, SectionRef, View};
 pub use header::{Checksum, CommitId, LaneHeader, SectionEntry};
 pub use lane::writer::{Committed, LaneWriter};

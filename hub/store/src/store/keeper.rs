@@ -308,11 +308,7 @@ const fn manifest_may_go(number: u64, newest: u64) -> bool {
 fn stored(entry: SectionEntry, bytes: &Bytes, from: u64) -> StoredSection {
     let at = |offset: u64| usize::try_from(offset.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
     let own = bytes.slice(at(entry.offset)..at(entry.offset + entry.length));
-    let read = if Checksum::of([own.as_ref()]) == entry.checksum {
-        SectionTable::read(&own, entry.length)
-    } else {
-        Err("its checksum is wrong".to_owned())
-    };
+    let read = if Checksum::of([own.as_ref()]) == entry.checksum { SectionTable::read(&own, entry.length) } else { Err("its checksum is wrong".to_owned()) };
     let damaged = |reason| StoreFault::Damaged { key: "a section of a lane object".to_owned(), reason };
     let section = read.map(|table| Section { table: Arc::new(table), bytes: own.clone() }).map_err(damaged);
     StoredSection { tenant: entry.tenant.clone(), entry, bytes: own, section }
