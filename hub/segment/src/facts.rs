@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto_model::Timestamp;
 
-use crate::Kind;
+use crate::{Kind, StreamEntry, object};
 
 /// A finished segment.
 #[derive(Debug, Clone)]
@@ -37,4 +37,22 @@ pub struct Facts {
     pub footer_length: u32,
     /// BLAKE3-128 of it.
     pub footer_checksum: [u8; 16],
+}
+
+impl Facts {
+    /// What streams and footer say together.
+    pub(crate) fn of_parts(kind: Kind, streams: &[StreamEntry], footer_offset: u64, footer_length: u32, footer_checksum: [u8; 16]) -> Self {
+        Self {
+            kind,
+            bytes: footer_offset + u64::from(footer_length) + object::TAIL_BYTES as u64,
+            lines: streams.iter().map(|stream| stream.lines).sum(),
+            raw_bytes: streams.iter().fold(0, |sum, stream| sum.saturating_add(stream.bytes)),
+            min: streams.iter().map(|stream| stream.min).min().unwrap_or_default(),
+            max: streams.iter().map(|stream| stream.max).max().unwrap_or_default(),
+            streams: u32::try_from(streams.len()).unwrap_or(u32::MAX),
+            footer_offset,
+            footer_length,
+            footer_checksum,
+        }
+    }
 }

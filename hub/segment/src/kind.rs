@@ -9,7 +9,7 @@ use proto_model::Timestamp;
 
 const DAY_NS: i64 = 86_400_000_000_000;
 /// How far ahead of the hub a line may be before it is odd.
-const AHEAD_MAX: Duration = Duration::from_hours(24);
+const AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,3 +69,6 @@ impl fmt::Display for Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

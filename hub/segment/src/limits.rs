@@ -11,6 +11,10 @@ pub const LINE_BYTES_MAX: usize = proto_wire::limits::BATCH_RAW_BYTES_MAX;
 pub const METADATA_BYTES_MAX: usize = proto_wire::limits::BATCH_RAW_BYTES_MAX;
 /// Largest unpacked column of a block: a full block and one longest line that overshoots it.
 pub const COLUMN_BYTES_MAX: usize = BLOCK_BYTES + LINE_BYTES_MAX + BLOCK_LINES_MAX;
+/// Most names, and most shapes, of metadata in a block that is written by columns: past that it is written by rows.
+pub const METADATA_NAMES_MAX: usize = 4 * 1024;
+/// Most values of a metadata dictionary: past that they are plain.
+pub const METADATA_DICTIONARY_MAX: usize = 64 * 1024;
 /// Largest block as stored: its two large columns (lines, metadata) may both be incompressible.
 pub const BLOCK_PACKED_MAX: usize = 2 * COLUMN_BYTES_MAX + 8 * 1024 * 1024;
 /// Most blocks in a segment: 128 GiB of full ones.
