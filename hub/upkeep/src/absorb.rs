@@ -85,9 +85,9 @@ impl Upkeep {
 
     /// The newest watermarks of the tenants in a lane.
     async fn marks(&self, lane: LaneId, tenants: &BTreeSet<TenantId>) -> Result<BTreeMap<TenantId, u64>, Setback> {
-        let read = futures::stream::iter(tenants).map(|tenant| async move {
-            let manifest = self.keeper.open(tenant).await?;
-            Ok::<_, StoreFault>((tenant.clone(), manifest.watermark(lane)))
+        let read = futures::stream::iter(tenants.clone()).map(|tenant| async move {
+            let manifest = self.keeper.open(&tenant).await?;
+            Ok::<_, StoreFault>((tenant, manifest.watermark(lane)))
         });
         let read: Vec<_> = read.buffered(TENANTS_AT_ONCE).collect().await;
         read.into_iter().collect::<Result<_, _>>().map_err(|fault| UpkeepFault::from(fault).into())
@@ -112,11 +112,11 @@ impl Upkeep {
     /// Reads the objects of a plan, each once, and sorts their sections by tenant.
     async fn read(&self, state: &mut State, lane: LaneId, plan: &Plan) -> Result<Vec<Part>, Setback> {
         let wanted: BTreeSet<TenantId> = plan.from.keys().cloned().collect();
-        let one = |object: &Commit| {
-            let (object, wanted) = (object.clone(), wanted.clone());
+        let one = |object: Commit| {
+            let wanted = wanted.clone();
             async move { self.keeper.sections(lane, &object, &wanted).await.map(|found| (object.number, found)) }
         };
-        let read: Vec<_> = futures::stream::iter(&plan.objects).map(one).buffered(TENANTS_AT_ONCE).collect().await;
+        let read: Vec<_> = futures::stream::iter(plan.objects.clone()).map(one).buffered(TENANTS_AT_ONCE).collect().await;
         let mut parts: BTreeMap<TenantId, Part> = plan
             .from
             .iter()

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hub_segment::SegmentFault;
-use hub_store::{Keeper, Store, StoreFault};
+use hub_store::{Keeper, Manifest, Store, StoreFault};
 use proto_model::{LaneId, TenantId, Timestamp};
 use proto_seam::World;
 use tokio::time::Instant;
@@ -113,6 +113,14 @@ impl Upkeep {
     #[must_use]
     pub fn new(store: Arc<Store>, world: World, settings: UpkeepSettings, metrics: UpkeepMetrics) -> Self {
         Self { keeper: Keeper::new(store), world, settings, metrics, state: tokio::sync::Mutex::default() }
+    }
+
+    /// The newest manifest of a tenant; `None` when it never had one.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn manifest(&self, tenant: &TenantId) -> Result<Option<Arc<Manifest>>, StoreFault> {
+        self.keeper.newest(tenant).await
     }
 
     fn store(&self) -> &Arc<Store> {

@@ -127,7 +127,9 @@ fn still_neighbours(manifest: &Manifest, inputs: &[SegmentRef]) -> bool {
     let places: Vec<usize> = inputs.iter().filter_map(|input| manifest.segments.iter().position(|segment| segment.id == input.id)).collect();
     let pairs_hold = places.windows(2).all(|pair| {
         let between = manifest.segments.get(pair[0] + 1..pair[1]).unwrap_or_default();
-        pair[0] < pair[1] && are_neighbours(&manifest.segments, pair[0], pair[1]) && between.iter().all(|other| inputs.first().is_some_and(|first| other.facts.kind != first.facts.kind))
+        pair[0] < pair[1]
+            && are_neighbours(&manifest.segments, pair[0], pair[1])
+            && between.iter().all(|other| inputs.first().is_some_and(|first| other.facts.kind != first.facts.kind))
     });
     places.len() == inputs.len() && pairs_hold
 }

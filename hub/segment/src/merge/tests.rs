@@ -30,7 +30,7 @@ proptest! {
 /// Lines of `parts` segments whose streams span blocks and overlap in time.
 fn large(parts: u64) -> Vec<Vec<(usize, Line)>> {
     let one = |part: u64| {
-        let app = |at: u64| if at % 3 == 0 { 0 } else { 1 + at as usize % 40 };
+        let app = |at: u64| if at.is_multiple_of(3) { 0 } else { 1 + at as usize % 40 };
         (0..6_000_u64).map(|at| (app(at), Line { line: noise(part * 10_000 + at, 1_500), ..line(i64::try_from(at / 4 + part * 700).unwrap(), "") })).collect()
     };
     (0..parts).map(one).collect()
