@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_query::{Direction, Engine, InstantRequest, InstantValue, Limits, LogRequest, QueryFault, QueryMetrics, RangeRequest};
-use hub_segment::{Kind, SegmentBuilder, kind_of};
-use hub_store::{BatchDraft, Change, Draft, HubRow, Keeper, LaneRecord, Origin, SectionDraft, Store, StoreSettings};
+use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, Store, StoreSettings};
 use hub_tenant::Grant;
+use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use proto_model::{ClusterId, Labels, TimeRange, Timestamp};
 use proto_seam::World;
 use proto_wire::batch::{BatchBuilder, BatchView, Compression};
@@ -104,33 +104,13 @@ async fn engine(layout: Layout) -> Engine {
     Engine::new(store, World::real(), QueryMetrics::default())
 }
 
-/// All sections that are not absorbed yet become segments, one per day.
+/// All sections that are not absorbed yet become segments.
 async fn absorb(store: &Arc<Store>) {
-    let (keeper, grant) = (Keeper::new(Arc::clone(store)), grant());
-    let base = keeper.open(grant.tenant()).await.unwrap();
-    let sections = store.view().sections_after(&grant, TimeRange::ALL, &base.watermarks);
-    let (lane, to) = sections.iter().map(|section| (section.lane, section.number)).max().unwrap();
-    let mut days: BTreeMap<Kind, SegmentBuilder> = BTreeMap::new();
-    for section in &sections {
-        let read = store.section(&grant, section).await.unwrap();
-        for (at, entry) in read.table.batches.iter().enumerate() {
-            let payload = BatchView::parse(read.batch(at)).unwrap().payload().unwrap();
-            for (stream, row) in entry.rows.iter().enumerate() {
-                for record in payload.rows(stream).map(Result::unwrap) {
-                    let kind = kind_of(record.time, Timestamp(World::real().clock.now_ns()));
-                    let builder = days.entry(kind).or_insert_with(|| SegmentBuilder::new(kind));
-                    builder.push(&row.labels, record.time, record.level, record.metadata(), record.line);
-                }
-            }
-        }
-    }
-    let mut segments = Vec::new();
-    for (_, builder) in days {
-        segments.push(keeper.put_segment(grant.tenant(), &builder.finish().unwrap()).await.unwrap());
-    }
-    let change = Change::Absorb { lane, from: base.watermark(lane), to, segments };
-    keeper.commit(&base, &change).await.unwrap();
-    assert!(keeper.raise_floor(lane).await.unwrap() >= to);
+    let upkeep = Upkeep::new(Arc::clone(store), World::real(), UpkeepSettings::default(), UpkeepMetrics::default());
+    upkeep.absorb_all(None).await.unwrap();
+    let view = store.view();
+    let manifest = store.manifest(&grant(), &view).await.unwrap();
+    assert!(view.sections_after(&grant(), TimeRange::ALL, &manifest.watermarks).is_empty());
 }
 
 /// Answers of both sides in one shape.
