@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt as _;
 use hub_logql::Matcher;
 use hub_store::{Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
+use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -18,23 +19,43 @@ use crate::rig::{
     Line, MS, ask_logs, batch, built, engine, engine_in, engine_of_batches, entries, grant, line, location, log, matrix_of, merged, metric, nothing, put, run,
 };
 
+/// Makes segments of all there is.
+async fn absorb_everything(engine: &Engine) {
+    let upkeep = Upkeep::new(Arc::clone(&engine.store), engine.world.clone(), UpkeepSettings::default(), UpkeepMetrics::default());
+    upkeep.absorb_all(None).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_tenant_sees_its_own_lines_only() {
     let objects = vec![(grant("alpha"), batch(&[line("a", 1, "of acme")], 1)), (grant("beta"), batch(&[line("a", 2, "of blue")], 2))];
     let engine = engine_of_batches(objects).await;
-    let of = async |clusters: &[&str]| {
-        let grants: Vec<Grant> = clusters.iter().map(|cluster| grant(cluster)).collect();
-        ask_logs(&engine, &grants, r#"{app="a"}"#, 10, Direction::Forward).await.unwrap()
-    };
-    assert_eq!(entries(&of(&["alpha"]).await), [(1, "of acme".to_owned())]);
-    assert_eq!(entries(&of(&["beta"]).await), [(2, "of blue".to_owned())]);
-    assert!(of(&[]).await.streams.is_empty());
-    let both = of(&["alpha", "beta"]).await;
-    let tenants: Vec<_> = both.streams.iter().map(|stream| stream.labels.value("__tenant_id__").unwrap().to_owned()).collect();
-    assert_eq!(tenants, ["acme", "blue"]);
-    let grants = [grant("alpha"), grant("beta")];
-    let one = ask_logs(&engine, &grants, r#"{app="a", __tenant_id__="blue"}"#, 10, Direction::Forward).await.unwrap();
-    assert_eq!(entries(&one), [(2, "of blue".to_owned())]);
+    for absorbed in [false, true] {
+        if absorbed {
+            absorb_everything(&engine).await;
+        }
+        let of = async |clusters: &[&str]| {
+            let grants: Vec<Grant> = clusters.iter().map(|cluster| grant(cluster)).collect();
+            let answer = ask_logs(&engine, &grants, r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
+            assert_eq!((answer.stats.blocks, answer.stats.sections), if absorbed { (clusters.len() as u64, 0) } else { (0, clusters.len() as u64) });
+            answer
+        };
+        assert_eq!(entries(&of(&["alpha"]).await), [(1, "of acme".to_owned())]);
+        assert_eq!(entries(&of(&["beta"]).await), [(2, "of blue".to_owned())]);
+        assert!(of(&[]).await.streams.is_empty());
+        let both = of(&["alpha", "beta"]).await;
+        let tenants: Vec<_> = both.streams.iter().map(|stream| stream.labels.value("__tenant_id__").unwrap().to_owned()).collect();
+        assert_eq!(tenants, ["acme", "blue"]);
+        let grants = [grant("alpha"), grant("beta")];
+        let one = ask_logs(&engine, &grants, r#"{app="a", __tenant_id__="blue"}"#, 10, Direction::Forward).await.unwrap();
+        assert_eq!(entries(&one), [(2, "of blue".to_owned())]);
+        // A segment is read with a grant of its tenant only.
+        let (view, acme, blue) = (engine.store.view(), grant("alpha"), grant("beta"));
+        let manifest = engine.store.manifest(&acme, &view).await.unwrap();
+        for segment in &manifest.segments {
+            let fault = engine.store.footer(&blue, segment).await.unwrap_err();
+            assert!(matches!(fault, StoreFault::Foreign), "{fault}");
+        }
+    }
 }
 
 #[tokio::test]
