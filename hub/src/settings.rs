@@ -243,6 +243,7 @@ impl HubSettings {
             absorb_after: self.absorb.after.0,
             absorb_after_small: self.absorb.after_small.0,
             lane_keep: self.lane.keep.0,
+            ..UpkeepSettings::default()
         }
     }
 

@@ -9,10 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bytes::Bytes;
 use hub_segment::Facts;
 use proto_model::{LaneId, TenantId, Timestamp};
 
+use crate::fault::StoreFault;
 use crate::header::CommitId;
+use crate::mac::StoreKeys;
 
 mod codec;
 pub(crate) mod log;
@@ -134,6 +137,14 @@ impl Manifest {
             watermarks: BTreeMap::new(),
             doomed: Vec::new(),
         }
+    }
+
+    /// The manifest in `bytes`, which were found as `number` of `tenant`.
+    ///
+    /// # Errors
+    /// [`StoreFault::Damaged`] or [`StoreFault::Version`].
+    pub fn read(bytes: &Bytes, tenant: &TenantId, number: u64, keys: &StoreKeys) -> Result<Self, StoreFault> {
+        codec::decode(bytes, tenant, number, keys)
     }
 
     /// Up to which number of `lane` all is in the segments; 0 for nothing.

@@ -13,7 +13,7 @@ use proto_model::{ClusterId, EdgeId, LaneId, TenantId};
 
 use crate::build::{self, Aside, Output};
 use crate::due;
-use crate::limits::{ABSORB_ALL_TRIES, ABSORB_ALL_WAIT, DAMAGED_READS, OUTPUT_AGE_MAX, TENANTS_AT_ONCE};
+use crate::limits::{ABSORB_ALL_TRIES, ABSORB_ALL_WAIT, DAMAGED_READS, TENANTS_AT_ONCE};
 use crate::plan::{Plan, plan};
 use crate::{State, Upkeep, UpkeepFault};
 
@@ -48,8 +48,8 @@ impl Setback {
 
 /// Whether outputs made `age` ago may be named by the manifest after `base`: no sweep can have doomed and deleted
 /// them.
-pub(crate) fn may_name(base: &Manifest, outputs: &[SegmentRef], age: Duration) -> bool {
-    age <= OUTPUT_AGE_MAX && !outputs.iter().any(|output| base.dooms(output.id))
+pub(crate) fn may_name(base: &Manifest, outputs: &[SegmentRef], age: Duration, doom_age: Duration) -> bool {
+    age <= doom_age / 2 && !outputs.iter().any(|output| base.dooms(output.id))
 }
 
 /// One tenant's part of a job.
@@ -145,7 +145,7 @@ impl Upkeep {
         }
         // What others did to the manifest meanwhile is no loss while this lane's watermark is what it was.
         let base = self.keeper.newest(&tenant).await.map_err(UpkeepFault::from)?.ok_or(Setback::Lost)?;
-        if base.watermark(lane) != from || !may_name(&base, &segments, self.age_since(began)) {
+        if base.watermark(lane) != from || !may_name(&base, &segments, self.age_since(began), self.settings.doom_age) {
             return Err(Setback::Lost);
         }
         let written = segments.len() as u64;

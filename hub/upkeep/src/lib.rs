@@ -35,6 +35,7 @@ use proto_model::{LaneId, TenantId, Timestamp};
 use proto_seam::World;
 use tokio::time::Instant;
 
+use limits::{DOOM_AGE, DOOM_GRACE, SWEEP_EVERY, TIDY_EVERY};
 pub use metrics::UpkeepMetrics;
 
 /// When what is done.
@@ -48,6 +49,14 @@ pub struct UpkeepSettings {
     pub absorb_after_small: Duration,
     /// `lane.keep`: how long absorbed lane objects stay.
     pub lane_keep: Duration,
+    /// Age at which a segment that nothing names is doomed (lane rule 16); a job's outputs are named up to half of it.
+    pub doom_age: Duration,
+    /// From then to its deletion: longer than the longest query.
+    pub doom_grace: Duration,
+    /// Between two rounds of merging and collecting.
+    pub tidy_every: Duration,
+    /// Between two sweeps.
+    pub sweep_every: Duration,
 }
 
 impl Default for UpkeepSettings {
@@ -57,6 +66,10 @@ impl Default for UpkeepSettings {
             absorb_after: Duration::from_secs(60),
             absorb_after_small: Duration::from_secs(300),
             lane_keep: Duration::from_secs(24 * 3_600),
+            doom_age: DOOM_AGE,
+            doom_grace: DOOM_GRACE,
+            tidy_every: TIDY_EVERY,
+            sweep_every: SWEEP_EVERY,
         }
     }
 }

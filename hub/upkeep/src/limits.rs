@@ -18,8 +18,6 @@ pub const BUILD_RAW_MAX: u64 = 64 << 20;
 pub const DAYS_MAX: usize = 64;
 /// A tenant with less than this share of `absorb.bytes` waiting is small.
 pub const SMALL_SHARE: u64 = 64;
-/// Outputs older than this are never named: a sweep may have doomed and deleted them (it takes an hour twice).
-pub const OUTPUT_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A section that cannot be read so often is set aside: it must not stop its lane for ever.
 pub const DAMAGED_READS: u32 = 3;
 
@@ -27,8 +25,8 @@ pub const DAMAGED_READS: u32 = 3;
 pub const MERGE_RAW_MAX: u64 = 256 << 20;
 /// Stored bytes that one merge reads at most.
 pub const MERGE_STORED_MAX: u64 = 256 << 20;
-/// Segments that one merge takes at most.
-pub const MERGE_INPUTS_MAX: usize = 64;
+/// Segments that one merge takes at most: a block of each is in memory.
+pub const MERGE_INPUTS_MAX: usize = 16;
 /// So many neighbours of one size are merged: a day has at most so many of each of 6 sizes, less one.
 pub const MERGE_FAN: usize = 4;
 /// Bytes of lines of the smallest size; each next is four times that.

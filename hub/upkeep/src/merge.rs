@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hub_segment::limits::STREAMS_MAX;
 use hub_segment::{Kind, Merger, Step};
 use hub_store::{Change, Manifest, SegmentRef};
 use proto_model::TenantId;
@@ -59,7 +60,7 @@ fn worth(segments: &[SegmentRef], run: &[usize]) -> Option<Vec<SegmentRef>> {
     if run.len() < MERGE_FAN {
         return None;
     }
-    let (mut raw, mut stored) = (0, 0);
+    let (mut raw, mut stored, mut streams) = (0, 0, 0_usize);
     let taken: Vec<SegmentRef> = run
         .iter()
         .map(|place| &segments[*place])
@@ -67,7 +68,8 @@ fn worth(segments: &[SegmentRef], run: &[usize]) -> Option<Vec<SegmentRef>> {
         .take_while(|segment| {
             raw += segment.facts.raw_bytes;
             stored += segment.facts.bytes;
-            raw <= MERGE_RAW_MAX && stored <= MERGE_STORED_MAX
+            streams += segment.facts.streams as usize;
+            raw <= MERGE_RAW_MAX && stored <= MERGE_STORED_MAX && streams <= STREAMS_MAX
         })
         .cloned()
         .collect();
@@ -84,7 +86,7 @@ impl Upkeep {
         let built = self.merged(&inputs).await?;
         let output = self.keeper.put_segment(tenant, &built).await.map_err(UpkeepFault::from)?;
         let base = self.keeper.newest(tenant).await.map_err(UpkeepFault::from)?.ok_or(Setback::Lost)?;
-        if !may_name(&base, &[output.clone()], self.age_since(began)) || !still_neighbours(&base, &inputs) {
+        if !may_name(&base, std::slice::from_ref(&output), self.age_since(began), self.settings.doom_age) || !still_neighbours(&base, &inputs) {
             return Err(Setback::Lost);
         }
         let ids = inputs.iter().map(|segment| segment.id).collect();

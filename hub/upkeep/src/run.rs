@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::absorb::Setback;
 use crate::due::{is_due, is_mine};
-use crate::limits::{ALIVE, FLOOR_LOOK_EVERY, GRACE, LOOK_EVERY, MERGES_AT_ONCE, SWEEP_EVERY, TIDY_EVERY};
+use crate::limits::{ALIVE, FLOOR_LOOK_EVERY, GRACE, LOOK_EVERY, MERGES_AT_ONCE};
 use crate::metrics::OfLane;
 use crate::{State, Upkeep, UpkeepFault};
 
@@ -81,11 +81,11 @@ impl Upkeep {
                 self.told("floor", raised.map_err(Setback::from));
             }
         }
-        if Rota::has_come(&mut state.rota.tidy, now, TIDY_EVERY) {
+        if Rota::has_come(&mut state.rota.tidy, now, self.settings.tidy_every) {
             state.rota.rounds = state.rota.rounds.wrapping_add(1);
             self.tidy(&mut state, &alive).await;
         }
-        if Rota::has_come(&mut state.rota.sweep, now, SWEEP_EVERY) {
+        if Rota::has_come(&mut state.rota.sweep, now, self.settings.sweep_every) {
             self.sweep(&state, &alive).await;
         }
     }

@@ -10,8 +10,7 @@ use hub_store::{Change, Manifest, SegmentId};
 use proto_model::{TenantId, Timestamp};
 
 use crate::absorb::Setback;
-use crate::limits::{DOOM_AGE, DOOM_GRACE};
-use crate::{Upkeep, UpkeepFault};
+use crate::{Upkeep, UpkeepFault, UpkeepSettings};
 
 /// What a sweep does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,15 +24,15 @@ pub(crate) struct Sweep {
 }
 
 /// What is to be done about a tenant's folder, `now` by the store's clock.
-pub(crate) fn plan(manifest: &Manifest, listed: &[(SegmentId, Timestamp)], now: Timestamp) -> Sweep {
+pub(crate) fn plan(manifest: &Manifest, listed: &[(SegmentId, Timestamp)], now: Timestamp, settings: &UpkeepSettings) -> Sweep {
     let named: BTreeSet<SegmentId> = manifest.segments.iter().map(|segment| segment.id).collect();
     let doomed: BTreeSet<SegmentId> = manifest.doomed.iter().map(|doomed| doomed.id).collect();
     let there: BTreeSet<SegmentId> = listed.iter().map(|(id, _)| *id).collect();
     let unnamed = listed.iter().filter(|(id, _)| !named.contains(id) && !doomed.contains(id));
-    let old = unnamed.filter(|(_, written)| now.since(*written) >= DOOM_AGE);
-    let over = manifest.doomed.iter().filter(|doomed| now.since(doomed.at) >= DOOM_GRACE);
+    let old = unnamed.filter(|(_, written)| now.since(*written) >= settings.doom_age);
+    let over = manifest.doomed.iter().filter(|doomed| now.since(doomed.at) >= settings.doom_grace);
     let (delete, over): (Vec<SegmentId>, Vec<SegmentId>) = over.map(|doomed| doomed.id).partition(|id| there.contains(id));
-    let forgotten = |id: &SegmentId| manifest.doomed.iter().any(|doomed| doomed.id == *id && now.since(doomed.at) >= DOOM_GRACE * 2);
+    let forgotten = |id: &SegmentId| manifest.doomed.iter().any(|doomed| doomed.id == *id && now.since(doomed.at) >= settings.doom_grace * 2);
     Sweep { doom: old.map(|(id, _)| *id).collect(), delete, gone: over.into_iter().filter(forgotten).collect() }
 }
 
@@ -42,7 +41,7 @@ impl Upkeep {
     pub(crate) async fn sweep_tenant(&self, tenant: &TenantId, now: Timestamp) -> Result<(), Setback> {
         let Some(manifest) = self.keeper.newest(tenant).await.map_err(UpkeepFault::from)? else { return Ok(()) };
         let listed = self.keeper.segments(tenant).await.map_err(UpkeepFault::from)?;
-        let Sweep { doom, delete, gone } = plan(&manifest, &listed, now);
+        let Sweep { doom, delete, gone } = plan(&manifest, &listed, now, &self.settings);
         for id in &delete {
             self.keeper.delete_segment(tenant, *id).await.map_err(UpkeepFault::from)?;
             self.metrics.swept_segments.inc();

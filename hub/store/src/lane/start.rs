@@ -51,7 +51,7 @@ pub(crate) async fn keep(shore: &Shore, cell: &LaneCell) -> Result<(), StoreFaul
 }
 
 /// As [`keep`], when `due` of head, floor and newest snapshot says so.
-pub(super) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
+pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
     let Some(Known { fold, .. }) = cell.known() else { return Ok(()) };
     let (number, floor) = (fold.head(), fold.floor());
     if !due(number, floor, cell.snapshot()) {

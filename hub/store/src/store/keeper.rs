@@ -25,7 +25,7 @@ use crate::head::LaneView;
 use crate::header::{Checksum, SectionEntry};
 use crate::keys::{Key, number_of, segment_of};
 use crate::lane::collect::{self, Cursor};
-use crate::lane::read_header;
+use crate::lane::{read_header, start};
 use crate::limits::{CREATE_ROUNDS, MANIFESTS_KEPT};
 use crate::manifest::{Change, Manifest, SegmentId, SegmentRef};
 use crate::object::{Create, Size};
@@ -271,6 +271,15 @@ impl Keeper {
 
     fn blocker(&self, sight: &LaneView, lane: LaneId) -> Option<(TenantId, u64)> {
         collect::blocker(sight, |tenant| self.known(tenant).map_or(0, |manifest| manifest.watermark(lane)))
+    }
+
+    /// Writes a snapshot of a lane whose newest is `every` numbers behind or more (lane rule 11).
+    ///
+    /// # Errors
+    /// The store's fault; nothing depends on a snapshot.
+    pub async fn snapshot(&self, lane: LaneId, every: u64) -> Result<(), StoreFault> {
+        let Some(cell) = self.store.cells().into_iter().find(|cell| cell.lane == lane) else { return Ok(()) };
+        start::keep_when(&self.store.shore, &cell, |head, _, newest| head >= newest + every).await
     }
 
     /// Deletes objects of a lane that may go (lane rule 15), `now` by the store's clock; gives how many.
