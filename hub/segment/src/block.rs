@@ -23,6 +23,8 @@ const MAGIC: [u8; 4] = *b"TRSB";
 const VERSION: u16 = 1;
 /// Runs, times, levels, lengths, metadata, lines.
 const COLUMNS: usize = 6;
+/// The place of the metadata among them.
+const METADATA: usize = 4;
 /// Bytes before the columns.
 const HEAD_BYTES: usize = 16 + COLUMNS * ENTRY_BYTES;
 const WHAT: &str = "a block";
@@ -133,7 +135,7 @@ impl Block {
     pub fn open(bytes: &Bytes, entry: &BlockEntry) -> Result<Self, SegmentFault> {
         let packed = Packed::read(bytes, entry)?;
         let outline = packed.outline(entry)?;
-        let (column, raw) = &packed.columns[4];
+        let (column, raw) = &packed.columns[METADATA];
         let metadata = metadata::decode(column.encoding, &column.unpack("a block's metadata", raw, COLUMN_BYTES_MAX)?, packed.lines)?;
         let text = packed.column(5, "the lines of a block", COLUMN_BYTES_MAX)?;
         let mut begins = Vec::with_capacity(packed.lines + 1);
