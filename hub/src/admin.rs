@@ -14,13 +14,14 @@ use hub_store::Store;
 use hub_tenant::{Need, Role};
 use hub_upkeep::Upkeep;
 use proto_boot::{Metrics, probes};
-use proto_model::{TenantId, Timestamp, TokenId};
+use proto_model::{ProducerId, TenantId, Timestamp, TokenId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::fault::ApiFault;
 use crate::segments;
+use crate::producers::{self, Action, ProducerFault};
 use crate::tokens::{self, TokenFault, Wanted};
 
 /// What the admin pages read.
@@ -45,6 +46,7 @@ pub fn routes(admin: Admin) -> Router {
         .route("/admin/v1/lanes", get(lanes))
         .route("/admin/v1/absorb", axum::routing::post(absorb))
         .route("/admin/v1/segments", get(segments))
+        .route("/admin/v1/producers", get(producer_list).post(producer_act))
         .route("/admin/v1/tenants", get(tenants).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tenants/{tenant}", get(tenant).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tokens", get(token_list).post(token_new))
@@ -157,6 +159,33 @@ async fn segments(State(admin): State<Admin>, headers: HeaderMap, asked: Query<O
     let newest = admin.upkeep.manifest(&tenant).await;
     let newest = newest.map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "see that the store answers, then ask again"))?;
     Ok(Json(newest.map_or_else(|| json!([]), |manifest| manifest.segments.iter().map(segments::shown).collect())))
+}
+
+async fn producer_list(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+    admin.operator(&headers)?;
+    let tenants = Arc::clone(&admin.api.tenants.borrow());
+    let rows = producers::list(&admin.store, &tenants, asked.tenant.as_ref()).await;
+    rows.map(|rows| Json(json!(rows))).map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "try again"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProducerAsked {
+    producer: String,
+    action: Action,
+}
+
+async fn producer_act(State(admin): State<Admin>, headers: HeaderMap, body: Result<Json<ProducerAsked>, axum::extract::rejection::JsonRejection>) -> Answer {
+    const FORM: &str = "send {\"producer\":ID,\"action\":\"release\"} or \"retire\"; GET /admin/v1/producers lists them";
+    admin.operator(&headers)?;
+    let Json(asked) = body.map_err(|wrong| fault(StatusCode::BAD_REQUEST, wrong.body_text(), FORM))?;
+    let producer: ProducerId = asked.producer.parse().map_err(|_| fault(StatusCode::BAD_REQUEST, "that is no id of a producer", FORM))?;
+    producers::act(&admin.store, &admin.api.world.entropy, producer, asked.action).await.map_err(|wrong| match wrong {
+        ProducerFault::Unknown(_) => fault(StatusCode::NOT_FOUND, wrong.to_string(), "GET /admin/v1/producers lists them"),
+        ProducerFault::Unfit(text) => fault(StatusCode::CONFLICT, text, "GET /admin/v1/producers shows how it stands"),
+        ProducerFault::Store(away) => fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "ask again: the same action twice does no harm"),
+    })?;
+    Ok(Json(json!({})))
 }
 
 async fn tenants(State(admin): State<Admin>, headers: HeaderMap) -> Answer {

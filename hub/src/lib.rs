@@ -1,15 +1,16 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`segments`] (what
-//! both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_upkeep`, `hub_logql`,
-//! `hub_tenant`.
+//! [`settings`], [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's),
+//! [`segments`] (what both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`,
+//! `hub_upkeep`, `hub_logql`, `hub_tenant`.
 //!
 //! Promises: nothing on this machine is needed to start again; what is acknowledged stands in the object
 //! store. Must not do: touch disk, clock or chance but through the [`World`].
 
 pub mod admin;
 pub mod api;
+pub mod producers;
 pub mod segments;
 pub mod settings;
 pub mod tenant_map;
@@ -103,7 +104,21 @@ pub async fn open_store(settings: &HubSettings, world: &World) -> Result<Arc<Sto
     store.keys = keys;
     store.cache_bytes = settings.cache.memory.as_usize();
     store.lane_object_max = settings.lane.object_max.value.as_usize();
+    store.writer = name_of(settings, world);
     Store::open(store, world.clone()).await
+}
+
+/// What the hub is called where it writes: the name it was given, else the host's and the link's port. A port that is chosen at
+/// start tells hubs of one host apart by chance only.
+fn name_of(settings: &HubSettings, world: &World) -> String {
+    if let Some(name) = &settings.name {
+        return name.value.clone();
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match settings.link.listen.value.parse::<SocketAddr>().map_or(0, |address| address.port()) {
+        0 => format!("{host}:{:08x}", world.entropy.below(1 << 32)),
+        port => format!("{host}:{port}"),
+    }
 }
 
 fn read_keys(file: &std::path::Path, world: &World) -> Result<StoreKeys, StoreFault> {
