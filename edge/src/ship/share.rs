@@ -65,12 +65,13 @@ impl Share {
     }
 }
 
-/// An ack of a backlog batch that takes longer means that too much is under way.
+/// An ack of a backlog batch that takes so much longer than the shortest means that too much is under way.
 const ACK_GOAL: Duration = Duration::from_millis(1_500);
 /// Fewest and most bytes of a backlog under way.
 const DRAIN_BYTES: (u64, u64) = (256 * 1024, 64 * 1024 * 1024);
 
-/// How many bytes of the backlog may be under way: as many as are acked within [`ACK_GOAL`].
+/// How many bytes of the backlog may be under way: as many as are acked within [`ACK_GOAL`] of the
+/// shortest time to an ack.
 #[derive(Debug, Clone)]
 pub struct Drain {
     room: u64,
@@ -96,14 +97,14 @@ impl Drain {
     pub fn acked(&mut self, bytes: u64, took: Duration, now: Timestamp) {
         let least = self.least.map_or(took, |least| least.min(took));
         self.least = Some(least);
-        let goal = ACK_GOAL.max(least * 2);
+        let goal = least + ACK_GOAL;
         if took > goal {
             // What is under way was sent before the last change: once per round is enough.
             if self.shrunk == Timestamp::MIN || now.since(self.shrunk) > took {
                 self.room = (self.room / 2).max(DRAIN_BYTES.0);
                 self.shrunk = now;
             }
-        } else if took < goal / 2 {
+        } else if took < least + ACK_GOAL / 2 {
             self.room = self.room.saturating_add(bytes).min(DRAIN_BYTES.1);
         }
     }

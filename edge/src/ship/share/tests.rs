@@ -35,7 +35,8 @@ proptest! {
         let mut waited = [0_u64; 2];
         for (bytes, live, backlog) in sizes {
             let Some(turn) = share.turn(live, backlog) else { continue };
-            prop_assert!(if turn == Turn::Live { live } else { backlog });
+            let has_work = if turn == Turn::Live { live } else { backlog };
+            prop_assert!(has_work);
             let side = usize::from(turn == Turn::Backlog);
             waited[side] = 0;
             if live && backlog {
