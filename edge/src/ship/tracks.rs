@@ -99,8 +99,8 @@ impl Tracks {
             // The hub closed this one in favour of another track: its Close was taken, the answer got lost.
             let successor = self.bound_to(&welcome.producer, track).or_else(|| self.bound_to(before, track));
             if let Some(successor) = successor.filter(|successor| *successor > track && self.windows.contains_key(&track)) {
-                if let Some(window) = self.windows.get_mut(&successor) {
-                    // The hub allotted an epoch for the question.
+                // The hub allotted an epoch for the question; a Welcome that is still to come is newer than that.
+                if let Some(window) = self.windows.get_mut(&successor).filter(|window| *window.standing() == Standing::Open) {
                     window.closed();
                 }
                 return vec![(track, Step::Closed)];
