@@ -113,7 +113,17 @@ impl Hub {
         cursor.epoch += 1;
         let carry = carry.filter(|_| cursor.last == 0);
         let chain = Bytes::copy_from_slice(&cursor.chain.0);
-        Welcome { track: open.track, producer: id(end), epoch: cursor.epoch, last: cursor.last, chain, positions, window_batches: 64, window_bytes: 16 << 20, carry }
+        Welcome {
+            track: open.track,
+            producer: id(end),
+            epoch: cursor.epoch,
+            last: cursor.last,
+            chain,
+            positions,
+            window_batches: 64,
+            window_bytes: 16 << 20,
+            carry,
+        }
     }
 
     fn cursor(&mut self, producer: &[u8], epoch: u64) -> &mut Cursor {

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::fault::ApiFault;
-use crate::segments;
 use crate::producers::{self, Action, ProducerFault};
+use crate::segments;
 use crate::tokens::{self, TokenFault, Wanted};
 
 /// What the admin pages read.
@@ -90,7 +90,7 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(at.nanos())).map(|at| at.to_string()).unwrap_or_default()
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct OfTenant {
     tenant: Option<TenantId>,
     from: Option<String>,
@@ -146,8 +146,11 @@ async fn lanes(State(admin): State<Admin>, headers: HeaderMap) -> Answer {
 }
 
 /// Absorbs all that is committed now; 200 when it stands in segments.
-async fn absorb(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+async fn absorb(State(admin): State<Admin>, headers: HeaderMap, body: axum::body::Bytes) -> Answer {
+    const FORM: &str = "send {} for all tenants, or {\"tenant\":T}";
     admin.operator(&headers)?;
+    let asked = if body.is_empty() { Ok(OfTenant::default()) } else { serde_json::from_slice::<OfTenant>(&body) };
+    let asked = asked.map_err(|wrong| fault(StatusCode::BAD_REQUEST, wrong.to_string(), FORM))?;
     let done = admin.upkeep.absorb_all(asked.tenant.as_ref()).await;
     done.map(|()| Json(json!({})))
         .map_err(|fault| self::fault(StatusCode::SERVICE_UNAVAILABLE, fault.to_string(), "see that the store answers, then ask again"))

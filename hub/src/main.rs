@@ -12,7 +12,7 @@ use hub::producers::{self, Action, ProducerFault};
 use hub::settings::{Checked, HubSettings};
 use hub::tokens::{self, TokenFault, Wanted};
 use hub::{Addresses, HubFault, segments, tenant_map};
-use hub_store::StoreFault;
+use hub_store::{SegmentId, SegmentRef, StoreFault};
 use hub_tenant::{Role, Tenants};
 use proto_boot::telemetry::log;
 use proto_boot::{Mistake, Stop, arguments, settings, units};
@@ -68,10 +68,19 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum SegmentCommand {
-    /// Streams and blocks of a segment, or the segments of a tenant; no lines.
+    /// Streams and blocks of a segment; no lines.
     Show {
-        /// Its id, 32 hex digits; without one all segments of the tenant are listed.
-        id: Option<String>,
+        /// Its key, `tenants/T/segments/ID`, as `segment list` and the admin API give it.
+        key: String,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The segments of a tenant.
+    List {
         /// Whose.
         #[arg(long)]
         tenant: TenantId,
@@ -201,7 +210,14 @@ async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
     match command {
         Command::Serve { config } => serve(world, &config, overrides).await,
         Command::Revoke { uri, config } => revoke(world, &config, overrides, &uri).await,
-        Command::Segment { command: SegmentCommand::Show { id, tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, id), json).await,
+        Command::Segment { command: SegmentCommand::List { tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, None), json).await,
+        Command::Segment { command: SegmentCommand::Show { key, config, json } } => match SegmentRef::parse_key(&key) {
+            Some((tenant, id)) => segment_show(&world, &config, overrides, (&tenant, Some(id)), json).await,
+            None => {
+                complain(&format!("{key} is no key of a segment; fix: write tenants/T/segments/ID, as segment list --tenant T shows it"));
+                2
+            }
+        },
         Command::CheckConfig { config } => check_config(&world, &config, overrides).await,
         Command::Producer { command: ProducerCommand::List { config, tenant, json } } => producer_list(world, &config, overrides, tenant, json).await,
         Command::Producer { command: ProducerCommand::Release { id, config } } => producer_act(world, &config, overrides, id, Action::Release).await,
@@ -360,12 +376,12 @@ async fn token_list(world: World, file: &Path, overrides: &[(String, String)], j
     }
 }
 
-async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)], (tenant, id): (&TenantId, Option<String>), json: bool) -> u8 {
+async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)], (tenant, id): (&TenantId, Option<SegmentId>), json: bool) -> u8 {
     let store = match store_of(world, file, overrides).await {
         Ok((store, _)) => store,
         Err(code) => return code,
     };
-    let shown = segments_of(&store, tenant, id.as_deref()).await;
+    let shown = segments_of(&store, tenant, id).await;
     match shown {
         Ok(rows) => {
             for row in rows {
@@ -407,12 +423,13 @@ async fn producer_list(world: World, file: &Path, overrides: &[(String, String)]
     }
 }
 
-async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Option<&str>) -> Result<Vec<serde_json::Value>, anyhow::Error> {
+async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Option<SegmentId>) -> Result<Vec<serde_json::Value>, anyhow::Error> {
     let keeper = hub_store::Keeper::new(Arc::clone(store));
     let manifest = keeper.newest(tenant).await?.ok_or_else(|| anyhow::anyhow!("tenant {tenant} has no segments"))?;
     let Some(id) = id else { return Ok(manifest.segments.iter().map(segments::shown).collect()) };
-    let found = manifest.segments.iter().find(|segment| segment.id.to_string() == id);
-    let segment = found.ok_or_else(|| anyhow::anyhow!("the newest manifest of {tenant} names no segment {id}; leave the id out to list them"))?;
+    let found = manifest.segments.iter().find(|segment| segment.id == id);
+    let segment =
+        found.ok_or_else(|| anyhow::anyhow!("the newest manifest of {tenant} names no segment {id}; segment list --tenant {tenant} shows what there is"))?;
     let footer = keeper.footer(segment).await?;
     Ok(std::iter::once(segments::shown(segment)).chain(segments::footer(&footer)).collect())
 }

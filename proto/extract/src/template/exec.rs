@@ -59,7 +59,11 @@ impl<'r> Run<'r> {
         for node in nodes {
             self.steps += 1;
             if self.steps > TEMPLATE_STEPS_MAX || self.out.len() > TEMPLATE_OUTPUT_BYTES_MAX {
-                return Err(self.fault(0, self.template.name, format!("more than {TEMPLATE_STEPS_MAX} parts or {TEMPLATE_OUTPUT_BYTES_MAX} bytes for one record")));
+                return Err(self.fault(
+                    0,
+                    self.template.name,
+                    format!("more than {TEMPLATE_STEPS_MAX} parts or {TEMPLATE_OUTPUT_BYTES_MAX} bytes for one record"),
+                ));
             }
             let variables = self.variables.len();
             let flow = match node {
@@ -350,9 +354,7 @@ impl<'r> Run<'r> {
                 Err(self.fault(operand.at, &operand.to_string(), format!("can't handle {operand} for arg of type time.Time")))
             }
             (OperandKind::Nil, Param::Any) => Ok(Value::Nil),
-            (OperandKind::Nil, param) => {
-                Err(self.fault(operand.at, "nil", format!("cannot assign nil to {}", functions::kind_name(param))))
-            }
+            (OperandKind::Nil, param) => Err(self.fault(operand.at, "nil", format!("cannot assign nil to {}", functions::kind_name(param)))),
             _ => {
                 let value = self.operand(operand, dot)?;
                 let seen = visited_last(operand);
@@ -373,9 +375,7 @@ impl<'r> Run<'r> {
         match value {
             value if fits => Ok(value),
             Value::Nil => Err(self.fault(at, part, format!("invalid value; expected {}", functions::kind_name(param)))),
-            other => {
-                Err(self.fault(at, part, format!("wrong type for value; expected {}; got {}", functions::kind_name(param), other.type_name())))
-            }
+            other => Err(self.fault(at, part, format!("wrong type for value; expected {}; got {}", functions::kind_name(param), other.type_name()))),
         }
     }
 }

@@ -234,7 +234,15 @@ fn integer(verb: char, spec: Spec, value: i64, out: &mut Vec<u8>) {
     if digits.len() < precision {
         digits = format!("{}{digits}", "0".repeat(precision - digits.len()));
     }
-    let sign = if value < 0 { "-" } else if spec.plus { "+" } else if spec.space { " " } else { "" };
+    let sign = if value < 0 {
+        "-"
+    } else if spec.plus {
+        "+"
+    } else if spec.space {
+        " "
+    } else {
+        ""
+    };
     let text = format!("{sign}{}{digits}", if spec.sharp { prefix } else { "" });
     pad(text.as_bytes(), Spec { zero: spec.zero && spec.precision.is_none(), ..spec }, true, out);
 }
@@ -281,7 +289,13 @@ fn signed(text: String, spec: Spec) -> String {
     if text.starts_with(['-', '+']) {
         return text;
     }
-    if spec.plus { format!("+{text}") } else if spec.space { format!(" {text}") } else { text }
+    if spec.plus {
+        format!("+{text}")
+    } else if spec.space {
+        format!(" {text}")
+    } else {
+        text
+    }
 }
 
 fn pad(text: &[u8], spec: Spec, is_number: bool, out: &mut Vec<u8>) {

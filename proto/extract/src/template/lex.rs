@@ -199,7 +199,10 @@ impl<'a> Lexer<'a> {
         let hex = rest[signed..].starts_with("0x") || rest[signed..].starts_with("0X");
         let mut length = signed;
         while let Some(b) = bytes.get(length) {
-            let exponent_sign = matches!(b, b'+' | b'-') && length > signed && matches!(bytes[length - 1], b'p' | b'P' | b'e' | b'E') && (!hex || matches!(bytes[length - 1], b'p' | b'P'));
+            let exponent_sign = matches!(b, b'+' | b'-')
+                && length > signed
+                && matches!(bytes[length - 1], b'p' | b'P' | b'e' | b'E')
+                && (!hex || matches!(bytes[length - 1], b'p' | b'P'));
             if !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_') || exponent_sign) {
                 break;
             }

@@ -19,7 +19,11 @@ pub(super) enum Node {
     Break,
     Continue,
     /// `{{template "name" pipe}}`
-    Template { name: String, pipe: Option<Pipe>, at: usize },
+    Template {
+        name: String,
+        pipe: Option<Pipe>,
+        at: usize,
+    },
 }
 
 /// A pipe and what is done by its value.

@@ -72,7 +72,9 @@ pub(super) const PROMTAIL: &[Entry] = &[
     variadic("coalesce", &[], Any, |a| Ok(a.values.iter().find(|value| value.is_true()).map_or(Value::Nil, |value| value.clone().owned()))),
     pure("ternary", &[Any, Any, Any], |a| Ok(if a.any(2).is_true() { a.any(0) } else { a.any(1) }.clone().owned())),
     pure("regexMatch", &[Text, Text], |a| Ok(Value::Bool(compiled(a)?.is_match(a.bytes(1))))),
-    pure("regexFind", &[Text, Text], |a| Ok(compiled(a)?.find(a.bytes(1)).map_or_else(|| Value::text(""), |found| Value::Text(found.as_bytes().to_vec().into())))),
+    pure("regexFind", &[Text, Text], |a| {
+        Ok(compiled(a)?.find(a.bytes(1)).map_or_else(|| Value::text(""), |found| Value::Text(found.as_bytes().to_vec().into())))
+    }),
     pure("sha256sum", &[Text], |a| Ok(Value::text(hex(&sha2(b"", a.bytes(0)))))),
 ];
 
@@ -147,7 +149,13 @@ fn repeat(a: &Arguments<'_, '_>) -> Outcome {
 fn trunc(a: &Arguments<'_, '_>) -> Outcome {
     let (count, text) = (a.int(0), a.bytes(1));
     let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    let kept = if size >= text.len() { text } else if count < 0 { &text[text.len() - size..] } else { &text[..size] };
+    let kept = if size >= text.len() {
+        text
+    } else if count < 0 {
+        &text[text.len() - size..]
+    } else {
+        &text[..size]
+    };
     Ok(Value::Text(kept.to_vec().into()))
 }
 
@@ -213,7 +221,8 @@ fn unescaped(text: &[u8]) -> Outcome {
         match byte {
             b'+' => out.push(b' '),
             b'%' => {
-                let digits = text.get(at..at + 2).and_then(|digits| std::str::from_utf8(digits).ok()).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+                let digits =
+                    text.get(at..at + 2).and_then(|digits| std::str::from_utf8(digits).ok()).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
                 let Some(value) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
                     let shown = &text[at - 1..text.len().min(at + 2)];
                     return Err(format!("invalid URL escape {}", proto_model::labels::quoted(&repaired(shown))));

@@ -40,7 +40,8 @@ fn read(layout: &str, text: &str, zone: &TimeZone, now: Timestamp) -> Timestamp 
 /// Whole units of so many nanoseconds since 1970.
 fn since_1970(a: &Arguments<'_, '_>, unit_ns: i64) -> Outcome {
     let time = a.time(0).0;
-    let units = if time == ZERO_TIME { i128::from(ZERO_TIME_SECONDS) * 1_000_000_000 / i128::from(unit_ns) } else { i128::from(time.nanos().div_euclid(unit_ns)) };
+    let units =
+        if time == ZERO_TIME { i128::from(ZERO_TIME_SECONDS) * 1_000_000_000 / i128::from(unit_ns) } else { i128::from(time.nanos().div_euclid(unit_ns)) };
     // Go lets what does not fit wrap around.
     #[expect(clippy::cast_possible_truncation, reason = "as Go's UnixNano")]
     let wrapped = units as i64;
@@ -55,7 +56,8 @@ fn to_date_in_zone(a: &Arguments<'_, '_>) -> Outcome {
 /// By the number of digits: days, seconds, milliseconds, microseconds or nanoseconds.
 fn unix_to_time(a: &Arguments<'_, '_>) -> Outcome {
     let text = a.text(0);
-    let number: i64 = text.parse().map_err(|_| format!("unable to parse time '{text}': strconv.ParseInt: parsing {}: invalid syntax", proto_model::labels::quoted(&text)))?;
+    let number: i64 =
+        text.parse().map_err(|_| format!("unable to parse time '{text}': strconv.ParseInt: parsing {}: invalid syntax", proto_model::labels::quoted(&text)))?;
     let scale = match text.len() {
         5 => 86_400_000_000_000,
         10 => 1_000_000_000,
