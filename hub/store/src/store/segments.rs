@@ -125,7 +125,7 @@ impl Store {
     /// As [`Self::block`].
     pub async fn outline(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize, metadata: bool) -> Result<Arc<Outline>, StoreFault> {
         allowed(grant, of)?;
-        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, "it has no such block"))?;
+        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, &"it has no such block"))?;
         let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry, metadata).boxed();
         let found = self.cache.kept(Name::outline(of, at, metadata), load).await;
         match self.doubting(of, found)? {
@@ -182,5 +182,5 @@ async fn load_outline(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::Blo
     let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
     let open = move || if metadata { Outline::open_with_metadata(&bytes, &entry) } else { Outline::open(&bytes, &entry) };
     let opened = shore.objects.world.workers.run(open).await;
-    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, fault))
+    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, &fault))
 }
