@@ -185,9 +185,7 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let query_metrics = QueryMetrics::default();
     metrics.register_with(|registry| query_metrics.register(registry));
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
-    let upkeep_metrics = UpkeepMetrics::default();
-    metrics.register_with(|registry| upkeep_metrics.register(registry));
-    let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), world.clone(), settings.upkeep(), upkeep_metrics));
+    let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
@@ -196,13 +194,11 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     if settings.has_role("upkeep") {
-        let (keeping, keep_stop) = (Arc::clone(&upkeep), rest_stop.clone());
-        tasks.spawn(async move { keeping.run(keep_stop).await });
+        tasks.spawn(Arc::clone(&upkeep).run_shared(rest_stop.clone()));
     }
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };
     serve_api(&mut tasks, http, api.clone(), serving).await?;
-    let pages = admin::routes(admin::Admin { api, store, upkeep, metrics });
-    let admin_stop = rest_stop.clone();
+    let (pages, admin_stop) = (admin::routes(admin::Admin { api, store, upkeep, metrics }), rest_stop.clone());
     tasks.spawn(async move { told("admin", serve_http(admin, Serving::new(pages), admin_stop).await) });
     ready.done("start");
     listening(&addresses);
@@ -229,6 +225,12 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),
     }
+}
+
+fn upkeep(settings: &HubSettings, store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Upkeep> {
+    let numbers = UpkeepMetrics::default();
+    metrics.register_with(|registry| numbers.register(registry));
+    Arc::new(Upkeep::new(Arc::clone(store), world.clone(), settings.upkeep(), numbers))
 }
 
 async fn join(mut tasks: JoinSet<()>) {

@@ -436,9 +436,9 @@ async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Optio
 
 /// `key=value` for people.
 fn plain(row: &serde_json::Value) -> String {
-    let pairs = row.as_object().into_iter().flatten().map(|(key, value)| match value {
-        serde_json::Value::String(text) => format!("{key}={text}"),
-        other => format!("{key}={other}"),
+    let pairs = row.as_object().into_iter().flatten().map(|(key, value)| match value.as_str() {
+        Some(text) => format!("{key}={text}"),
+        None => format!("{key}={value}"),
     });
     pairs.collect::<Vec<_>>().join(" ")
 }

@@ -36,8 +36,10 @@ fn four_neighbours_of_a_size_are_merged_smallest_first() {
     assert_eq!(day(&[1, 1, 1]), None);
     assert_eq!(day(&[1, 1, 1, 1]), Some(vec![0, 1, 2, 3]));
     assert_eq!(day(&[2 * MIB, 2 * MIB, 2 * MIB, 2 * MIB, 1, 1, 1, 1]), Some(vec![4, 5, 6, 7]));
-    assert_eq!(day(&[1, 1, 20 * MIB, 1, 1]), None, "not across a larger one, while it is larger");
-    assert_eq!(day(&[1, 1, 3 * MIB, 1, 1]), Some(vec![0, 1, 2, 3, 4]), "unless the run is long enough with it");
+    assert_eq!(day(&[1, 1, 20 * MIB, 1, 1]), None, "a large one is not rewritten for a few small ones");
+    assert_eq!(day(&[20 * MIB, 1, 1, 1]), None);
+    assert_eq!(day(&[20 * MIB, 1, 1, 1, 1]), Some(vec![1, 2, 3, 4]));
+    assert_eq!(day(&[1, 1, 2, 1, 1]), Some(vec![0, 1, 2, 3, 4]));
     assert_eq!(day(&[200 * MIB, 200 * MIB, 200 * MIB, 200 * MIB, 200 * MIB]), None, "large ones stay");
     assert_eq!(day(&[100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB]), Some(vec![0, 1]), "up to 256 MiB");
 }
