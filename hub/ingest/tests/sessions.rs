@@ -485,7 +485,7 @@ async fn edges_that_go_back_and_forth_between_hubs_with_batches_in_flight_are_st
         for round in 1..=15_u64 {
             for (at, edge) in edges.iter_mut().enumerate() {
                 let dice = (round * 7 + at as u64 * 3 + seed * 5) % 11;
-                if round == 1 || dice % 3 != 0 {
+                if round == 1 || !dice.is_multiple_of(3) {
                     // The session before stays, and what it holds is judged when it is judged.
                     left_behind.extend(edge.turn_to(&hubs[usize::try_from((round + at as u64 + dice / 4) % 2).unwrap()], 7).await);
                 }
