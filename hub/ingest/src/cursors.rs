@@ -216,7 +216,7 @@ impl<'f> Draftboard<'f> {
                 all.extend(positions.iter().map(|position| (SourceKey::of(position), position.clone())));
             }
         }
-        all.into_values().collect()
+        moves::bounded(all.into_values().collect())
     }
 
     /// Judges one batch and, when it is taken, enters it.
