@@ -20,6 +20,13 @@ pub fn status_of(url: &str) -> Option<u16> {
     std::str::from_utf8(&head).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
+/// The sum of the samples of metric `name` at `url`/metrics whose labels hold `label`; `None` when nobody answers.
+pub async fn metric(url: &str, name: &str, label: &str) -> Option<f64> {
+    let (status, text) = Ask::new(url, "").text("/metrics", &[]).await;
+    let samples = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label));
+    (status == 200).then(|| samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+}
+
 /// A client of one hub with one token.
 #[derive(Debug, Clone)]
 pub struct Ask {

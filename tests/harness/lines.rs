@@ -24,6 +24,7 @@ pub struct Writer {
     file: File,
     name: String,
     base_ns: i64,
+    step_ns: i64,
     /// Lines written so far.
     pub written: u64,
 }
@@ -36,7 +37,19 @@ impl Writer {
     #[must_use]
     pub fn new(path: &Path, name: &str, base_ns: i64) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(path).expect("a log file can be opened");
-        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, written: 0 }
+        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, step_ns: 1_000, written: 0 }
+    }
+
+    /// The same with `step_ns` between two lines' times instead of one microsecond.
+    #[must_use]
+    pub fn stepping(self, step_ns: i64) -> Self {
+        Self { step_ns, ..self }
+    }
+
+    /// The word its lines begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The message of line `number`.
@@ -54,7 +67,7 @@ impl Writer {
         let mut text = String::new();
         for _ in 0..count {
             self.written += 1;
-            let ns = self.base_ns + i64::try_from(self.written).expect("few lines") * 1_000;
+            let ns = self.base_ns + i64::try_from(self.written).expect("few lines") * self.step_ns;
             let secs = ns.div_euclid(1_000_000_000);
             text.push_str(&format!("{}.{:09}Z stdout F {}\n", date(secs), ns.rem_euclid(1_000_000_000), Self::message(&self.name, self.written)));
         }

@@ -67,6 +67,13 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Stops it (SIGSTOP) for `span`, then lets it go on.
+    pub async fn freeze(&self, span: Duration) {
+        self.signal("STOP");
+        tokio::time::sleep(span).await;
+        self.signal("CONT");
+    }
+
     /// Waits for it to end by itself; its exit code, `None` when it did not within the time.
     pub fn wait(&mut self, within: Duration) -> Option<i32> {
         let until = Instant::now() + within;
