@@ -306,7 +306,15 @@ impl Talk<'_> {
                 self.shipper.status.refused(refuse.code().as_str_name(), &refuse.text);
                 tracing::warn!(code = refuse.code().as_str_name(), text = refuse.text, fix = refuse.fix, "the hub refused; lines are kept in the WAL");
             }
-            Kind::Hello(_) | Kind::Open(_) | Kind::Batch(_) | Kind::Gap(_) | Kind::Ack(_) | Kind::Expect(_) | Kind::Slow(_) | Kind::Heartbeat(_) | Kind::Close(_) => {}
+            Kind::Hello(_)
+            | Kind::Open(_)
+            | Kind::Batch(_)
+            | Kind::Gap(_)
+            | Kind::Ack(_)
+            | Kind::Expect(_)
+            | Kind::Slow(_)
+            | Kind::Heartbeat(_)
+            | Kind::Close(_) => {}
         }
         for step in self.window.hear(&kind, self.shipper.steady()) {
             self.carry_out(step).await?;

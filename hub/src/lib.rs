@@ -1,7 +1,7 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's); the work is in
+//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`canary`]; the work is in
 //! the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_logql`, `hub_tenant`.
 //!
 //! Promises: nothing on this machine is needed to start again; what is acknowledged stands in the object
@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod canary;
 pub mod settings;
 pub mod tenant_map;
 pub mod tokens;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api::Api;
+use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
 use tenant_map::{MapFault, TenantMap};
 
@@ -167,11 +169,18 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let query_metrics = QueryMetrics::default();
     metrics.register_with(|registry| query_metrics.register(registry));
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
+    let canary = checked.canary.map(|settings| {
+        let (engine, tenants) = (Arc::clone(&engine), tenants.clone());
+        Canary { settings, engine, tenants, metrics: CanaryMetrics::new(&metrics), world: world.clone() }
+    });
     let ready = Ready::new();
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
+    if let Some(canary) = canary {
+        tasks.spawn(canary.run(rest_stop.clone()));
+    }
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };

@@ -116,7 +116,7 @@ async fn large_packets_are_swallowed() {
     assert_eq!(site.until_session(&["quic"], Duration::from_secs(10)).await, "quic");
     site.write(3).await;
     // A tunnel of 1,280 bytes that says nothing: what IPv6 guarantees, and QUIC's least is 1,200 + 28.
-    site.network.block("meta length > 1280");
+    site.network.swallow(1_280);
     site.write(10).await;
     site.settle(Duration::from_secs(90)).await;
 }

@@ -70,7 +70,7 @@ impl LoopDisk {
     /// Why this machine cannot.
     pub fn cut_power(&self) -> Result<(), String> {
         // FS_IOC_SHUTDOWN = _IOR('X', 125, __u32) with 2 = without a flush of the log.
-        let script = "open(my $d, '<', $ARGV[0]) or die $!; ioctl($d, 0x8004587d, pack('L', 2)) or die $!;";
+        let script = "open(my $d, '<', $ARGV[0]) or die $!; my $how = pack('L', 2); ioctl($d, 0x8004587d, $how) or die $!;";
         try_run("perl", &["-e", script, text(&self.dir)]).map(drop)
     }
 
@@ -209,6 +209,18 @@ impl Namespace {
         self.nft("flush table inet test").expect("rules can be removed");
     }
 
+    /// From now on packets from inside that are larger than `bytes` (IP header included) vanish, and nobody is told.
+    ///
+    /// # Panics
+    /// When the machine refuses.
+    pub fn swallow(&self, bytes: u32) {
+        let (outer, inner) = (format!("{}a", self.cable), format!("{}b", self.cable));
+        // Packets are cut before they enter the cable: a rule of a filter would see batches of them.
+        self.ip(&["link", "set", "dev", &inner, "gso_max_segs", "1"]).expect("batching can be switched off");
+        // What is longer than the other end takes is dropped there without a word.
+        try_run("ip", &["link", "set", "dev", &outer, "mtu", &bytes.to_string()]).expect("the size can be set");
+    }
+
     /// The address inside becomes `.last`, as when a machine moves to another network.
     ///
     /// # Panics
@@ -244,17 +256,21 @@ impl Strace {
         traced.map(drop)
     }
 
-    /// Attaches to the process `id`; `inject` as `strace -e inject=` takes it. The trace is `dir/name.trace`.
+    /// Attaches to the process `id`; `inject` as `strace -e inject=` takes it, for calls on the files of the folder
+    /// `only` alone, those that are there now (empty = all). The trace is `dir/name.trace`.
     ///
     /// # Panics
     /// When it does not attach within 10 s.
     #[must_use]
-    pub fn attach(id: u32, inject: &[&str], dir: &Path, name: &str) -> Self {
+    pub fn attach(id: u32, inject: &[&str], only: Option<&Path>, dir: &Path, name: &str) -> Self {
         let calls: Vec<&str> = inject.iter().filter_map(|one| one.split(':').next()).collect();
         let mut command = Command::new("strace");
         command.args(["-f", "-o", text(&dir.join(format!("{name}.trace"))), "-e", &format!("trace={}", calls.join(","))]);
         for one in inject {
             command.args(["-e", &format!("inject={one}")]);
+        }
+        for file in only.into_iter().flat_map(|folder| std::fs::read_dir(folder).expect("the folder can be read").flatten()) {
+            command.arg("-P").arg(file.path());
         }
         command.args(["-p", &id.to_string()]);
         let process = Process::start(command, dir, name);
