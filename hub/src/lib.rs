@@ -169,18 +169,12 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let query_metrics = QueryMetrics::default();
     metrics.register_with(|registry| query_metrics.register(registry));
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
-    let canary = checked.canary.map(|settings| {
-        let (engine, tenants) = (Arc::clone(&engine), tenants.clone());
-        Canary { settings, engine, tenants, metrics: CanaryMetrics::new(&metrics), world: world.clone() }
-    });
     let ready = Ready::new();
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
-    if let Some(canary) = canary {
-        tasks.spawn(canary.run(rest_stop.clone()));
-    }
+    start_canary(&mut tasks, &checked, &api, &metrics, &rest_stop);
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };
@@ -212,6 +206,15 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
         Some(Err(failure)) => Err(HubFault::Task(failure.to_string())),
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),
+    }
+}
+
+/// Reads canary lines back, if that is asked for.
+fn start_canary(tasks: &mut JoinSet<()>, checked: &Checked, api: &Api, metrics: &Metrics, stop: &CancellationToken) {
+    if let Some(settings) = checked.canary {
+        let (engine, tenants) = (Arc::clone(&api.engine), api.tenants.clone());
+        let canary = Canary { settings, engine, tenants, metrics: CanaryMetrics::new(metrics), world: api.world.clone() };
+        tasks.spawn(canary.run(stop.clone()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Loki API as a client speaks it: requests, tokens, answers as JSON; and paging through every line.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -145,21 +146,26 @@ impl Ask {
     ///
     /// # Panics
     /// When a page fails, or one time stamp holds more lines than a page.
-    pub async fn every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> std::collections::BTreeMap<String, Vec<Answered>> {
-        let mut streams: std::collections::BTreeMap<String, Vec<Answered>> = std::collections::BTreeMap::new();
+    pub async fn every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> BTreeMap<String, Vec<Answered>> {
+        self.try_every_line(query, start_ns, end_ns, page).await.unwrap_or_else(|why| panic!("{query}: {why}"))
+    }
+
+    /// The same where nobody may answer.
+    ///
+    /// # Errors
+    /// What was answered instead.
+    ///
+    /// # Panics
+    /// When one time stamp holds more lines than a page.
+    pub async fn try_every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> Result<BTreeMap<String, Vec<Answered>>, String> {
+        let mut streams: BTreeMap<String, Vec<Answered>> = BTreeMap::new();
         let mut from = start_ns;
         loop {
             let (start, end, limit) = (from.to_string(), end_ns.to_string(), page.to_string());
             let parameters = [("query", query), ("start", &start), ("end", &end), ("limit", &limit), ("direction", "forward")];
-            let answer = self.json("/loki/api/v1/query_range", &parameters).await;
-            let mut rows: Vec<(String, Answered)> = Vec::new();
-            for stream in answer["data"]["result"].as_array().expect("streams are a list") {
-                let name = stream["stream"].to_string();
-                for value in stream["values"].as_array().expect("values are a list") {
-                    let ns = value[0].as_str().and_then(|ns| ns.parse().ok()).expect("a time stamp is a string of nanoseconds");
-                    rows.push((name.clone(), Answered { ns, line: value[1].as_str().expect("a line is a string").to_owned() }));
-                }
-            }
+            let (status, text) = self.text("/loki/api/v1/query_range", &parameters).await;
+            let answer: Value = serde_json::from_str(&text).ok().filter(|_| status == 200).ok_or_else(|| format!("{status} {text}"))?;
+            let rows = rows_of(&answer).ok_or_else(|| format!("not an answer of lines: {text}"))?;
             let full = rows.len() >= page;
             let last = rows.iter().map(|(_, row)| row.ns).max().unwrap_or(end_ns);
             assert!(!full || last > from, "more than {page} lines have the time stamp {from}");
@@ -167,11 +173,23 @@ impl Ask {
                 streams.entry(name).or_default().push(row);
             }
             if !full {
-                return streams;
+                return Ok(streams);
             }
             from = last;
         }
     }
+}
+
+/// Lines of an answer with the name of their stream.
+fn rows_of(answer: &Value) -> Option<Vec<(String, Answered)>> {
+    let mut rows = Vec::new();
+    for stream in answer["data"]["result"].as_array()? {
+        let name = stream["stream"].to_string();
+        for value in stream["values"].as_array()? {
+            rows.push((name.clone(), Answered { ns: value[0].as_str()?.parse().ok()?, line: value[1].as_str()?.to_owned() }));
+        }
+    }
+    Some(rows)
 }
 
 /// Percent-encodes everything but letters, digits and `-._~`.

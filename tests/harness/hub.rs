@@ -136,13 +136,25 @@ impl Hub {
     }
 
     /// Starts it (again) on the same ports and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
     pub fn resume(&mut self) {
+        self.try_resume().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// The same where the store may be away.
+    ///
+    /// # Errors
+    /// What it said when it ended.
+    pub fn try_resume(&mut self) -> Result<(), String> {
         let mut command = Command::new(program("tributary-hub"));
         command.arg("serve").arg("--config").arg(self.config());
         let mut process = Process::start(command, &self.dir, "hub");
-        let _ = process.listening(self.starts);
+        let _ = process.try_listening(self.starts)?;
         self.starts += 1;
         self.process = Some(process);
+        Ok(())
     }
 
     /// Ends it at once.
