@@ -43,18 +43,16 @@ impl Canary {
     pub fn new(parts: &CanaryParts, chance: u16, now: Timestamp) -> Self {
         let labels = Arc::new(Labels::from_pairs([("job", JOB), ("edge", parts.edge.as_str())]));
         let mut canary = Self { every: parts.every, labels, chance, run: String::new(), number: 0, last: now, next: now };
-        canary.begin_anew(now);
+        canary.begin_anew();
         canary
     }
 
-    /// Begins another run: lines of this one are lost before they reached the WAL, and that is no loss.
-    pub fn begin_anew(&mut self, now: Timestamp) {
-        // Rises even when the clock does not.
-        let start = now.max(self.last);
-        self.run = format!("{:016x}", (start.nanos() & !0xffff) | i64::from(self.chance));
+    /// Begins another run, at once: lines of this one are lost before they reached the WAL, and that is no loss.
+    pub fn begin_anew(&mut self) {
+        self.run = format!("{:016x}", (self.last.nanos() & !0xffff) | i64::from(self.chance));
         self.chance = self.chance.wrapping_add(1);
         self.number = 0;
-        self.next = now;
+        self.next = Timestamp::MIN;
     }
 
     /// The stream of its lines.

@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod canary;
 mod certificates;
 mod configs;
 mod delivery;
