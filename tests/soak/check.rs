@@ -23,6 +23,8 @@ const PAGE: usize = 20_000;
 
 /// When, and the memory of the last hub and the last edge.
 type Sample = (Duration, u64, u64);
+/// One of the two.
+type Of = fn(&Sample) -> u64;
 
 /// What was seen so far.
 pub(crate) struct Check {
@@ -218,7 +220,7 @@ impl Check {
         if last < MEMORY_RUN_MIN {
             return (true, format!("memory not judged (runs of {MEMORY_RUN_MIN:?} and more are)"));
         }
-        let quarter = |from: u32, of: fn(&Sample) -> u64| {
+        let quarter = |from: u32, of: Of| {
             let mut values: Vec<u64> = self
                 .memory
                 .iter()
@@ -230,7 +232,7 @@ impl Check {
             values.get(values.len() / 2).copied().unwrap_or(0)
         };
         let (mut flat, mut texts) = (true, Vec::new());
-        let kinds: [(&str, fn(&Sample) -> u64); 2] = [("hub", |sample| sample.1), ("edge", |sample| sample.2)];
+        let kinds: [(&str, Of); 2] = [("hub", |sample| sample.1), ("edge", |sample| sample.2)];
         for (name, of) in kinds {
             let (early, late) = (quarter(1, of), quarter(3, of));
             flat &= late <= early + early / 4 + MEMORY_SLACK;
