@@ -211,10 +211,12 @@ async fn send(members: &mut [Member], options: &Options, span: Duration, hub: &m
         *peak = (*peak).max(hub.process().rss_bytes());
         if !killed && began.elapsed() > span / 2 {
             killed = true;
+            // A session that ended is told by a new epoch: the status says `quic` until the silence is noticed.
+            let epochs: Vec<u64> = members.iter().map(|member| member.status.report().epoch).collect();
             hub.kill();
             hub.resume();
             let back = Instant::now();
-            while members.iter().any(|member| member.status.report().session == "none") && back.elapsed() < CONNECT_MAX * 6 {
+            while members.iter().zip(&epochs).any(|(member, epoch)| member.status.report().epoch <= *epoch) && back.elapsed() < CONNECT_MAX * 6 {
                 *peak = (*peak).max(hub.process().rss_bytes());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
