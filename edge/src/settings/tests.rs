@@ -26,7 +26,7 @@ fn a_canary_is_off_unless_asked_for() {
     assert_eq!(prepared(&with("canary: {every: 0s}\n")).canary, None);
     let asked = prepared(&with("canary: {every: 10s}\n")).canary.unwrap();
     assert_eq!((asked.every, asked.edge.as_str()), (Duration::from_secs(10), "host1"));
-    assert_eq!(mistakes(&with("canary: {every: 10ms}\n")), ["3:18: error: canary.every is shorter than 100ms; fix: write 0s for none, or 10s or so"]);
+    assert_eq!(mistakes(&with("canary: {every: 10ms}\n")), ["3:17: error: canary.every is shorter than 100ms; fix: write 0s for none, or 10s or so"]);
 }
 
 #[test]
