@@ -87,6 +87,8 @@ async fn edges_move_between_hubs_while_all_are_killed() {
     for hub in &hubs {
         settle(hub, ALPHA, &all, base, Duration::from_secs(120)).await;
     }
+    let lanes = Ask::new(&hubs[0].admin_url(), &hubs[0].operator).json("/admin/v1/lanes", &[]).await;
+    assert!(lanes.as_array().is_some_and(|lanes| lanes.len() >= 2), "each hub has a lane of its own: {lanes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
