@@ -171,6 +171,7 @@ impl Hub {
                 self.closes.push((ProducerId::from_bytes(&close.producer).unwrap().unique, next));
                 (!self.deaf).then(|| Kind::Close(Close::clone(close)))
             }
+            #[allow(clippy::wildcard_enum_match_arm, reason = "an edge says nothing else")]
             other => panic!("{other:?}"),
         }
     }

@@ -15,7 +15,7 @@ use super::{Store, locked};
 use crate::fault::StoreFault;
 use crate::fold::{Fold, ProducerState};
 use crate::lane::{LaneCell, make, writer::LaneWriter};
-use crate::limits::{LANE_IDLE, LANES_AT_ONCE};
+use crate::limits::{BEHIND_BYTES_MAX, BEHIND_OBJECTS_MAX, LANE_IDLE, LANES_AT_ONCE};
 use crate::record::LaneRecord;
 use crate::section::Draft;
 
@@ -40,6 +40,14 @@ pub struct Behind {
     pub bytes: u64,
 }
 
+impl Behind {
+    /// Whether the senders of the lane are to be slowed (rule 19).
+    #[must_use]
+    pub const fn is_far(&self) -> bool {
+        self.objects > BEHIND_OBJECTS_MAX || self.bytes > BEHIND_BYTES_MAX
+    }
+}
+
 impl Store {
     /// The lane that this hub writes as its own, once it has one.
     #[must_use]
@@ -59,7 +67,8 @@ impl Store {
         }
         let turn = OwnTurn(flag);
         self.learn_lanes().await?;
-        let lane = match self.own_lane().or_else(|| self.lane_of_name()).or_else(|| self.idle_lane(None)) {
+        let readable = |lane: &LaneId| self.cell(*lane).is_ok_and(|cell| cell.owned().is_some());
+        let lane = match self.own_lane().filter(readable).or_else(|| self.lane_of_name()).or_else(|| self.idle_lane(None)) {
             Some(lane) => lane,
             None => self.new_lane().await?,
         };
@@ -67,7 +76,7 @@ impl Store {
     }
 
     /// Gives the own lane up for another, an idle or a new one: after repeated conflicts with a hub of another
-    /// name that writes it too. The writer of the lane before goes on to work, as one of any lane.
+    /// name that writes it too, or when it is frozen. The writer of the lane before goes on to work, as one of any lane.
     ///
     /// # Errors
     /// The store's fault: then the own lane is what it was.
@@ -200,7 +209,7 @@ impl Store {
     pub async fn spread_map(self: &Arc<Self>, version: u64) -> Result<(), StoreFault> {
         self.follow_registry(self.shore.objects.moment()).await?;
         let version = self.tenant_maps().newest().await?.map_or(version, |map| map.version.max(version));
-        let lacks = |fold: &Fold| fold.map_version() < version || fold.head() == 0;
+        let lacks = |fold: &Fold| fold.map_version() < version;
         let note = || Draft { records: vec![LaneRecord::Map(version)], sections: Vec::new(), map_version: version };
         let spread = futures::stream::iter(self.cells()).map(|cell| async move {
             let judged = self.amend(cell.lane, |fold| Ok(lacks(fold).then(note))).await;
