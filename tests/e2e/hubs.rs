@@ -43,7 +43,7 @@ async fn edges_move_between_hubs_while_all_are_killed() {
     let mut urls = vec![loopback(hubs[0].link), loopback(hubs[1].link)];
     let (base, mut dice) = (time_base_ns(), Dice(11));
     let log = |n: usize, file: usize| dir.path().join(format!("logs-e{n}/f{file}.log"));
-    let mut writers: Vec<Writer> = (0..8).map(|n| Writer::new(&log(n / 2, n % 2), &format!("e{}f{}", n / 2, n % 2), base)).collect();
+    let mut writers: Vec<Writer> = (0..8).map(|n| Writer::new(&log(n / 2, n % 2), &format!("e{}f{}", n / 2, n % 2), base).distinct()).collect();
     let (mut kills, mut moves) = ([0; 3], 0);
     let until = Instant::now() + Duration::from_secs(60);
     while Instant::now() < until {

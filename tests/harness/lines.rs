@@ -28,6 +28,7 @@ pub struct Writer {
     name: String,
     base_ns: i64,
     step_ns: i64,
+    same_time: u64,
     /// Lines written so far.
     pub written: u64,
 }
@@ -40,7 +41,14 @@ impl Writer {
     #[must_use]
     pub fn new(path: &Path, name: &str, base_ns: i64) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(path).expect("a log file can be opened");
-        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, step_ns: 1_000, written: 0 }
+        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, step_ns: 1_000, same_time: SAME_TIME, written: 0 }
+    }
+
+    /// The same with a time of its own for each line: where an edge moves between hubs in mid-stream, lines of one
+    /// time lie in several lanes, and only time orders lanes.
+    #[must_use]
+    pub fn distinct(self) -> Self {
+        Self { same_time: 1, ..self }
     }
 
     /// The same with `step_ns` between two lines' times instead of one microsecond.
@@ -70,7 +78,7 @@ impl Writer {
         let mut text = String::new();
         for _ in 0..count {
             self.written += 1;
-            let ns = self.base_ns + i64::try_from(self.written / SAME_TIME * SAME_TIME).expect("few lines") * self.step_ns;
+            let ns = self.base_ns + i64::try_from(self.written / self.same_time * self.same_time).expect("few lines") * self.step_ns;
             let secs = ns.div_euclid(1_000_000_000);
             text.push_str(&format!("{}.{:09}Z stdout F {}\n", date(secs), ns.rem_euclid(1_000_000_000), Self::message(&self.name, self.written)));
         }

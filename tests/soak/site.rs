@@ -86,7 +86,7 @@ impl Site {
         let (step_ns, base_ns) = (1_000_000_000 * i64::try_from(edges.len() * FILES).expect("few edges") / i64::try_from(rate).expect("few lines"), now_ns());
         let writer = |n: usize| {
             let path = log(&dir, n / FILES, n % FILES);
-            Writer::new(&path, &format!("e{}f{}", n / FILES, n % FILES), base_ns).stepping(step_ns)
+            Writer::new(&path, &format!("e{}f{}", n / FILES, n % FILES), base_ns).stepping(step_ns).distinct()
         };
         let writers = Arc::new(Mutex::new((0..edges.len() * FILES).map(writer).collect()));
         let store = settings.lines().next().unwrap_or_default().to_owned();
