@@ -357,9 +357,7 @@ impl<'s> Talk<'s> {
             }
             return Ok(());
         }
-        let closed = with_wal(&self.shipper.world, &self.shipper.wal, move |wal| {
-            wal.acked(track, durable).and_then(|_| wal.close_track(track))
-        });
+        let closed = with_wal(&self.shipper.world, &self.shipper.wal, move |wal| wal.acked(track, durable).and_then(|_| wal.close_track(track)));
         match closed.await {
             // A restart asks the hub again, which then says the same.
             Ok(()) | Err(WalFault::DiskFull { .. }) => {}

@@ -161,8 +161,7 @@ impl Tracks {
     pub fn sent(&mut self, track: TrackId, to: Sequence, bytes: u64, durable: impl Fn(TrackId) -> Sequence, now: Timestamp) {
         let bytes = bytes.max(MESSAGE_BYTES_MIN);
         let is_live = self.newest() == Some(track);
-        let (turn, other_waits) =
-            if is_live { (Turn::Live, self.backlog(&durable).is_some()) } else { (Turn::Backlog, self.live(&durable).is_some()) };
+        let (turn, other_waits) = if is_live { (Turn::Live, self.backlog(&durable).is_some()) } else { (Turn::Backlog, self.live(&durable).is_some()) };
         self.share.sent(turn, bytes, other_waits);
         if let Some(window) = self.windows.get_mut(&track) {
             window.sent(to, bytes, now);

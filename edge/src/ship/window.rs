@@ -195,8 +195,7 @@ impl Window {
         self.standing = Standing::Closing;
         self.asked = Some(now);
         let bytes = |producer: ProducerId| Bytes::copy_from_slice(&producer.to_bytes());
-        let close =
-            Close { producer: bytes(producer), epoch: epoch.0, sequence: self.acked.0, chain: Bytes::copy_from_slice(&chain.0), next: bytes(next) };
+        let close = Close { producer: bytes(producer), epoch: epoch.0, sequence: self.acked.0, chain: Bytes::copy_from_slice(&chain.0), next: bytes(next) };
         Some(Message { kind: Some(Kind::Close(close)) })
     }
 
