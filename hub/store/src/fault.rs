@@ -91,6 +91,12 @@ pub enum StoreFault {
         /// Why.
         reason: String,
     },
+    /// A lane that the registry, read to its end, does not name.
+    #[error("there is no lane {lane} in this bucket")]
+    NoLane {
+        /// The lane.
+        lane: LaneId,
+    },
     /// Somebody else wrote this number first.
     #[error("number {number} of lane {lane} was taken: follow the lane and build again")]
     Taken {
@@ -98,6 +104,20 @@ pub enum StoreFault {
         lane: LaneId,
         /// The number.
         number: u64,
+    },
+    /// Somebody else wrote this number of a log first.
+    #[error("{key} was written by another: read on and build again")]
+    Beaten {
+        /// The object.
+        key: String,
+    },
+    /// A tenant's manifest that cannot be found again, or lacks what the lanes say is absorbed.
+    #[error("the manifest at {key} cannot be read: {reason}; if the bucket was restored or emptied in part, restore it whole")]
+    ManifestUnreadable {
+        /// Where manifests lie.
+        key: String,
+        /// Why.
+        reason: String,
     },
     /// What a view named is no longer there: take a new view.
     #[error("{key} is not what the view named any more: ask again")]
@@ -146,8 +166,8 @@ pub enum StoreFault {
     /// A section was asked for with the grant of another tenant.
     #[error("the section does not belong to the tenant that asks")]
     Foreign,
-    /// A process has one lane writer.
-    #[error("this process already has a lane writer")]
+    /// A process has one writer of its own lane.
+    #[error("this process already has a writer of its own lane")]
     WriterTaken,
     /// A token id that exists already.
     #[error("a token {id} exists already: choose another id")]
@@ -169,10 +189,11 @@ impl StoreFault {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Unreachable { .. } | Self::NoConditionalCreate { .. } | Self::Damaged { .. } | Self::Chain { .. } | Self::Frozen { .. } => Blame::Store,
-            Self::LaneUnreadable { .. } | Self::Moved { .. } | Self::Stale { .. } => Blame::Store,
+            Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Moved { .. } | Self::Stale { .. } => Blame::Store,
             Self::Denied { .. } | Self::Settings { .. } | Self::Version { .. } | Self::Taken { .. } | Self::OldMap { .. } => Blame::Hub,
+            Self::Beaten { .. } => Blame::Hub,
             Self::Draft { .. } | Self::WriterTaken | Self::Foreign => Blame::Hub,
-            Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } => Blame::Caller,
+            Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } => Blame::Caller,
         }
     }
 
@@ -180,11 +201,13 @@ impl StoreFault {
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::Taken { .. } | Self::Moved { .. } => Remedy::RetryAfter(Duration::ZERO),
+            Self::Taken { .. } | Self::Beaten { .. } | Self::Moved { .. } => Remedy::RetryAfter(Duration::ZERO),
             Self::Unreachable { .. } | Self::Stale { .. } | Self::OldMap { .. } => Remedy::RetryAfter(Duration::from_secs(1)),
-            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::Denied { .. } => Remedy::RetryAfter(Duration::from_secs(5)),
+            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Denied { .. } => {
+                Remedy::RetryAfter(Duration::from_secs(5))
+            }
             Self::Settings { .. } | Self::Version { .. } | Self::MapTaken { .. } | Self::TooLarge { .. } => Remedy::Fix,
-            Self::TokenTaken { .. } | Self::NoToken { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
+            Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
             Self::Damaged { .. } | Self::Chain { .. } => Remedy::Drop,
             Self::NoConditionalCreate { .. } => Remedy::Stop,
         }
@@ -193,7 +216,7 @@ impl StoreFault {
     /// Whether another writer of the lane was first, so that building again at once is right.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Taken { .. })
+        matches!(self, Self::Taken { .. } | Self::Beaten { .. })
     }
 
     /// Whether the same request may succeed when simply sent again.

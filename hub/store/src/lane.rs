@@ -5,12 +5,12 @@
 //! `make` (rule 1), `start` (snapshots, rule 11), [`writer`] (rules 5 and 6). Promises: nothing is
 //! folded, hence visible, before the object that was folded last was seen to stand once more after it was
 //! read; a header that is damaged or does not follow freezes the lane at the last good number until it
-//! reads well. Must not do: keep a lock across an await.
+//! reads well. Must not do: keep a lock across an await, but for the turn to write, which is held over a PUT.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use proto_model::LaneId;
+use proto_model::{LaneId, Timestamp};
 
 use crate::fault::StoreFault;
 use crate::fold::Fold;
@@ -24,6 +24,7 @@ use crate::metrics::OfLane;
 use crate::numbered::{End, Lot, lot, more};
 use crate::object::{Moment, Objects, Size};
 
+pub(crate) mod collect;
 pub(crate) mod make;
 pub(crate) mod start;
 pub mod writer;
@@ -41,7 +42,12 @@ pub(crate) struct Shore {
 pub(crate) struct LaneCell {
     pub(crate) lane: LaneId,
     pub(crate) genesis: CommitId,
+    maker: String,
+    made: Timestamp,
     now: Mutex<LaneNow>,
+    /// Held from the judging of what is put, or at least from the PUT, to its end: a hub has one PUT in flight in a
+    /// lane (rule 4).
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -71,17 +77,36 @@ struct Raw {
     bytes: Bytes,
 }
 
+/// How closely a lane is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// To its end, whatever stands there: it is fresh then.
+    Whole,
+    /// Whether there is something new; then as [`Self::Whole`]. A lane without costs one request, and nothing is
+    /// known to be fresh by it: what was asked for may have been collected.
+    Glance,
+}
+
 /// What came of following from one base.
 enum Followed {
-    /// To the end; the fold is fresh.
+    /// To the end; the fold is fresh, unless only a glance was cast.
     Fresh,
     /// The base is gone: start anew.
     Lost,
 }
 
 impl LaneCell {
-    pub(crate) const fn new(lane: LaneId, genesis: CommitId) -> Self {
-        Self { lane, genesis, now: Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshot: 0 }) }
+    pub(crate) const fn new(lane: LaneId, genesis: CommitId, maker: String, made: Timestamp) -> Self {
+        let now = Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshot: 0 });
+        Self { lane, genesis, maker, made, now, turn: tokio::sync::Mutex::const_new(()) }
+    }
+
+    /// Who writes the lane as its own, by name, and when it was last written; `None` while it cannot be read.
+    pub(crate) fn owned(&self) -> Option<(String, Timestamp)> {
+        let now = self.now();
+        let fold = now.fold.as_ref().filter(|_| now.frozen.is_none())?;
+        let owner = if fold.owner().is_empty() { &self.maker } else { fold.owner() };
+        Some((owner.to_owned(), if fold.head() == 0 { self.made } else { fold.written() }))
     }
 
     fn now(&self) -> MutexGuard<'_, LaneNow> {
@@ -92,6 +117,19 @@ impl LaneCell {
     pub(crate) fn known(&self) -> Option<Known> {
         let now = self.now();
         now.fold.as_ref().map(|fold| Known { fold: Arc::clone(fold), generation: now.generation })
+    }
+
+    /// The fold, if the lane can be read to its end.
+    ///
+    /// # Errors
+    /// [`StoreFault::Frozen`] or [`StoreFault::LaneUnreadable`].
+    pub(crate) fn whole(&self) -> Result<Arc<Fold>, StoreFault> {
+        let now = self.now();
+        if let Some(frozen) = &now.frozen {
+            return Err(StoreFault::Frozen { lane: self.lane, number: frozen.number, reason: frozen.reason.clone() });
+        }
+        let reason = "it is being read anew".to_owned();
+        now.fold.clone().ok_or(StoreFault::LaneUnreadable { lane: self.lane, reason })
     }
 
     /// Since when the fold is fresh.
@@ -119,6 +157,14 @@ impl LaneCell {
     /// The store's fault, or [`StoreFault::LaneUnreadable`]. A frozen lane is no fault here: it is as
     /// fresh as it can be.
     pub(crate) async fn follow(&self, shore: &Shore) -> Result<(), StoreFault> {
+        self.follow_by(shore, Look::Whole).await
+    }
+
+    /// As [`Self::follow`], or as closely as `how` says.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub(crate) async fn follow_by(&self, shore: &Shore, how: Look) -> Result<(), StoreFault> {
         let started = shore.objects.moment();
         for attempt in 0..RESTARTS_MAX {
             if attempt > 0 {
@@ -130,7 +176,7 @@ impl LaneCell {
                 None => (self.begin(shore).await?, true),
             };
             let generation = known.generation;
-            match self.follow_from(shore, known, candidate, started).await? {
+            match self.follow_from(shore, known, (candidate, how), started).await? {
                 Followed::Fresh => return Ok(()),
                 Followed::Lost => self.lose(shore, generation),
             }
@@ -147,7 +193,7 @@ impl LaneCell {
         Ok(Known { fold: Arc::new(fold), generation })
     }
 
-    async fn follow_from(&self, shore: &Shore, known: Known, candidate: bool, started: Moment) -> Result<Followed, StoreFault> {
+    async fn follow_from(&self, shore: &Shore, known: Known, (candidate, how): (bool, Look), started: Moment) -> Result<Followed, StoreFault> {
         let generation = known.generation;
         let (mut base, mut base_commit) = (known.fold.head(), known.fold.head_commit());
         // A fold that is in place already is not held on to: nobody would have to copy it to change it.
@@ -157,6 +203,10 @@ impl LaneCell {
             let Lot { found, end } = self.read_lot(shore, base + 1, count).await;
             if let (End::Fault(fault), true) = (&end, found.is_empty()) {
                 return Err(fault.clone());
+            }
+            let nothing_new = found.is_empty() && matches!(end, End::Absent);
+            if how == Look::Glance && nothing_new && candidate.is_none() && self.frozen().is_none() {
+                return Ok(Followed::Fresh);
             }
             // The second look comes before the headers are judged, so that a sleeper's garbage is
             // "start anew", not an alarm.

@@ -27,10 +27,14 @@ pub const NUMBER_MAX: u64 = (1 << 63) - 1;
 pub const FOLLOW_AT_ONCE: u64 = 32;
 /// Bytes of headers kept before they are folded.
 pub const FOLLOW_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Lanes followed at once.
-pub const LANES_AT_ONCE: usize = 8;
+/// Lanes followed at once: 50 idle ones take four turns of a request or two, well below [`FOLLOW_EVERY`].
+pub const LANES_AT_ONCE: usize = 32;
 /// Between two rounds of following (lane rule 7).
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// So long after a fresh view was asked for, rounds keep all lanes fresh; after that they only look for what is new.
+pub const ASKED_LATELY: Duration = Duration::from_secs(60);
+/// A round at least this often keeps all lanes fresh: a hub that slept through a collection finds out by it.
+pub const WHOLE_EVERY: Duration = Duration::from_secs(30);
 /// Longest wait between rounds while the store fails.
 pub const FOLLOW_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long a query waits for its view to be fresh.
@@ -43,6 +47,13 @@ pub const RESTARTS_MAX: u32 = 4;
 pub const RESTART_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks whether a snapshot is due.
 pub const SNAPSHOT_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Tries of one amendment before its caller is told: a lane that others write without pause is won well before.
+pub const AMEND_TRIES: u32 = 32;
+/// Random wait in ms before an amendment is tried again, at first; doubles up to 16 times this.
+pub const AMEND_WAIT_MS: u64 = 10;
+/// Without an object for so long a lane counts as nobody's (lane rule 1).
+pub const LANE_IDLE: Duration = Duration::from_secs(30);
 
 /// Numbers between two snapshots (lane rule 11).
 pub const SNAPSHOT_EVERY: u64 = 256;
@@ -73,10 +84,13 @@ pub const DIGESTS_KEPT: usize = proto_wire::limits::WINDOW_BATCHES as usize;
 pub const SOURCES_MAX: usize = 4_096;
 /// A source is forgotten this long after it was reported gone.
 pub const GONE_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// What a closed producer knew of its newest batches and its sources is kept this long: whoever opens the
+/// next one needs it.
+pub const CLOSED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// A push key is good for an hour; the rest is room for hubs whose clocks differ.
 pub const PUSH_KEY_KEPT: Duration = Duration::from_secs(75 * 60);
-/// Push keys that are too old are looked for once in so many numbers: there may be 100,000s.
-pub const PUSH_KEYS_LOOK_EVERY: u64 = 64;
+/// What is too old to be kept is looked for once in so many numbers: there may be 100,000s of push keys.
+pub const TIDY_EVERY: u64 = 64;
 /// Loss records kept for one edge of a tenant; the oldest two become one after that.
 pub const LOSSES_KEPT: usize = 256;
 /// Lane numbers in one shared piece of a fold's directory.
@@ -85,3 +99,28 @@ pub const LOG_PIECE: u64 = 256;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 /// Longest push key.
 pub const PUSH_KEY_BYTES_MAX: usize = 256;
+
+/// Longest manifest that is believed: half a million segments.
+pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Manifests read in one go before the one they follow is looked at again: whole states, so few.
+pub const MANIFESTS_AT_ONCE: u64 = 8;
+/// Manifests of a tenant that are never deleted (lane rule 16).
+pub const MANIFESTS_KEPT: usize = 2;
+/// Memory for manifests of all tenants; those not used for longest are read anew.
+pub const MANIFEST_MEMORY_MAX: usize = 64 * 1024 * 1024;
+/// Lane objects above the floor at which the senders of a lane are slowed (lane rule 19).
+pub const BEHIND_OBJECTS_MAX: u64 = 16_384;
+/// Bytes of lane objects above the floor at which the senders of a lane are slowed (lane rule 19).
+pub const BEHIND_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Lane objects deleted in one go: 3 requests each.
+pub const COLLECT_AT_ONCE: usize = 512;
+/// A hub's clock and the store's may differ by this much before nothing is deleted any more.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+/// Names in one listing of lane objects or segments: two days of a lane that writes five a second. What is
+/// beyond them is met by a later listing, since the first are deleted.
+pub const LIST_DATED_MAX: usize = 1_000_000;
+/// Lane numbers without sections after which the floor is raised all the same (lane rule 13).
+pub const FLOOR_EVERY: u64 = 256;
+/// Collections of a lane that go on where the last one ended, before its objects are listed again: a sleeper
+/// may have made some below.
+pub const LIST_LANE_EVERY: u32 = 256;
