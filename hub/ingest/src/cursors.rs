@@ -125,8 +125,11 @@ impl<'f> Draftboard<'f> {
             identity: open.speaker.to_string(),
             nonce: open.nonce,
             wal_id: open.wal_id,
+            track: open.track.0,
             sequence: stand.last,
             chain: stand.chain,
+            positions: Vec::new(),
+            after: None,
         });
         let answer = (epoch, stand.last, stand.chain);
         self.drafted.insert(producer, Drafted { epoch, ..stand });

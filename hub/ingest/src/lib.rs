@@ -15,6 +15,7 @@ pub mod fault;
 pub mod gather;
 pub mod limits;
 pub mod metrics;
+pub mod pace;
 pub mod registry;
 pub mod request;
 #[cfg(test)]

@@ -35,5 +35,15 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const TICK_LATE_MAX: Duration = Duration::from_secs(30);
 /// An edge whose cluster is in no tenant asks again after this long.
 pub const NO_TENANT_RETRY: Duration = Duration::from_secs(5);
+/// Senders are paced once a second.
+pub const PACE_EVERY: Duration = Duration::from_secs(1);
+/// What is told to a slowed edge holds so long; it is told again before that.
+pub const PACE_HOLDS: Duration = Duration::from_secs(5);
+/// The store must be found behind so many times in a row before anyone is slowed.
+pub const PACE_SLOW_LOOKS: u32 = 3;
+/// Nothing must be the matter so many times in a row before all are free again.
+pub const PACE_RELEASE_LOOKS: u32 = 5;
+/// An edge may always send so many bytes a second: a batch a minute, on which the end of the trouble shows.
+pub const PACE_LEAST: u64 = 16 * 1024;
 /// First and longest wait between tries while the store is away.
 pub const STORE_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));

@@ -91,6 +91,12 @@ pub enum StoreFault {
         /// Why.
         reason: String,
     },
+    /// A lane that the registry, read to its end, does not name.
+    #[error("there is no lane {lane} in this bucket")]
+    NoLane {
+        /// The lane.
+        lane: LaneId,
+    },
     /// Somebody else wrote this number first.
     #[error("number {number} of lane {lane} was taken: follow the lane and build again")]
     Taken {
@@ -146,8 +152,8 @@ pub enum StoreFault {
     /// A section was asked for with the grant of another tenant.
     #[error("the section does not belong to the tenant that asks")]
     Foreign,
-    /// A process has one lane writer.
-    #[error("this process already has a lane writer")]
+    /// A process has one writer of its own lane.
+    #[error("this process already has a writer of its own lane")]
     WriterTaken,
     /// A token id that exists already.
     #[error("a token {id} exists already: choose another id")]
@@ -172,7 +178,7 @@ impl StoreFault {
             Self::LaneUnreadable { .. } | Self::Moved { .. } | Self::Stale { .. } => Blame::Store,
             Self::Denied { .. } | Self::Settings { .. } | Self::Version { .. } | Self::Taken { .. } | Self::OldMap { .. } => Blame::Hub,
             Self::Draft { .. } | Self::WriterTaken | Self::Foreign => Blame::Hub,
-            Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } => Blame::Caller,
+            Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } => Blame::Caller,
         }
     }
 
@@ -184,7 +190,7 @@ impl StoreFault {
             Self::Unreachable { .. } | Self::Stale { .. } | Self::OldMap { .. } => Remedy::RetryAfter(Duration::from_secs(1)),
             Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::Denied { .. } => Remedy::RetryAfter(Duration::from_secs(5)),
             Self::Settings { .. } | Self::Version { .. } | Self::MapTaken { .. } | Self::TooLarge { .. } => Remedy::Fix,
-            Self::TokenTaken { .. } | Self::NoToken { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
+            Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
             Self::Damaged { .. } | Self::Chain { .. } => Remedy::Drop,
             Self::NoConditionalCreate { .. } => Remedy::Stop,
         }

@@ -3,17 +3,17 @@
 //! Parts: [`Fold`], with [`check`](Fold::check) and [`apply`](Fold::apply); `log` (what stands above the
 //! floor), [`producer`] (cursors), `check` (what fits), `snapshot` (a fold as bytes and back). Pure: headers
 //! in, state out. Promises: the same headers give the same fold, whether read from the beginning or from
-//! a snapshot of any number. Limits: `limits.rs`; push keys are kept 75 minutes by the headers'
-//! times, losses 256 an edge (the oldest two become one then). Must not do: read a clock.
+//! a snapshot of any number. Limits: `limits.rs`; push keys are kept 75 minutes and what closed producers knew
+//! of their sources 24 h by the headers' times, losses 256 an edge (the oldest two become one then). Must not do: read a clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use proto_model::{ClusterId, EdgeId, LaneId, ProducerId, TenantId, Timestamp};
 
 use crate::fault::StoreFault;
 use crate::header::{CommitId, LaneHeader};
-use crate::limits::{LOSSES_KEPT, PUSH_KEY_KEPT, PUSH_KEYS_LOOK_EVERY};
+use crate::limits::{LOSSES_KEPT, PUSH_KEY_KEPT, TIDY_EVERY};
 use crate::record::{LaneRecord, Loss};
 
 mod check;
@@ -37,8 +37,11 @@ pub struct Fold {
     map_version: u64,
     writer: String,
     written: Timestamp,
+    owner: String,
     log: Log,
     producers: BTreeMap<ProducerId, Arc<ProducerState>>,
+    /// Closed ones that still hold more than where they stood.
+    lingering: BTreeSet<ProducerId>,
     push_keys: BTreeMap<(TenantId, Vec<u8>), Timestamp>,
     losses: BTreeMap<LossKey, VecDeque<Loss>>,
     /// Per tenant the number of its last section at or below the floor.
@@ -57,8 +60,10 @@ impl Fold {
             map_version: 0,
             writer: String::new(),
             written: Timestamp::MIN,
+            owner: String::new(),
             log: Log::new(),
             producers: BTreeMap::new(),
+            lingering: BTreeSet::new(),
             push_keys: BTreeMap::new(),
             losses: BTreeMap::new(),
             absorbed: BTreeMap::new(),
@@ -111,6 +116,18 @@ impl Fold {
     #[must_use]
     pub const fn written(&self) -> Timestamp {
         self.written
+    }
+
+    /// The hub that writes the lane as its own, by name; empty while none said so.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// How many objects stand above the floor, and how many bytes their sections have.
+    #[must_use]
+    pub const fn behind(&self) -> (u64, u64) {
+        (self.head - self.floor, self.log.bytes())
     }
 
     /// Where a producer stands; `None` when it was never opened here.
@@ -174,23 +191,34 @@ impl Fold {
         for record in &header.records {
             self.record(record, header);
         }
-        if header.number.is_multiple_of(PUSH_KEYS_LOOK_EVERY) {
-            self.push_keys.retain(|_, at| header.written.since(*at) <= PUSH_KEY_KEPT);
+        if header.number.is_multiple_of(TIDY_EVERY) {
+            self.tidy(header.written);
         }
+    }
+
+    /// Lets go of what is too old by `now`, the time of the newest header.
+    fn tidy(&mut self, now: Timestamp) {
+        self.push_keys.retain(|_, at| now.since(*at) <= PUSH_KEY_KEPT);
+        let producers = &mut self.producers;
+        self.lingering.retain(|id| {
+            let settled = producers.get_mut(id).filter(|state| state.is_settled(now));
+            settled.map(|state| Arc::make_mut(state).settle()).is_none()
+        });
     }
 
     fn record(&mut self, record: &LaneRecord, header: &LaneHeader) {
         match record {
-            LaneRecord::Open { producer, epoch, identity, nonce, wal_id, sequence, chain } => {
-                let state = self.producers.entry(*producer).or_insert_with(|| Arc::new(ProducerState::opened(identity.clone())));
+            LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, positions, after } => {
+                let state = self.producers.entry(*producer).or_insert_with(|| Arc::new(ProducerState::opened(identity.clone(), *after)));
                 let state = Arc::make_mut(state);
-                (state.epoch, state.nonce, state.wal_id, state.last, state.chain) = (*epoch, *nonce, *wal_id, *sequence, *chain);
+                (state.epoch, state.nonce, state.wal_id, state.track, state.last, state.chain) = (*epoch, *nonce, *wal_id, *track, *sequence, *chain);
+                state.place(positions, header.number, header.written);
             }
             LaneRecord::Advance { producer, to, chain_to, digests, positions, .. } => self.change(producer, |state| {
                 state.advance(*to, *chain_to, digests);
                 state.place(positions, header.number, header.written);
             }),
-            LaneRecord::Close { producer, next, .. } => self.change(producer, |state| state.close(*next)),
+            LaneRecord::Close { producer, next, .. } => self.close(producer, *next, header.written),
             LaneRecord::Quarantine { producer, reason } => self.change(producer, |state| {
                 state.quarantined = true;
                 state.quarantine_reason.clone_from(reason);
@@ -212,6 +240,14 @@ impl Fold {
             }
             LaneRecord::Map(version) => self.map_version = self.map_version.max(*version),
             LaneRecord::Floor(floor) => self.raise_floor(*floor),
+            LaneRecord::Owner(name) => self.owner.clone_from(name),
+        }
+    }
+
+    fn close(&mut self, producer: &ProducerId, next: ProducerId, now: Timestamp) {
+        self.change(producer, |state| state.close(next, now));
+        if self.producer(producer).is_some_and(ProducerState::lingers) {
+            self.lingering.insert(*producer);
         }
     }
 

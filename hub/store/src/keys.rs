@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use proto_model::{ClusterId, EdgeId, LaneId, TokenId};
+use proto_model::{ClusterId, EdgeId, LaneId, TenantId, TokenId};
 
 /// A name below the configured prefix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,11 @@ impl Key {
     /// The first producer of an identity.
     pub(crate) fn first_producer(cluster: &ClusterId, edge: &EdgeId) -> Self {
         Self(format!("control/edges/{cluster}/{edge}"))
+    }
+
+    /// The lane that takes a tenant's pushes.
+    pub(crate) fn push_lane(tenant: &TenantId) -> Self {
+        Self(format!("control/push/{tenant}"))
     }
 
     /// The `number`th published tenant map.

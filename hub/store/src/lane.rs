@@ -5,12 +5,12 @@
 //! `make` (rule 1), `start` (snapshots, rule 11), [`writer`] (rules 5 and 6). Promises: nothing is
 //! folded, hence visible, before the object that was folded last was seen to stand once more after it was
 //! read; a header that is damaged or does not follow freezes the lane at the last good number until it
-//! reads well. Must not do: keep a lock across an await.
+//! reads well. Must not do: keep a lock across an await, but for the turn to write, which is held over a PUT.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use proto_model::LaneId;
+use proto_model::{LaneId, Timestamp};
 
 use crate::fault::StoreFault;
 use crate::fold::Fold;
@@ -41,7 +41,12 @@ pub(crate) struct Shore {
 pub(crate) struct LaneCell {
     pub(crate) lane: LaneId,
     pub(crate) genesis: CommitId,
+    maker: String,
+    made: Timestamp,
     now: Mutex<LaneNow>,
+    /// Held from the judging of what is put, or at least from the PUT, to its end: a hub has one PUT in flight in a
+    /// lane (rule 4).
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -80,8 +85,17 @@ enum Followed {
 }
 
 impl LaneCell {
-    pub(crate) const fn new(lane: LaneId, genesis: CommitId) -> Self {
-        Self { lane, genesis, now: Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshot: 0 }) }
+    pub(crate) const fn new(lane: LaneId, genesis: CommitId, maker: String, made: Timestamp) -> Self {
+        let now = Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshot: 0 });
+        Self { lane, genesis, maker, made, now, turn: tokio::sync::Mutex::const_new(()) }
+    }
+
+    /// Who writes the lane as its own, by name, and when it was last written; `None` while it cannot be read.
+    pub(crate) fn owned(&self) -> Option<(String, Timestamp)> {
+        let now = self.now();
+        let fold = now.fold.as_ref().filter(|_| now.frozen.is_none())?;
+        let owner = if fold.owner().is_empty() { &self.maker } else { fold.owner() };
+        Some((owner.to_owned(), if fold.head() == 0 { self.made } else { fold.written() }))
     }
 
     fn now(&self) -> MutexGuard<'_, LaneNow> {
@@ -92,6 +106,19 @@ impl LaneCell {
     pub(crate) fn known(&self) -> Option<Known> {
         let now = self.now();
         now.fold.as_ref().map(|fold| Known { fold: Arc::clone(fold), generation: now.generation })
+    }
+
+    /// The fold, if the lane can be read to its end.
+    ///
+    /// # Errors
+    /// [`StoreFault::Frozen`] or [`StoreFault::LaneUnreadable`].
+    pub(crate) fn whole(&self) -> Result<Arc<Fold>, StoreFault> {
+        let now = self.now();
+        if let Some(frozen) = &now.frozen {
+            return Err(StoreFault::Frozen { lane: self.lane, number: frozen.number, reason: frozen.reason.clone() });
+        }
+        let reason = "it is being read anew".to_owned();
+        now.fold.clone().ok_or(StoreFault::LaneUnreadable { lane: self.lane, reason })
     }
 
     /// Since when the fold is fresh.

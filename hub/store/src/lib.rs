@@ -54,4 +54,4 @@ pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};
 pub use section::{BatchDraft, BatchEntry, Draft, HubRow, Origin, Section, SectionDraft, SectionTable, TableRow};
-pub use store::{LaneReport, Store, StoreSettings};
+pub use store::{Behind, LaneReport, Store, StoreSettings};

@@ -28,7 +28,7 @@ pub const FOLLOW_AT_ONCE: u64 = 32;
 /// Bytes of headers kept before they are folded.
 pub const FOLLOW_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Lanes followed at once.
-pub const LANES_AT_ONCE: usize = 8;
+pub const LANES_AT_ONCE: usize = 32;
 /// Between two rounds of following (lane rule 7).
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait between rounds while the store fails.
@@ -43,6 +43,13 @@ pub const RESTARTS_MAX: u32 = 4;
 pub const RESTART_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks whether a snapshot is due.
 pub const SNAPSHOT_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Tries of one amendment before its caller is told: a lane that others write without pause is won well before.
+pub const AMEND_TRIES: u32 = 32;
+/// Random wait in ms before an amendment is tried again, at first; doubles up to 16 times this.
+pub const AMEND_WAIT_MS: u64 = 10;
+/// Without an object for so long a lane counts as nobody's (lane rule 1).
+pub const LANE_IDLE: Duration = Duration::from_secs(30);
 
 /// Numbers between two snapshots (lane rule 11).
 pub const SNAPSHOT_EVERY: u64 = 256;
@@ -73,10 +80,13 @@ pub const DIGESTS_KEPT: usize = proto_wire::limits::WINDOW_BATCHES as usize;
 pub const SOURCES_MAX: usize = 4_096;
 /// A source is forgotten this long after it was reported gone.
 pub const GONE_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// What a closed producer knew of its newest batches and its sources is kept this long: whoever opens the
+/// next one needs it.
+pub const CLOSED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// A push key is good for an hour; the rest is room for hubs whose clocks differ.
 pub const PUSH_KEY_KEPT: Duration = Duration::from_secs(75 * 60);
-/// Push keys that are too old are looked for once in so many numbers: there may be 100,000s.
-pub const PUSH_KEYS_LOOK_EVERY: u64 = 64;
+/// What is too old to be kept is looked for once in so many numbers: there may be 100,000s of push keys.
+pub const TIDY_EVERY: u64 = 64;
 /// Loss records kept for one edge of a tenant; the oldest two become one after that.
 pub const LOSSES_KEPT: usize = 256;
 /// Lane numbers in one shared piece of a fold's directory.

@@ -25,10 +25,17 @@ pub enum LaneRecord {
         nonce: [u8; 16],
         /// The edge's WAL.
         wal_id: u64,
+        /// The edge's name for it in that WAL.
+        track: u32,
         /// Where it stands: its newest durable sequence, 0 for none.
         sequence: Sequence,
         /// The chain there.
         chain: Chain,
+        /// Positions taken over from the producer before, or from others that end in this one.
+        positions: Vec<Position>,
+        /// The closed producer that this one goes on for, when it is opened for the first time; its Close
+        /// names this one. `None`: it begins at 0, or was opened before.
+        after: Option<ProducerId>,
     },
     /// Batches `from..=to` of a producer are durable with this object; a gap, when there are no digests.
     Advance {
@@ -55,7 +62,7 @@ pub enum LaneRecord {
         sequence: Sequence,
         /// The chain there.
         chain: Chain,
-        /// Who goes on in its place.
+        /// Who goes on in its place; itself: nobody does, for ever.
         next: ProducerId,
     },
     /// A producer's chain or digests did not fit: nothing of it is taken any more.
@@ -99,6 +106,8 @@ pub enum LaneRecord {
     Map(u64),
     /// All up to this number is absorbed.
     Floor(u64),
+    /// The hub of this name writes the lane as its own.
+    Owner(String),
 }
 
 /// Lines that were given up, as [`LaneRecord::Loss`] says it.
@@ -130,6 +139,11 @@ pub(crate) fn chain_of(bytes: &[u8]) -> Result<Chain, String> {
 
 pub(crate) fn producer_of(bytes: &[u8]) -> Result<ProducerId, String> {
     ProducerId::from_bytes(bytes).ok_or_else(|| "a producer id is not 24 bytes".to_owned())
+}
+
+/// As [`producer_of`]; no bytes are nobody.
+pub(crate) fn maybe_producer_of(bytes: &[u8]) -> Result<Option<ProducerId>, String> {
+    if bytes.is_empty() { Ok(None) } else { producer_of(bytes).map(Some) }
 }
 
 pub(crate) fn nonce_of(bytes: &[u8]) -> Result<[u8; 16], String> {
@@ -190,7 +204,7 @@ impl LaneRecord {
     pub(crate) fn to_proto(&self) -> proto::Record {
         use proto::record::Kind;
         let kind = match self {
-            Self::Open { producer, epoch, identity, nonce, wal_id, sequence, chain } => Kind::Open(proto::Open {
+            Self::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, positions, after } => Kind::Open(proto::Open {
                 producer: producer.to_bytes().to_vec(),
                 epoch: epoch.0,
                 identity: identity.clone(),
@@ -198,6 +212,9 @@ impl LaneRecord {
                 wal_id: *wal_id,
                 sequence: sequence.0,
                 chain: chain.0.to_vec(),
+                track: *track,
+                positions: positions.clone(),
+                after: after.map(|after| after.to_bytes().to_vec()).unwrap_or_default(),
             }),
             Self::Advance { producer, epoch, from, to, chain_to, digests, positions } => Kind::Advance(proto::Advance {
                 producer: producer.to_bytes().to_vec(),
@@ -229,6 +246,7 @@ impl LaneRecord {
             Self::PushKey { tenant, key, at } => Kind::PushKey(proto::PushKey { tenant: tenant.to_string(), key: key.clone(), at_ns: at.nanos() }),
             Self::Map(version) => Kind::Map(*version),
             Self::Floor(number) => Kind::Floor(*number),
+            Self::Owner(name) => Kind::Owner(name.clone()),
         };
         proto::Record { kind: Some(kind) }
     }
@@ -237,15 +255,7 @@ impl LaneRecord {
         use proto::record::Kind;
         let kind = record.kind.ok_or("it holds a record of a kind this hub does not know: upgrade the hub")?;
         Ok(match kind {
-            Kind::Open(open) => Self::Open {
-                producer: producer_of(&open.producer)?,
-                epoch: Epoch(open.epoch),
-                identity: text_of(open.identity)?,
-                nonce: nonce_of(&open.nonce)?,
-                wal_id: open.wal_id,
-                sequence: Sequence(open.sequence),
-                chain: chain_of(&open.chain)?,
-            },
+            Kind::Open(open) => Self::open(open)?,
             Kind::Advance(advance) => Self::advance(advance)?,
             Kind::Close(close) => Self::Close {
                 producer: producer_of(&close.producer)?,
@@ -258,6 +268,25 @@ impl LaneRecord {
             Kind::PushKey(push) => Self::PushKey { tenant: tenant_of(&push.tenant)?, key: push_key_of(push.key)?, at: Timestamp(push.at_ns) },
             Kind::Map(version) => Self::Map(version),
             Kind::Floor(number) => Self::Floor(number),
+            Kind::Owner(name) => Self::Owner(text_of(name)?),
+        })
+    }
+
+    fn open(open: proto::Open) -> Result<Self, String> {
+        if open.positions.len() > SOURCES_MAX {
+            return Err(format!("an open holds {} positions", open.positions.len()));
+        }
+        Ok(Self::Open {
+            producer: producer_of(&open.producer)?,
+            epoch: Epoch(open.epoch),
+            identity: text_of(open.identity)?,
+            nonce: nonce_of(&open.nonce)?,
+            wal_id: open.wal_id,
+            track: open.track,
+            sequence: Sequence(open.sequence),
+            chain: chain_of(&open.chain)?,
+            positions: open.positions,
+            after: maybe_producer_of(&open.after)?,
         })
     }
 

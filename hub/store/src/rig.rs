@@ -291,8 +291,11 @@ impl Edge {
             identity: "alpha/one".to_owned(),
             nonce: [7; 16],
             wal_id: 5,
+            track: 1,
             sequence: self.last,
             chain: self.chain,
+            positions: Vec::new(),
+            after: None,
         }
     }
 

@@ -1,19 +1,19 @@
-//! The store: all lanes followed, one view of them, sections by grant, one writer.
+//! The store: all lanes followed, one view of them, sections by grant, writers.
 //!
-//! Parts: [`StoreSettings`]; [`Store::open`] (probe, registry, folds); [`Store::writer`]; control objects;
-//! reports; `round` ([`Store::follow_round`], [`Store::run`], [`Store::fresh`]); `read` ([`Store::table`],
+//! Parts: [`StoreSettings`]; [`Store::open`] (probe, registry, folds); control objects; reports; `writers`
+//! ([`Store::writer`], [`Store::amend`], what is asked of all lanes); `round` ([`Store::follow_round`], [`Store::run`], [`Store::fresh`]); `read` ([`Store::table`],
 //! [`Store::section`]). Promises: a lane that cannot be read is unknown, never empty. Must not do: HTTP,
 //! LogQL, sessions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hub_tenant::Grant;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use proto_model::{ClusterId, EdgeId, LaneId, ProducerId, TokenId};
+use proto_model::{ClusterId, EdgeId, LaneId, ProducerId, TenantId, TokenId};
 use proto_seam::World;
 
 use crate::cache::Cache;
@@ -21,7 +21,7 @@ use crate::control::{self, Revocations, TenantMaps, Tokens};
 use crate::fault::StoreFault;
 use crate::head::Head;
 use crate::keys::Key;
-use crate::lane::{LaneCell, Shore, make, writer::LaneWriter};
+use crate::lane::{LaneCell, Shore, make};
 use crate::limits::{CACHE_BYTES, OBJECT_BYTES};
 use crate::mac::StoreKeys;
 use crate::metrics::StoreMetrics;
@@ -33,6 +33,10 @@ use crate::record::Loss;
 
 mod read;
 mod round;
+mod writers;
+
+pub use writers::Behind;
+pub(crate) use writers::OwnTurn;
 
 /// What a store is made of.
 #[derive(Debug, Clone)]
@@ -47,7 +51,7 @@ pub struct StoreSettings {
     pub cache_bytes: usize,
     /// The size at which a lane object is due; one may be larger by one push.
     pub lane_object_max: usize,
-    /// This hub's name, for people.
+    /// This hub's name: for people, and to find its lane again when it comes back.
     pub writer: String,
 }
 
@@ -96,17 +100,10 @@ pub struct Store {
     round: Mutex<Option<round::Round>>,
     maps: Mutex<ControlLog<PublishedMap>>,
     tokens: Mutex<BTreeMap<TokenId, Bytes>>,
-    writing: Arc<AtomicBool>,
-}
-
-/// The right to be the process' writer; given back on drop.
-#[derive(Debug)]
-pub(crate) struct WriterTurn(Arc<AtomicBool>);
-
-impl Drop for WriterTurn {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
+    push_lanes: Mutex<BTreeMap<TenantId, LaneId>>,
+    own: Mutex<Option<LaneId>>,
+    /// Set while the writer of the own lane lives.
+    writing: Mutex<Arc<AtomicBool>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,7 +133,9 @@ impl Store {
             round: Mutex::default(),
             maps: Mutex::new(ControlLog::new(Key::tenant_map)),
             tokens: Mutex::default(),
-            writing: Arc::default(),
+            push_lanes: Mutex::default(),
+            own: Mutex::default(),
+            writing: Mutex::default(),
         });
         store.follow_round().await?;
         Ok(store)
@@ -150,7 +149,9 @@ impl Store {
         self.lane_object_max
     }
 
-    pub(crate) fn writer_name(&self) -> &str {
+    /// The name under which this hub writes.
+    #[must_use]
+    pub fn writer_name(&self) -> &str {
         &self.writer_name
     }
 
@@ -176,8 +177,8 @@ impl Store {
     fn adopt(&self, log: ControlLog<LaneRegistration>, started: Option<Moment>) -> Result<(), StoreFault> {
         let mut lanes = locked(&self.lanes);
         for (number, entry) in (0..).zip(&log.entries) {
-            let (lane, genesis) = make::registered(number, entry)?;
-            lanes.entry(lane).or_insert_with(|| Arc::new(LaneCell::new(lane, genesis)));
+            let cell = make::registered(number, entry)?;
+            lanes.entry(cell.lane).or_insert_with(|| Arc::new(cell));
         }
         let mut registry = locked(&self.registry);
         if log.entries.len() > registry.log.entries.len() {
@@ -191,31 +192,26 @@ impl Store {
         Ok(())
     }
 
-    /// The one writer of this process: of the newest registered lane, of a new one when there is none.
-    ///
-    /// # Errors
-    /// [`StoreFault::WriterTaken`] while another is alive; else the store's fault.
-    pub async fn writer(self: &Arc<Self>) -> Result<LaneWriter, StoreFault> {
-        if self.writing.swap(true, Ordering::AcqRel) {
-            return Err(StoreFault::WriterTaken);
-        }
-        let turn = WriterTurn(Arc::clone(&self.writing));
-        let mut log = locked(&self.registry).log.clone();
-        make::make(&self.shore, &mut log, &self.writer_name).await?;
-        let newest = log.entries.len().saturating_sub(1);
-        let unmade = || StoreFault::Unreachable { action: "create", key: "control/lanes".to_owned(), reason: "no lane is registered".to_owned() };
-        let (lane, _) = make::registered(newest as u64, log.entries.last().ok_or_else(unmade)?)?;
-        self.adopt(log, None)?;
-        let cell = locked(&self.lanes).get(&lane).cloned().ok_or_else(unmade)?;
-        LaneWriter::open(Arc::clone(self), cell, turn).await
-    }
-
     /// The first producer of an identity (rule 8): the one that stands, else a new one of `lane`.
     ///
     /// # Errors
     /// The store's fault.
     pub async fn first_producer(&self, cluster: &ClusterId, edge: &EdgeId, lane: LaneId) -> Result<ProducerId, StoreFault> {
         control::first_producer(&self.shore, cluster, edge, lane).await
+    }
+
+    /// The lane that takes the pushes of the grant's tenant, for ever (rule 10): the one that stands, else `otherwise`,
+    /// which must be registered.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn push_lane(&self, grant: &Grant, otherwise: LaneId) -> Result<LaneId, StoreFault> {
+        if let Some(lane) = locked(&self.push_lanes).get(grant.tenant()) {
+            return Ok(*lane);
+        }
+        let lane = control::push_lane(&self.shore, grant.tenant(), otherwise).await?;
+        locked(&self.push_lanes).insert(grant.tenant().clone(), lane);
+        Ok(lane)
     }
 
     /// Published tenant maps.

@@ -20,7 +20,9 @@ struct Stand {
     epoch: Epoch,
     last: Sequence,
     chain: Chain,
-    ended: Option<&'static str>,
+    /// Who goes on, once it is closed.
+    closed: Option<ProducerId>,
+    quarantined: bool,
 }
 
 /// The fold plus the records before the one that is judged.
@@ -56,24 +58,30 @@ impl<'f> Board<'f> {
 
     fn record(&mut self, record: &LaneRecord, number: u64) -> Result<(), String> {
         match record {
-            LaneRecord::Open { producer, epoch, identity, sequence, chain, .. } => self.open(*producer, *epoch, identity, *sequence, *chain),
+            LaneRecord::Open { producer, epoch, identity, sequence, chain, positions, after, .. } => {
+                if positions.len() > SOURCES_MAX {
+                    return Err(format!("an open of {producer} holds {} positions", positions.len()));
+                }
+                self.open(*producer, *epoch, identity, (*sequence, *chain), *after)
+            }
             LaneRecord::Advance { producer, epoch, from, to, chain_to, digests, positions } => {
                 if positions.len() > SOURCES_MAX {
                     return Err(format!("an advance of {producer} holds {} positions", positions.len()));
                 }
                 self.advance(*producer, *epoch, (*from, *to), *chain_to, digests)
             }
-            LaneRecord::Close { producer, sequence, chain, .. } => {
-                let stand = self.open_stand(*producer)?;
+            LaneRecord::Close { producer, sequence, chain, next } => {
+                let stand = self.live_stand(*producer)?;
                 if (*sequence, *chain) != (stand.last, stand.chain) {
                     return Err(format!("{producer} is closed at {} but stands at {}", sequence.0, stand.last.0));
                 }
-                self.changed.insert(*producer, Stand { ended: Some("closed"), ..stand });
+                self.changed.insert(*producer, Stand { closed: Some(*next), ..stand });
                 Ok(())
             }
             LaneRecord::Quarantine { producer, .. } => {
-                let stand = self.stand(*producer).ok_or_else(|| format!("{producer} is quarantined but was never opened"))?;
-                self.changed.insert(*producer, Stand { ended: stand.ended.or(Some("quarantined")), ..stand });
+                // Whether it was quarantined at its Close decides where the next one begins.
+                let stand = self.live_stand(*producer)?;
+                self.changed.insert(*producer, Stand { quarantined: true, ..stand });
                 Ok(())
             }
             LaneRecord::Map(version) => {
@@ -85,7 +93,7 @@ impl<'f> Board<'f> {
                 Ok(())
             }
             LaneRecord::Floor(floor) => Err(format!("it sets the floor to {floor}")),
-            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } => Ok(()),
+            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Owner(_) => Ok(()),
         }
     }
 
@@ -96,20 +104,29 @@ impl<'f> Board<'f> {
                 epoch: state.epoch,
                 last: state.last,
                 chain: state.chain,
-                ended: if state.closed.is_some() { Some("closed") } else { state.quarantined.then_some("quarantined") },
+                closed: state.closed,
+                quarantined: state.quarantined,
             })
         })
     }
 
-    fn open_stand(&self, producer: ProducerId) -> Result<Stand, String> {
+    /// One that is not closed.
+    fn live_stand(&self, producer: ProducerId) -> Result<Stand, String> {
         let stand = self.stand(producer).ok_or_else(|| format!("{producer} was never opened in this lane"))?;
-        stand.ended.map_or(Ok(stand), |ended| Err(format!("{producer} is {ended}")))
+        if stand.closed.is_none() { Ok(stand) } else { Err(format!("{producer} is closed")) }
     }
 
-    fn open(&mut self, producer: ProducerId, epoch: Epoch, identity: &str, last: Sequence, chain: Chain) -> Result<(), String> {
+    /// One that is neither closed nor quarantined.
+    fn open_stand(&self, producer: ProducerId) -> Result<Stand, String> {
+        let stand = self.live_stand(producer)?;
+        if stand.quarantined { Err(format!("{producer} is quarantined")) } else { Ok(stand) }
+    }
+
+    fn open(&mut self, producer: ProducerId, epoch: Epoch, identity: &str, at: (Sequence, Chain), after: Option<ProducerId>) -> Result<(), String> {
         if producer.lane != self.fold.lane {
             return Err(format!("{producer} lives in another lane"));
         }
+        let (last, chain) = at;
         if last > Sequence::MAX {
             return Err(format!("{producer} is opened at sequence {}", last.0));
         }
@@ -118,17 +135,48 @@ impl<'f> Board<'f> {
             if epoch <= stand.epoch {
                 return Err(format!("{producer} is opened under epoch {} after {}", epoch.0, stand.epoch.0));
             }
-            if (last, chain) != (stand.last, stand.chain) {
+            if at != (stand.last, stand.chain) {
                 return Err(format!("{producer} is opened at {} but stands at {}", last.0, stand.last.0));
             }
             if identity != stand.identity {
                 return Err(format!("{producer} is opened for another identity"));
             }
-        } else if epoch.0 == 0 {
-            return Err(format!("{producer} is opened under epoch 0"));
+            if after.is_some() {
+                return Err(format!("{producer} stands already and goes on for nobody"));
+            }
+        } else {
+            if epoch.0 == 0 {
+                return Err(format!("{producer} is opened under epoch 0"));
+            }
+            self.begins(producer, at, after)?;
         }
-        self.changed.insert(producer, Stand { identity: identity.to_owned(), epoch, last, chain, ended: None });
+        self.changed.insert(producer, Stand { identity: identity.to_owned(), epoch, last, chain, closed: None, quarantined: false });
         Ok(())
+    }
+
+    /// Whether `producer`, never opened before, may begin at `at` (rule 8). What stands in another lane cannot be
+    /// seen from here: there the writer looked, and only the form is judged.
+    fn begins(&self, producer: ProducerId, at: (Sequence, Chain), after: Option<ProducerId>) -> Result<(), String> {
+        let nothing = (Sequence(0), Chain::default());
+        let wanted = match after {
+            None => nothing,
+            Some(before) if before == producer => return Err(format!("{producer} is opened after itself")),
+            Some(before) if before.lane != self.fold.lane => {
+                if at.0.0 == 0 {
+                    nothing
+                } else {
+                    at
+                }
+            }
+            Some(before) => {
+                let stand = self.stand(before).ok_or_else(|| format!("{producer} is opened after {before}, which was never opened"))?;
+                if stand.closed != Some(producer) {
+                    return Err(format!("{producer} is opened after {before}, whose end does not name it"));
+                }
+                if stand.quarantined { nothing } else { (stand.last, stand.chain) }
+            }
+        };
+        if at == wanted { Ok(()) } else { Err(format!("{producer} is opened at {} but begins at {}", at.0.0, wanted.0.0)) }
     }
 
     fn advance(&mut self, producer: ProducerId, epoch: Epoch, range: (Sequence, Sequence), chain_to: Chain, digests: &[BatchDigest]) -> Result<(), String> {

@@ -29,6 +29,10 @@ impl Commit {
         let at = self.sections.binary_search_by(|entry| entry.tenant.cmp(tenant)).ok()?;
         self.sections.get(at)
     }
+
+    fn bytes(&self) -> u64 {
+        self.sections.iter().map(|entry| entry.length).sum()
+    }
 }
 
 /// All lane objects above the floor.
@@ -36,16 +40,24 @@ impl Commit {
 pub(crate) struct Log {
     /// By number / [`LOG_PIECE`].
     pieces: BTreeMap<u64, Arc<Vec<Arc<Commit>>>>,
+    /// Of all sections.
+    bytes: u64,
 }
 
 impl Log {
     /// Nothing.
     pub(crate) const fn new() -> Self {
-        Self { pieces: BTreeMap::new() }
+        Self { pieces: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Bytes of all sections.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Adds the object after the newest.
     pub(crate) fn push(&mut self, commit: Commit) {
+        self.bytes = self.bytes.saturating_add(commit.bytes());
         let piece = self.pieces.entry(commit.number / LOG_PIECE).or_default();
         Arc::make_mut(piece).push(Arc::new(commit));
     }
@@ -80,6 +92,7 @@ impl Log {
             }
             entry.remove();
         }
+        self.bytes = self.bytes.saturating_sub(gone.iter().map(|commit| commit.bytes()).sum());
         gone
     }
 }

@@ -1,14 +1,15 @@
 //! What a fold knows of one producer.
 //!
 //! Parts: [`ProducerState`]; [`SourceKey`]. Limits: 64 digests, 4,096 sources; a source reported gone is
-//! forgotten 7 days later, the longest unheard one when there are too many. Must not do: judge batches.
+//! forgotten 7 days later, the longest unheard one when there are too many. A closed producer keeps where it
+//! stood, who follows it and whether it was quarantined for ever, the rest for 24 h. Must not do: judge batches.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, Timestamp};
 use proto_wire::edge_hub::Position;
 
-use crate::limits::{DIGESTS_KEPT, GONE_KEPT, SOURCES_MAX};
+use crate::limits::{CLOSED_KEPT, DIGESTS_KEPT, GONE_KEPT, SOURCES_MAX};
 
 /// One producer of a lane.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,19 +22,25 @@ pub struct ProducerState {
     pub nonce: [u8; 16],
     /// The edge's WAL.
     pub wal_id: u64,
+    /// The edge's name for it in that WAL.
+    pub track: u32,
+    /// The closed producer that it went on for; `None`: it began at 0.
+    pub after: Option<ProducerId>,
     /// Newest durable sequence.
     pub last: Sequence,
     /// The chain there.
     pub chain: Chain,
     /// How far each source is durable.
     pub positions: BTreeMap<SourceKey, Position>,
-    /// Who goes on in its place, once it is closed.
+    /// Who goes on in its place, once it is closed; itself: nobody does, for ever.
     pub closed: Option<ProducerId>,
     /// Whether nothing of it is taken any more.
     pub quarantined: bool,
     /// Why, then.
     pub quarantine_reason: String,
-    /// Newest first kept, ascending.
+    /// When it was closed, by the header that says so.
+    pub(super) closed_at: Option<Timestamp>,
+    /// The newest are kept, ascending.
     pub(super) digests: VecDeque<(Sequence, BatchDigest)>,
     pub(super) notes: BTreeMap<SourceKey, SourceNote>,
 }
@@ -69,16 +76,19 @@ pub(super) struct SourceNote {
 
 impl ProducerState {
     /// A producer opened for the first time.
-    pub(super) fn opened(identity: String) -> Self {
+    pub(super) fn opened(identity: String, after: Option<ProducerId>) -> Self {
         Self {
             identity,
             epoch: Epoch(0),
             nonce: [0; 16],
             wal_id: 0,
+            track: 0,
+            after,
             last: Sequence(0),
             chain: Chain::default(),
             positions: BTreeMap::new(),
             closed: None,
+            closed_at: None,
             quarantined: false,
             quarantine_reason: String::new(),
             digests: VecDeque::new(),
@@ -91,6 +101,11 @@ impl ProducerState {
     pub fn digest_of(&self, sequence: Sequence) -> Option<BatchDigest> {
         let at = self.digests.binary_search_by_key(&sequence, |(kept, _)| *kept).ok()?;
         self.digests.get(at).map(|(_, digest)| *digest)
+    }
+
+    /// D of the newest batches that are kept, ascending by sequence; numbers of gaps are left out.
+    pub fn digests(&self) -> impl Iterator<Item = (Sequence, BatchDigest)> {
+        self.digests.iter().copied()
     }
 
     /// Moves on to `to`; `digests` are of the newest sequences up to it.
@@ -123,9 +138,24 @@ impl ProducerState {
         }
     }
 
-    /// It has ended: only its place and who follows it are still of use.
-    pub(super) fn close(&mut self, next: ProducerId) {
+    /// It has ended, by an object written at `now`.
+    pub(super) const fn close(&mut self, next: ProducerId, now: Timestamp) {
         self.closed = Some(next);
+        self.closed_at = Some(now);
+    }
+
+    /// Whether it is closed but still holds what whoever opens the next one needs.
+    pub(super) fn lingers(&self) -> bool {
+        self.closed.is_some() && !(self.digests.is_empty() && self.positions.is_empty())
+    }
+
+    /// Whether it was closed so long before `now` that nobody needs more of it than where it stood.
+    pub(super) fn is_settled(&self, now: Timestamp) -> bool {
+        self.closed_at.is_some_and(|closed| now.since(closed) > CLOSED_KEPT)
+    }
+
+    /// Keeps only where it stood and who follows it.
+    pub(super) fn settle(&mut self) {
         self.digests.clear();
         self.positions.clear();
         self.notes.clear();

@@ -20,7 +20,7 @@ use crate::keys::Key;
 use crate::limits::{DIGESTS_KEPT, LOSSES_KEPT, NUMBER_MAX, SOURCES_MAX};
 use crate::mac::StoreKeys;
 use crate::proto;
-use crate::record::{Loss, chain_of, digests_of, nonce_of, producer_of, push_key_of, tenant_of, text_of};
+use crate::record::{Loss, chain_of, digests_of, maybe_producer_of, nonce_of, producer_of, push_key_of, tenant_of, text_of};
 
 /// The bytes of `lanes/<lane>/snap/<head>`.
 ///
@@ -37,6 +37,7 @@ pub(crate) fn encode(fold: &Fold, keys: &StoreKeys) -> Result<Bytes, StoreFault>
         floor: fold.floor,
         map_version: fold.map_version,
         writer: fold.writer.clone(),
+        owner: fold.owner.clone(),
         written_ns: fold.written.nanos(),
         tenants: tenants.keys().map(ToString::to_string).collect(),
         commits: fold.log.iter().map(|commit| commit_to_proto(commit, place)).collect(),
@@ -96,6 +97,7 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
     if losses.values().any(|kept| kept.len() > LOSSES_KEPT) {
         return Err("it holds too many losses of one edge".to_owned());
     }
+    let producers: BTreeMap<ProducerId, Arc<ProducerState>> = message.producers.into_iter().map(producer_from_proto).collect::<Result<_, _>>()?;
     let push_keys = message.push_keys.into_iter().map(|push| Ok(((tenant_of(&push.tenant)?, push_key_of(push.key)?), Timestamp(push.at_ns))));
     Ok(Fold {
         lane: LaneId(message.lane),
@@ -104,9 +106,11 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
         floor: message.floor,
         map_version: message.map_version,
         writer: text_of(message.writer)?,
+        owner: text_of(message.owner)?,
         written: Timestamp(message.written_ns),
         log,
-        producers: message.producers.into_iter().map(producer_from_proto).collect::<Result<_, _>>()?,
+        lingering: producers.iter().filter(|(_, state)| state.lingers()).map(|(id, _)| *id).collect(),
+        producers,
         push_keys: push_keys.collect::<Result<_, String>>()?,
         losses,
         absorbed: message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?,
@@ -175,6 +179,9 @@ fn producer_to_proto(id: &ProducerId, state: &ProducerState) -> proto::SnapshotP
         digests: state.digests.iter().flat_map(|(_, digest)| digest.0).collect(),
         positions: positions.collect(),
         closed: state.closed.map(|next| next.to_bytes().to_vec()).unwrap_or_default(),
+        closed_ns: state.closed_at.map(Timestamp::nanos),
+        track: state.track,
+        after: state.after.map(|after| after.to_bytes().to_vec()).unwrap_or_default(),
         quarantine: state.quarantined.then(|| state.quarantine_reason.clone()),
     }
 }
@@ -187,6 +194,9 @@ fn producer_from_proto(message: proto::SnapshotProducer) -> Result<(ProducerId, 
     if message.last > Sequence::MAX.0 {
         return Err(format!("a producer stands at sequence {}", message.last));
     }
+    if message.closed.is_empty() != message.closed_ns.is_none() {
+        return Err("it is not said when a producer was closed".to_owned());
+    }
     if !message.digest_sequences.is_sorted_by(|a, b| a < b) {
         return Err("the digests of a producer are not in order".to_owned());
     }
@@ -196,11 +206,13 @@ fn producer_from_proto(message: proto::SnapshotProducer) -> Result<(ProducerId, 
         wal_id: message.wal_id,
         last: Sequence(message.last),
         chain: chain_of(&message.chain)?,
-        closed: if message.closed.is_empty() { None } else { Some(producer_of(&message.closed)?) },
+        closed: maybe_producer_of(&message.closed)?,
+        closed_at: message.closed_ns.map(Timestamp),
+        track: message.track,
         quarantined: message.quarantine.is_some(),
         quarantine_reason: text_of(message.quarantine.unwrap_or_default())?,
         digests: message.digest_sequences.into_iter().map(Sequence).zip(digests).collect(),
-        ..ProducerState::opened(text_of(message.identity)?)
+        ..ProducerState::opened(text_of(message.identity)?, maybe_producer_of(&message.after)?)
     };
     for entry in message.positions {
         let position = entry.position.ok_or("a position is empty")?;

@@ -53,7 +53,18 @@ fn header(fold: &Fold, records: Vec<LaneRecord>) -> LaneHeader {
 
 fn open(fold: &Fold, producer: ProducerId) -> LaneRecord {
     let (epoch, sequence, chain) = fold.producer(&producer).map_or((0, Sequence(0), Chain::default()), |state| (state.epoch.0, state.last, state.chain));
-    LaneRecord::Open { producer, epoch: Epoch(epoch + 1), identity: "alpha/one".to_owned(), nonce: [3; 16], wal_id: 4, sequence, chain }
+    LaneRecord::Open {
+        producer,
+        epoch: Epoch(epoch + 1),
+        identity: "alpha/one".to_owned(),
+        nonce: [3; 16],
+        wal_id: 4,
+        track: 1,
+        sequence,
+        chain,
+        positions: Vec::new(),
+        after: None,
+    }
 }
 
 fn advance(fold: &Fold, producer: ProducerId, count: u64, positions: Vec<Position>) -> LaneRecord {
@@ -264,8 +275,11 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
         identity: identity.to_owned(),
         nonce: [0; 16],
         wal_id: 0,
+        track: 1,
         sequence: Sequence(sequence),
         chain,
+        positions: Vec::new(),
+        after: None,
     };
     let (last, chain) = (state.last.0, state.chain);
     let foreign = ProducerId { lane: LaneId(8), unique: 1 };
@@ -427,7 +441,6 @@ fn a_closed_producer_stays_with_who_follows_it() {
     let fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false)]), Step::Close(1)]));
     let state = fold.producer(&id(1)).unwrap();
     assert_eq!((state.closed, state.last), (Some(id(99)), Sequence(3)));
-    assert!(state.positions.is_empty());
 }
 
 /// A fold that holds something of everything.
@@ -436,7 +449,14 @@ fn golden() -> Fold {
         folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false), (2, 9, true)]), Step::Push(0, 1), Step::Map(4), Step::Section(vec![0, 1])]));
     let next = header(&fold, vec![loss("one", 5, None).into(), open(&fold, id(2)), LaneRecord::Quarantine { producer: id(2), reason: "diverged".to_owned() }]);
     fold.apply(&next).unwrap();
-    let next = LaneHeader { sections: vec![entry("blue")], ..header(&fold, vec![LaneRecord::Floor(5)]) };
+    let state = fold.producer(&id(1)).unwrap();
+    let (sequence, chain) = (state.last, state.chain);
+    let LaneRecord::Open { epoch, identity, nonce, wal_id, .. } = open(&fold, id(7)) else { unreachable!() };
+    let close = LaneRecord::Close { producer: id(1), sequence, chain, next: id(7) };
+    let positions = vec![at(1, 2, false)];
+    let after = LaneRecord::Open { producer: id(7), epoch, identity, nonce, wal_id, track: 2, sequence, chain, positions, after: Some(id(1)) };
+    let records = vec![LaneRecord::Floor(5), close, after, LaneRecord::Owner("hub-1".to_owned())];
+    let next = LaneHeader { sections: vec![entry("blue")], ..header(&fold, records) };
     fold.apply(&next).unwrap();
     fold
 }

@@ -29,9 +29,18 @@ fn tenant() -> impl Strategy<Value = TenantId> {
 fn record() -> impl Strategy<Value = LaneRecord> {
     let id = || any::<[u8; 16]>();
     prop_oneof![
-        (producer(), any::<u64>(), ".{0,20}", id(), any::<u64>(), any::<u64>(), id()).prop_map(
-            |(producer, epoch, identity, nonce, wal_id, sequence, chain)| {
-                LaneRecord::Open { producer, epoch: Epoch(epoch), identity, nonce, wal_id, sequence: Sequence(sequence), chain: Chain(chain) }
+        (producer(), any::<(u64, u64, u32, u64)>(), ".{0,20}", id(), id(), prop::collection::vec(position(), 0..4), prop::option::of(producer())).prop_map(
+            |(producer, (epoch, wal_id, track, sequence), identity, nonce, chain, positions, after)| LaneRecord::Open {
+                producer,
+                epoch: Epoch(epoch),
+                identity,
+                nonce,
+                wal_id,
+                track,
+                sequence: Sequence(sequence),
+                chain: Chain(chain),
+                positions,
+                after,
             }
         ),
         (producer(), any::<u64>(), any::<u64>(), any::<u64>(), id(), prop::collection::vec(id(), 0..4), prop::collection::vec(position(), 0..4)).prop_map(
@@ -72,6 +81,7 @@ fn record() -> impl Strategy<Value = LaneRecord> {
         }),
         any::<u64>().prop_map(LaneRecord::Map),
         any::<u64>().prop_map(LaneRecord::Floor),
+        ".{0,20}".prop_map(LaneRecord::Owner),
     ]
 }
 
@@ -227,7 +237,18 @@ fn golden() -> LaneHeader {
         written: Timestamp(1_700_000_000_000_000_000),
         map_version: 3,
         records: vec![
-            LaneRecord::Open { producer, epoch: Epoch(1), identity, nonce: [5; 16], wal_id: 6, sequence: Sequence(0), chain: Chain([0; 16]) },
+            LaneRecord::Open {
+                producer,
+                epoch: Epoch(1),
+                identity,
+                nonce: [5; 16],
+                wal_id: 6,
+                track: 7,
+                sequence: Sequence(8),
+                chain: Chain([9; 16]),
+                positions: vec![position.clone()],
+                after: Some(ProducerId { lane: LaneId(2), unique: 3 }),
+            },
             LaneRecord::Advance { producer, epoch: Epoch(1), from, to, chain_to, digests, positions: vec![position] },
             LaneRecord::Close { producer, sequence: to, chain, next: ProducerId { lane: LaneId(1), unique: 10 } },
             LaneRecord::Quarantine { producer, reason: "diverged".to_owned() },
@@ -235,6 +256,7 @@ fn golden() -> LaneHeader {
             LaneRecord::PushKey { tenant: tenant.clone(), key: b"key".to_vec(), at: Timestamp(8) },
             LaneRecord::Map(3),
             LaneRecord::Floor(41),
+            LaneRecord::Owner("hub-0".to_owned()),
         ],
         sections: vec![SectionEntry {
             tenant,

@@ -1,11 +1,11 @@
 //! Making a lane (rule 1): its genesis once, then its registration; number 1 is the writer's.
 //!
 //! Promises: a genesis that was not answered with success is abandoned with its id. Must not do: decide
-//! which lane a hub writes (`store.rs` does).
+//! which lane a hub writes (`store/writers.rs` does).
 
-use proto_model::LaneId;
+use proto_model::{LaneId, Timestamp};
 
-use super::Shore;
+use super::{LaneCell, Shore};
 use crate::fault::StoreFault;
 use crate::header::{CommitId, LaneHeader};
 use crate::keys::Key;
@@ -13,21 +13,20 @@ use crate::limits::CREATE_ROUNDS;
 use crate::numbered::ControlLog;
 use crate::object::Create;
 use crate::proto::LaneRegistration;
+use crate::record::text_of;
 
-/// Makes a lane and registers it, unless one is registered already or somebody else is faster; then
-/// `registry` names at least one.
+/// Makes a lane and registers it; `registry` names it then.
 ///
 /// # Errors
-/// The store's fault: then it is not known whether one is registered.
-pub(crate) async fn make(shore: &Shore, registry: &mut ControlLog<LaneRegistration>, writer: &str) -> Result<(), StoreFault> {
-    registry.follow(&shore.objects, &shore.keys).await?;
-    if !registry.entries.is_empty() {
-        return Ok(());
-    }
+/// The store's fault: then it is not known whether one was registered. One that was is idle, and good for
+/// whoever looks for one.
+pub(crate) async fn make(shore: &Shore, registry: &mut ControlLog<LaneRegistration>, writer: &str) -> Result<LaneId, StoreFault> {
     let (lane, genesis) = make_genesis(shore, writer).await?;
     let written_ns = shore.objects.moment().wall.nanos();
     let entry = LaneRegistration { lane: lane.0, genesis: genesis.0.to_vec(), writer: writer.to_owned(), written_ns };
-    registry.append(&shore.objects, &shore.keys, |entries| Ok(entries.is_empty().then(|| entry.clone()))).await
+    let unless_there = |entries: &[LaneRegistration]| Ok(entries.iter().all(|other| other.lane != entry.lane).then(|| entry.clone()));
+    registry.append(&shore.objects, &shore.keys, unless_there).await?;
+    Ok(lane)
 }
 
 pub(super) async fn make_genesis(shore: &Shore, writer: &str) -> Result<(LaneId, CommitId), StoreFault> {
@@ -58,11 +57,13 @@ pub(super) async fn make_genesis(shore: &Shore, writer: &str) -> Result<(LaneId,
     Err(last.unwrap_or_else(taken))
 }
 
-/// The lane and the commit id of its genesis that a registration names.
+/// The lane that a registration names, nothing of it read yet.
 ///
 /// # Errors
 /// [`StoreFault::Damaged`].
-pub(crate) fn registered(number: u64, entry: &LaneRegistration) -> Result<(LaneId, CommitId), StoreFault> {
+pub(crate) fn registered(number: u64, entry: &LaneRegistration) -> Result<LaneCell, StoreFault> {
     let damaged = |reason| StoreFault::Damaged { key: Key::registration(number).to_string(), reason };
-    Ok((LaneId(entry.lane), CommitId::read(&entry.genesis).map_err(damaged)?))
+    let genesis = CommitId::read(&entry.genesis).map_err(damaged)?;
+    let maker = text_of(entry.writer.clone()).map_err(damaged)?;
+    Ok(LaneCell::new(LaneId(entry.lane), genesis, maker, Timestamp(entry.written_ns)))
 }

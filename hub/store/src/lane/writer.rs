@@ -1,12 +1,14 @@
 //! Writing a lane (rules 4, 5, 6, and 1 and 9 for maps).
 //!
-//! Parts: [`LaneWriter`], one per process; [`Committed`]. Promises: `put` answers `Ok` only for an object
+//! Parts: [`LaneWriter`]; [`Committed`]. Promises: `put` answers `Ok` only for an object
 //! that was created by this very request and whose predecessor was seen to stand afterwards; by then it
-//! is in the fold and visible. Every PUT bears a new commit id and is sent once. Must not do: judge
-//! batches; the caller judged them on [`LaneWriter::fold`], and `put` builds on exactly that fold.
+//! is in the fold and visible. Every PUT bears a new commit id and is sent once; this hub has no other in
+//! flight in the lane. Must not do: judge batches; the caller judged them on [`LaneWriter::fold`], and `put`
+//! builds on exactly that fold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use proto_model::{LaneId, ProducerId, Sequence};
@@ -14,13 +16,14 @@ use proto_model::{LaneId, ProducerId, Sequence};
 use super::{Known, LaneCell, Shore, look};
 use crate::fault::{PutFault, StoreFault};
 use crate::fold::Fold;
+use crate::head::Frozen;
 use crate::header::{CommitId, LaneHeader};
 use crate::keys::Key;
-use crate::limits::OBJECT_SLACK_BYTES;
+use crate::limits::{AMEND_TRIES, AMEND_WAIT_MS, OBJECT_SLACK_BYTES};
 use crate::object::Create;
 use crate::record::LaneRecord;
 use crate::section::{self, Draft, Origin, SectionDraft};
-use crate::store::{Store, WriterTurn};
+use crate::store::{OwnTurn, Store};
 
 /// An object that stands, durable and visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,21 +34,27 @@ pub struct Committed {
     pub commit: CommitId,
 }
 
-/// The one writer of a process.
+/// A writer of one lane. Several may live; what one of them writes, the others follow before they write.
 #[derive(Debug)]
 pub struct LaneWriter {
     store: Arc<Store>,
     cell: Arc<LaneCell>,
     known: Known,
-    _turn: WriterTurn,
+    /// Of the writer of this hub's own lane.
+    _own: Option<OwnTurn>,
 }
 
 impl LaneWriter {
-    pub(crate) async fn open(store: Arc<Store>, cell: Arc<LaneCell>, turn: WriterTurn) -> Result<Self, StoreFault> {
-        let nothing = Known { fold: Arc::new(Fold::genesis(cell.lane, cell.genesis)), generation: 0 };
-        let mut writer = Self { store, cell, known: nothing, _turn: turn };
+    pub(crate) async fn open(store: Arc<Store>, cell: Arc<LaneCell>, own: Option<OwnTurn>) -> Result<Self, StoreFault> {
+        let mut writer = Self { _own: own, ..Self::unread(store, cell) };
         writer.follow().await?;
         Ok(writer)
+    }
+
+    /// One that has to follow before it can write.
+    pub(crate) fn unread(store: Arc<Store>, cell: Arc<LaneCell>) -> Self {
+        let nothing = Known { fold: Arc::new(Fold::genesis(cell.lane, cell.genesis)), generation: 0 };
+        Self { store, cell, known: nothing, _own: None }
     }
 
     /// The lane.
@@ -73,6 +82,43 @@ impl LaneWriter {
         Ok(())
     }
 
+    /// Judges the lane read to its end and writes what that gives, until it stands or there is nothing to do (rules 5, 6).
+    pub(crate) async fn amend(mut self, mut judge: impl FnMut(&Fold) -> Result<Option<Draft>, StoreFault>) -> Result<Arc<Fold>, StoreFault> {
+        let cell = Arc::clone(&self.cell);
+        // Held from the reading on, so that a busy writer of this hub does not win each time.
+        let _turn = cell.turn.lock().await;
+        let mut last = None;
+        let mut map_least = 0;
+        for attempt in 0..AMEND_TRIES {
+            if attempt > 0 {
+                let wait = self.shore().objects.entropy().below(AMEND_WAIT_MS << attempt.min(4));
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            self.follow().await?;
+            self.not_frozen()?;
+            let Some(mut draft) = judge(self.fold())? else { return Ok(self.known.fold) };
+            if draft.sections.is_empty() {
+                // The map matters to sections alone.
+                draft.map_version = draft.map_version.max(self.fold().map_version()).max(map_least);
+            }
+            let fault = match self.put_in_turn(draft).await {
+                Ok(_) => return Ok(self.known.fold),
+                Err(PutFault::Lost) => continue,
+                Err(PutFault::NotWritten(fault)) => fault,
+            };
+            if let StoreFault::OldMap { newest, .. } = fault
+                && newest > map_least
+            {
+                map_least = newest;
+            } else if !fault.is_conflict() && !fault.is_transient() {
+                return Err(fault);
+            }
+            last = Some(fault);
+        }
+        let lane = self.cell.lane;
+        Err(last.unwrap_or_else(|| StoreFault::LaneUnreadable { lane, reason: "it moved on each time it was written to".to_owned() }))
+    }
+
     /// Drops the lane's state and reads it anew (rule 11): after [`PutFault::Lost`].
     ///
     /// # Errors
@@ -91,6 +137,13 @@ impl LaneWriter {
     /// # Errors
     /// [`PutFault`]: nothing of the draft may be acknowledged; follow (or restart), and judge again.
     pub async fn put(&mut self, draft: Draft) -> Result<Committed, PutFault> {
+        let cell = Arc::clone(&self.cell);
+        let _turn = cell.turn.lock().await;
+        self.put_in_turn(draft).await
+    }
+
+    /// As [`Self::put`], for who holds the turn.
+    async fn put_in_turn(&mut self, draft: Draft) -> Result<Committed, PutFault> {
         self.still_current()?;
         let (header, parts) = self.build(draft).await.map_err(PutFault::NotWritten)?;
         let Committed { number, commit } = Committed { number: header.number, commit: header.commit };
@@ -116,16 +169,19 @@ impl LaneWriter {
     /// That the fold the caller judged on is still all that is known of the lane.
     fn still_current(&self) -> Result<(), PutFault> {
         let lane = self.cell.lane;
-        if let Some(frozen) = self.cell.frozen() {
-            return Err(PutFault::NotWritten(StoreFault::Frozen { lane, number: frozen.number, reason: frozen.reason }));
-        }
+        self.not_frozen().map_err(PutFault::NotWritten)?;
         let known = self.cell.known().filter(|known| known.generation == self.known.generation).ok_or(PutFault::Lost)?;
         if known.fold.head() == self.known.fold.head() {
             Ok(())
         } else {
-            // A follower met somebody else's object: the create would be refused.
+            // A follower or another writer of this hub met an object:  the create would be refused.
             Err(PutFault::NotWritten(StoreFault::Taken { lane, number: self.known.fold.head() + 1 }))
         }
+    }
+
+    fn not_frozen(&self) -> Result<(), StoreFault> {
+        let frozen = |frozen: Frozen| Err(StoreFault::Frozen { lane: self.cell.lane, number: frozen.number, reason: frozen.reason });
+        self.cell.frozen().map_or(Ok(()), frozen)
     }
 
     async fn build(&self, mut draft: Draft) -> Result<(LaneHeader, Vec<Bytes>), StoreFault> {
@@ -139,10 +195,13 @@ impl LaneWriter {
             let newest = self.store.tenant_maps().newest().await?.map_or(0, |map| map.version);
             draft.records.insert(0, LaneRecord::Map(newest));
         }
+        if self.store.own_lane() == Some(self.cell.lane) && fold.owner() != self.store.writer_name() {
+            draft.records.push(LaneRecord::Owner(self.store.writer_name().to_owned()));
+        }
         let in_force = draft.records.iter().fold(fold.map_version(), |newest, record| match record {
             LaneRecord::Map(version) => newest.max(*version),
             LaneRecord::Open { .. } | LaneRecord::Advance { .. } | LaneRecord::Close { .. } | LaneRecord::Quarantine { .. } => newest,
-            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Floor(_) => newest,
+            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Floor(_) | LaneRecord::Owner(_) => newest,
         });
         if draft.map_version < in_force {
             return Err(StoreFault::OldMap { have: draft.map_version, newest: in_force });

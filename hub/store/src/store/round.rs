@@ -85,7 +85,7 @@ impl Store {
         faults.into_iter().next().map_or(Ok(()), Err)
     }
 
-    async fn follow_registry(&self, started: Moment) -> Result<(), StoreFault> {
+    pub(super) async fn follow_registry(&self, started: Moment) -> Result<(), StoreFault> {
         let mut log = locked(&self.registry).log.clone();
         let followed = log.follow(&self.shore.objects, &self.shore.keys).await;
         let adopted = self.adopt(log, followed.is_ok().then_some(started));

@@ -5,6 +5,7 @@ use proto_model::{Epoch, Sequence, TimeRange, Timestamp};
 use super::*;
 use crate::fold::Fold;
 use crate::head::SectionRef;
+use crate::lane::writer::LaneWriter;
 use crate::limits::FOLLOW_EVERY;
 use crate::record::LaneRecord;
 use crate::rig::{Edge, Fate, Rig, counts, draft, grant, hub, row, shown, world};
@@ -223,7 +224,7 @@ async fn a_new_hub_on_the_bucket_knows_all_and_goes_on() {
     assert_eq!(second.losses(&[grant("acme")]).iter().map(|loss| loss.lines).collect::<Vec<_>>(), [Some(3)]);
     assert_eq!(second.losses(&[grant("blue"), grant("acme")]).len(), 2);
     assert_eq!((counts(&store, "acme").await, shown(&store, "blue").await), (counts(&second, "acme").await, shown(&second, "blue").await));
-    let mut other = second.writer().await.unwrap();
+    let mut other = second.writer_of(writer.lane()).await.unwrap();
     let state = other.fold().producer(&producer).unwrap();
     let mut edge = Edge { producer, epoch: Epoch(state.epoch.0 + 1), last: state.last, chain: state.chain };
     let open = edge.open();

@@ -28,14 +28,15 @@ async fn rule_1_a_genesis_without_a_yes_is_given_up_with_its_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rule_1_hubs_that_start_together_on_an_empty_bucket_share_one_lane() {
+async fn rule_1_hubs_that_start_together_make_a_lane_each() {
     let rig = Rig::new();
     let (one, two, three) = (hub(&rig, 1).await, hub(&rig, 2).await, hub(&rig, 3).await);
     rig.tell("put", "control/lanes/", [Fate::Slow(Duration::from_secs(1)), Fate::Slow(Duration::from_secs(1)), Fate::Fine]);
-    let (one, two, three) = tokio::join!(one.writer(), two.writer(), three.writer());
-    let lane = three.unwrap().lane();
-    assert_eq!((one.unwrap().lane(), two.unwrap().lane()), (lane, lane));
-    assert_eq!(rig.names("control/lanes/").await.len(), 1);
+    let writers = tokio::join!(one.writer(), two.writer(), three.writer());
+    let lanes: std::collections::BTreeSet<LaneId> = [writers.0, writers.1, writers.2].into_iter().map(|writer| writer.unwrap().lane()).collect();
+    assert_eq!((lanes.len(), rig.names("control/lanes/").await.len()), (3, 3));
+    one.follow_round().await.unwrap();
+    assert_eq!(one.lanes().iter().map(|report| report.lane).collect::<std::collections::BTreeSet<_>>(), lanes);
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +77,8 @@ async fn rule_1_and_9_number_1_names_the_newest_map_and_an_older_one_may_not_wri
 async fn rule_5_who_loses_a_number_follows_and_builds_again() {
     let rig = Rig::new();
     let (one, two) = (hub(&rig, 1).await, hub(&rig, 2).await);
-    let (mut first, mut second) = (one.writer().await.unwrap(), two.writer().await.unwrap());
+    let mut first = one.writer().await.unwrap();
+    let mut second = two.writer_of(first.lane()).await.unwrap();
     let mut edge = opened(&mut first, 1).await;
     second.follow().await.unwrap();
     let (advance, batches) = edge.next(1);
@@ -155,7 +157,8 @@ async fn rule_5_a_create_that_lands_between_following_and_building_again_is_met_
 async fn rule_6_an_object_written_into_the_void_is_neither_acknowledged_nor_seen() {
     let rig = Rig::new();
     let (one, two) = (hub(&rig, 1).await, hub(&rig, 2).await);
-    let (mut sleeper, mut awake) = (one.writer().await.unwrap(), two.writer().await.unwrap());
+    let mut sleeper = one.writer().await.unwrap();
+    let mut awake = two.writer_of(sleeper.lane()).await.unwrap();
     let mut edge = opened(&mut sleeper, 1).await;
     let mut other = opened_after(&mut awake, 2).await;
     sleeper.follow().await.unwrap();
@@ -171,12 +174,12 @@ async fn rule_6_an_object_written_into_the_void_is_neither_acknowledged_nor_seen
     assert_eq!(rig.names("/log/00000000000000000003").await.len(), 1, "the garbage stands");
     // Until the lane is read anew it is unknown, however fresh it was a moment ago.
     rig.refuse_all("get", "/log/");
-    assert!(matches!(one.fresh(proto_model::Timestamp(0)).await.unwrap_err(), StoreFault::Stale { .. }));
+    assert!(matches!(one.fresh(Timestamp(0)).await.unwrap_err(), StoreFault::Stale { .. }));
     rig.heal();
     sleeper.restart().await.unwrap();
     assert_eq!(sleeper.fold().head(), 8);
     assert_eq!(sleeper.fold().producer(&edge.producer).unwrap().last, Sequence(0));
-    let view = one.fresh(proto_model::Timestamp::MAX).await.unwrap();
+    let view = one.fresh(Timestamp::MAX).await.unwrap();
     assert_eq!(view.heads()[&sleeper.lane()], 8);
     let committed = sleeper.put(draft("acme", vec![advance], batches)).await.unwrap();
     assert_eq!(committed.number, 9);
@@ -193,7 +196,7 @@ async fn rule_5_a_second_sleeper_does_not_fold_the_garbage_of_the_first() {
     let (one, two, three) = (hub(&rig, 1).await, hub(&rig, 2).await, hub(&rig, 3).await);
     let mut awake = three.writer().await.unwrap();
     let mut other = opened(&mut awake, 1).await;
-    let (mut first, mut second) = (one.writer().await.unwrap(), two.writer().await.unwrap());
+    let (mut first, mut second) = (one.writer_of(awake.lane()).await.unwrap(), two.writer_of(awake.lane()).await.unwrap());
     let (edge_a, edge_b) = (Edge::new(ProducerId { lane: awake.lane(), unique: 8 }), Edge::new(ProducerId { lane: awake.lane(), unique: 9 }));
     for _ in 2..=6 {
         commit(&mut awake, &mut other).await;
@@ -277,7 +280,7 @@ async fn data_and_cursor_go_together_or_not_at_all() {
         assert!(matches!(writer.put(wrong).await.unwrap_err(), PutFault::NotWritten(StoreFault::Draft { .. })));
         assert!(rig.seen("put", "").is_empty());
     }
-    let at = proto_model::Timestamp(5);
+    let at = Timestamp(5);
     let key = LaneRecord::PushKey { tenant: grant("acme").tenant().clone(), key: b"k".to_vec(), at };
     writer.put(draft("acme", vec![advance, key], vec![batches[0].clone(), push])).await.unwrap();
     assert_eq!(writer.fold().push_key(grant("acme").tenant(), b"k"), Some(at));
