@@ -2,8 +2,8 @@
 //!
 //! Parts: [`read`] (the file), [`TenantMap::start`] (publishes at start; an older file than the newest
 //! published version stops the hub), [`TenantMap::watch`] (the file again and again; a bad one keeps the old
-//! map and is told once). Promises: what is in force is published; sessions and requests see a new map at
-//! their next look. Must not do: judge who may what (`hub_tenant` does).
+//! map and is told once; a lane in use that lacks the map in force is given it, lane rule 9). Promises: what is in
+//! force is published; sessions and requests see a new map at their next look. Must not do: judge who may what (`hub_tenant` does).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long one try may take to write a version into all lanes; the next look tries again.
+const SPREAD_MAX: Duration = Duration::from_secs(30);
 
 /// Why a map cannot come into force.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,19 @@ impl TenantMap {
                     told = why;
                 }
             }
+            let version = self.force.borrow().version();
+            if self.store.lacks_map(version) {
+                self.spread(version).await;
+            }
+        }
+    }
+
+    /// Writes the version into every lane: once it stands there, nothing more is stored by an older one.
+    async fn spread(&self, version: u64) {
+        match tokio::time::timeout(SPREAD_MAX, self.store.spread_map(version)).await {
+            Ok(Ok(())) => tracing::info!(version, "the tenant map stands in every lane"),
+            Ok(Err(fault)) => tracing::warn!(version, %fault, "the tenant map does not stand in every lane yet"),
+            Err(_) => tracing::warn!(version, waited_s = SPREAD_MAX.as_secs(), "the tenant map does not stand in every lane yet"),
         }
     }
 
@@ -108,6 +123,7 @@ impl TenantMap {
                 self.store.tenant_maps().publish(version, text.into()).await.map_err(|fault| fault.to_string())?;
                 self.force.send_replace(Arc::new(tenants));
                 tracing::info!(version, "a new tenant map is in force");
+                self.spread(version).await;
                 Ok(())
             }
         }

@@ -76,9 +76,19 @@ struct Raw {
     bytes: Bytes,
 }
 
+/// How closely a lane is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// To its end, whatever stands there: it is fresh then.
+    Whole,
+    /// Whether there is something new; then as [`Self::Whole`]. A lane without costs one request, and nothing is
+    /// known to be fresh by it: what was asked for may have been collected.
+    Glance,
+}
+
 /// What came of following from one base.
 enum Followed {
-    /// To the end; the fold is fresh.
+    /// To the end; the fold is fresh, unless only a glance was cast.
     Fresh,
     /// The base is gone: start anew.
     Lost,
@@ -146,6 +156,14 @@ impl LaneCell {
     /// The store's fault, or [`StoreFault::LaneUnreadable`]. A frozen lane is no fault here: it is as
     /// fresh as it can be.
     pub(crate) async fn follow(&self, shore: &Shore) -> Result<(), StoreFault> {
+        self.follow_by(shore, Look::Whole).await
+    }
+
+    /// As [`Self::follow`], or as closely as `how` says.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub(crate) async fn follow_by(&self, shore: &Shore, how: Look) -> Result<(), StoreFault> {
         let started = shore.objects.moment();
         for attempt in 0..RESTARTS_MAX {
             if attempt > 0 {
@@ -157,7 +175,7 @@ impl LaneCell {
                 None => (self.begin(shore).await?, true),
             };
             let generation = known.generation;
-            match self.follow_from(shore, known, candidate, started).await? {
+            match self.follow_from(shore, known, (candidate, how), started).await? {
                 Followed::Fresh => return Ok(()),
                 Followed::Lost => self.lose(shore, generation),
             }
@@ -174,7 +192,7 @@ impl LaneCell {
         Ok(Known { fold: Arc::new(fold), generation })
     }
 
-    async fn follow_from(&self, shore: &Shore, known: Known, candidate: bool, started: Moment) -> Result<Followed, StoreFault> {
+    async fn follow_from(&self, shore: &Shore, known: Known, (candidate, how): (bool, Look), started: Moment) -> Result<Followed, StoreFault> {
         let generation = known.generation;
         let (mut base, mut base_commit) = (known.fold.head(), known.fold.head_commit());
         // A fold that is in place already is not held on to: nobody would have to copy it to change it.
@@ -184,6 +202,10 @@ impl LaneCell {
             let Lot { found, end } = self.read_lot(shore, base + 1, count).await;
             if let (End::Fault(fault), true) = (&end, found.is_empty()) {
                 return Err(fault.clone());
+            }
+            let nothing_new = found.is_empty() && matches!(end, End::Absent);
+            if how == Look::Glance && nothing_new && candidate.is_none() && self.frozen().is_none() {
+                return Ok(Followed::Fresh);
             }
             // The second look comes before the headers are judged, so that a sleeper's garbage is
             // "start anew", not an alarm.

@@ -27,10 +27,14 @@ pub const NUMBER_MAX: u64 = (1 << 63) - 1;
 pub const FOLLOW_AT_ONCE: u64 = 32;
 /// Bytes of headers kept before they are folded.
 pub const FOLLOW_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Lanes followed at once.
+/// Lanes followed at once: 50 idle ones take four turns of a request or two, well below [`FOLLOW_EVERY`].
 pub const LANES_AT_ONCE: usize = 32;
 /// Between two rounds of following (lane rule 7).
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// So long after a fresh view was asked for, rounds keep all lanes fresh; after that they only look for what is new.
+pub const ASKED_LATELY: Duration = Duration::from_secs(60);
+/// A round at least this often keeps all lanes fresh: a hub that slept through a collection finds out by it.
+pub const WHOLE_EVERY: Duration = Duration::from_secs(30);
 /// Longest wait between rounds while the store fails.
 pub const FOLLOW_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long a query waits for its view to be fresh.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,6 +75,8 @@ pub(crate) struct Rig {
     late: Mutex<Vec<(Path, PutPayload, PutOptions)>>,
     /// Ignores create-if-absent.
     careless: bool,
+    /// When the first hub came: all have one time.
+    born: OnceLock<tokio::time::Instant>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -252,9 +254,11 @@ pub(crate) fn world(seed: u64) -> World {
 
 /// A hub on a bucket.
 pub(crate) async fn hub(objects: &Arc<Rig>, seed: u64) -> Arc<Store> {
+    let elapsed = i64::try_from(objects.born.get_or_init(tokio::time::Instant::now).elapsed().as_nanos()).unwrap();
+    let world = World { clock: Clock::simulated(1_700_000_000_000_000_000 + elapsed), ..world(seed) };
     let objects: Arc<dyn ObjectStore> = Arc::<Rig>::clone(objects);
     let settings = StoreSettings { writer: format!("hub-{seed}"), ..StoreSettings::new(objects, Path::default()) };
-    Store::open(settings, world(seed)).await.unwrap()
+    Store::open(settings, world).await.unwrap()
 }
 
 /// The grant of a tenant, got as a hub gets it.

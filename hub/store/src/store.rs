@@ -15,6 +15,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use proto_model::{ClusterId, EdgeId, LaneId, ProducerId, TenantId, TokenId};
 use proto_seam::World;
+use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::control::{self, Revocations, TenantMaps, Tokens};
@@ -98,6 +99,8 @@ pub struct Store {
     registry: Mutex<Registry>,
     lanes: Mutex<BTreeMap<LaneId, Arc<LaneCell>>>,
     round: Mutex<Option<round::Round>>,
+    /// When a fresh view was asked for last.
+    asked: Mutex<Option<Instant>>,
     maps: Mutex<ControlLog<PublishedMap>>,
     tokens: Mutex<BTreeMap<TokenId, Bytes>>,
     push_lanes: Mutex<BTreeMap<TenantId, LaneId>>,
@@ -131,6 +134,7 @@ impl Store {
             registry: Mutex::new(Registry { log: ControlLog::new(Key::registration), fresh: None }),
             lanes: Mutex::default(),
             round: Mutex::default(),
+            asked: Mutex::default(),
             maps: Mutex::new(ControlLog::new(Key::tenant_map)),
             tokens: Mutex::default(),
             push_lanes: Mutex::default(),

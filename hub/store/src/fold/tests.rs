@@ -5,7 +5,7 @@ use proto_wire::edge_hub::Position;
 
 use super::*;
 use crate::header::{Checksum, SectionEntry};
-use crate::limits::{DIGESTS_KEPT, SOURCES_MAX};
+use crate::limits::{DIGESTS_KEPT, SOURCES_MAX, TIDY_EVERY};
 use crate::mac::StoreKeys;
 
 const LANE: LaneId = LaneId(7);
@@ -67,6 +67,12 @@ fn open(fold: &Fold, producer: ProducerId) -> LaneRecord {
     }
 }
 
+/// `producer` is opened after `before`, at what that one left.
+fn follow_on(producer: ProducerId, before: ProducerId, (sequence, chain): (Sequence, Chain), positions: Vec<Position>) -> LaneRecord {
+    let identity = "alpha/one".to_owned();
+    LaneRecord::Open { producer, epoch: Epoch(1), identity, nonce: [3; 16], wal_id: 4, track: 2, sequence, chain, positions, after: Some(before) }
+}
+
 fn advance(fold: &Fold, producer: ProducerId, count: u64, positions: Vec<Position>) -> LaneRecord {
     let state = fold.producer(&producer).unwrap();
     let digests: Vec<BatchDigest> = (1..=count).map(|i| BatchDigest(u128::from(state.last.0 + i).to_be_bytes())).collect();
@@ -100,6 +106,8 @@ enum Step {
     Advance(u8, u64, Vec<(u8, u64, bool)>),
     Gap(u8, u64),
     Close(u8),
+    Move(u8),
+    Arrive(u8, u64),
     Quarantine(u8),
     Loss(u8, i64, Option<u64>),
     Push(u8, u8),
@@ -116,6 +124,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_u8..4, 1_u64..90, positions).prop_map(|(p, n, places)| Step::Advance(p, n, places)),
         1 => (0_u8..4, 1_u64..50).prop_map(|(p, n)| Step::Gap(p, n)),
         1 => (0_u8..4).prop_map(Step::Close),
+        1 => (0_u8..4).prop_map(Step::Move),
+        1 => (0_u8..4, 0_u64..50).prop_map(|(p, at)| Step::Arrive(p, at)),
         1 => (0_u8..4).prop_map(Step::Quarantine),
         2 => (0_u8..3, any::<i64>().prop_map(|at| at / 4), any::<Option<u64>>()).prop_map(|(e, at, lines)| Step::Loss(e, at, lines)),
         2 => (0_u8..3, any::<u8>()).prop_map(|(t, key)| Step::Push(t, key)),
@@ -151,6 +161,17 @@ fn history(steps: &[Step]) -> Vec<LaneHeader> {
             Step::Close(p) if let Some(state) = live(p) => {
                 next.records.push(LaneRecord::Close { producer: id(u128::from(*p)), sequence: state.last, chain: state.chain, next: id(99) });
             }
+            Step::Move(p) if let Some(state) = fold.producer(&id(u128::from(*p))).filter(|state| state.closed.is_none()) => {
+                let (before, next_one) = (id(u128::from(*p)), id(u128::from(*p) + 100));
+                next.records.push(LaneRecord::Close { producer: before, sequence: state.last, chain: state.chain, next: next_one });
+                let (sequence, chain) = if state.quarantined { (Sequence(0), Chain::default()) } else { (state.last, state.chain) };
+                next.records.push(follow_on(next_one, before, (sequence, chain), state.positions.values().cloned().collect()));
+            }
+            Step::Arrive(p, at) if fold.producer(&id(u128::from(*p) + 200)).is_none() => {
+                let chain = if *at == 0 { Chain::default() } else { Chain([4; 16]) };
+                let before = ProducerId { lane: LaneId(8), unique: 1 };
+                next.records.push(follow_on(id(u128::from(*p) + 200), before, (Sequence(*at), chain), Vec::new()));
+            }
             Step::Quarantine(p) if live(p).is_some() => {
                 next.records.push(LaneRecord::Quarantine { producer: id(u128::from(*p)), reason: "diverged".to_owned() })
             }
@@ -169,7 +190,7 @@ fn history(steps: &[Step]) -> Vec<LaneHeader> {
                 next.sections = owners.into_iter().map(|n| entry(owner(n))).collect();
             }
             Step::Sleep(ns) => slept += u64::try_from(*ns).unwrap(),
-            Step::Open(_) | Step::Advance(..) | Step::Gap(..) | Step::Close(_) | Step::Quarantine(_) => {}
+            Step::Open(_) | Step::Advance(..) | Step::Gap(..) | Step::Close(_) | Step::Move(_) | Step::Arrive(..) | Step::Quarantine(_) => {}
         }
         next.written = next.written.plus(std::time::Duration::from_nanos(slept));
         fold.apply(&next).unwrap();
@@ -304,6 +325,17 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
         ("opened though quarantined", opened(id(3), 2, 0, Chain::default(), "alpha/one")),
         ("opened under epoch 0", opened(id(60), 0, 0, Chain::default(), "alpha/one")),
         ("opened in another lane", opened(foreign, 1, 0, Chain::default(), "alpha/one")),
+        ("opened out of nothing but not at 0", opened(id(60), 1, 1, Chain([1; 16]), "alpha/one")),
+        ("opened out of nothing with a chain", opened(id(60), 1, 0, Chain([1; 16]), "alpha/one")),
+        ("opened after itself", follow_on(id(60), id(60), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one that is open", follow_on(id(60), id(1), (Sequence(last), chain), Vec::new())),
+        ("opened after one that is unknown", follow_on(id(60), id(50), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one whose end names another", follow_on(id(60), id(2), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one elsewhere at 0 with a chain", follow_on(id(60), foreign, (Sequence(0), Chain([1; 16])), Vec::new())),
+        ("opened elsewhere than where the one before ended", follow_on(id(99), id(2), (Sequence(1), Chain([1; 16])), Vec::new())),
+        ("opened again as if it went on for another", follow_on(id(1), foreign, (Sequence(last), chain), Vec::new())),
+        ("opened with too many positions", follow_on(id(60), foreign, (Sequence(0), Chain::default()), vec![at(1, 1, false); SOURCES_MAX + 1])),
+        ("quarantined though closed", LaneRecord::Quarantine { producer: id(2), reason: String::new() }),
         ("closed elsewhere", LaneRecord::Close { producer: id(1), sequence: Sequence(last + 1), chain, next: id(70) }),
         ("closed twice", LaneRecord::Close { producer: id(2), sequence: Sequence(0), chain: Chain::default(), next: id(70) }),
         ("quarantined but unknown", LaneRecord::Quarantine { producer: id(50), reason: String::new() }),
@@ -443,6 +475,101 @@ fn a_closed_producer_stays_with_who_follows_it() {
     assert_eq!((state.closed, state.last), (Some(id(99)), Sequence(3)));
 }
 
+/// Applies `count` headers written at `now`.
+fn pass(fold: &mut Fold, count: u64, now: i64) {
+    for _ in 0..count {
+        let next = LaneHeader { written: Timestamp(now), ..header(fold, Vec::new()) };
+        fold.apply(&next).unwrap();
+    }
+}
+
+#[test]
+fn rule_8_what_a_closed_producer_knew_is_kept_a_day_and_where_it_stood_for_ever() {
+    let mut fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false)]), Step::Quarantine(1), Step::Move(1)]));
+    let place = |fold: &Fold| {
+        let state = fold.producer(&id(1)).unwrap();
+        (state.closed, state.last, state.chain, state.quarantined)
+    };
+    let (before, closed) = (place(&fold), fold.written().nanos());
+    assert_eq!((before.0, before.1, before.3), (Some(id(101)), Sequence(3), true));
+    pass(&mut fold, 2 * TIDY_EVERY, closed + DAY_NS);
+    let state = fold.producer(&id(1)).unwrap();
+    assert_eq!((state.digests().count(), state.positions.len()), (3, 1));
+    assert_eq!(through_snapshot(&fold), fold);
+    pass(&mut fold, TIDY_EVERY, closed + DAY_NS + 1);
+    let state = fold.producer(&id(1)).unwrap();
+    assert_eq!((state.digests().count(), state.positions.len(), place(&fold)), (0, 0, before));
+    assert_eq!(through_snapshot(&fold), fold);
+    // Positions that were taken over live on with the one that goes on.
+    assert_eq!(fold.producer(&id(101)).unwrap().positions.len(), 1);
+    pass(&mut fold, TIDY_EVERY, closed + 99 * DAY_NS);
+    assert_eq!(place(&fold), before);
+}
+
+#[test]
+fn rule_8_the_next_one_begins_where_the_one_before_ended_or_at_0_when_that_was_quarantined() {
+    let steps = |end: &[Step]| [&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false)])], end].concat();
+    let plain = folded(&history(&steps(&[Step::Move(1)])));
+    let (before, next) = (plain.producer(&id(1)).unwrap(), plain.producer(&id(101)).unwrap());
+    assert_eq!((next.last, next.chain, next.after, next.track), (before.last, before.chain, Some(id(1)), 2));
+    assert_eq!(next.positions, before.positions);
+    let released = folded(&history(&steps(&[Step::Quarantine(1), Step::Move(1)])));
+    let next = released.producer(&id(101)).unwrap();
+    assert_eq!((next.last, next.chain, next.quarantined), (Sequence(0), Chain::default(), false));
+    // What the same object quarantines, closes and opens anew is judged in its order.
+    let mut fold = folded(&history(&steps(&[])));
+    let state = fold.producer(&id(1)).unwrap().clone();
+    let close = LaneRecord::Close { producer: id(1), sequence: state.last, chain: state.chain, next: id(5) };
+    let quarantine = LaneRecord::Quarantine { producer: id(1), reason: "diverged".to_owned() };
+    let wrong = follow_on(id(5), id(1), (state.last, state.chain), Vec::new());
+    let next = header(&fold, vec![quarantine.clone(), close.clone(), wrong]);
+    assert!(fold.apply(&next).is_err());
+    let right = follow_on(id(5), id(1), (Sequence(0), Chain::default()), Vec::new());
+    let next = header(&fold, vec![quarantine, close, right]);
+    fold.apply(&next).unwrap();
+}
+
+#[test]
+fn rule_8_advances_after_a_close_do_not_fit_in_whatever_object_they_come() {
+    let fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, Vec::new())]));
+    let state = fold.producer(&id(1)).unwrap();
+    let pending = advance(&fold, id(1), 2, Vec::new());
+    let close = LaneRecord::Close { producer: id(1), sequence: state.last, chain: state.chain, next: id(5) };
+    assert!(fold.check(&header(&fold, vec![close.clone(), pending.clone()])).is_err());
+    let mut closed = fold.clone();
+    closed.apply(&header(&fold, vec![close])).unwrap();
+    assert!(closed.check(&header(&closed, vec![pending])).is_err());
+    // Retired: it goes on for itself, which is nobody.
+    let retire = LaneRecord::Close { producer: id(1), sequence: state.last, chain: state.chain, next: id(1) };
+    let mut retired = fold.clone();
+    retired.apply(&header(&fold, vec![retire])).unwrap();
+    assert!(retired.check(&header(&retired, vec![open(&fold, id(1))])).is_err());
+    assert_eq!(retired.producer(&id(1)).unwrap().closed, Some(id(1)));
+}
+
+#[test]
+fn positions_that_come_with_an_open_are_added_to_what_is_known() {
+    let mut fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false), (2, 5, false)])]));
+    let LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, after, .. } = open(&fold, id(1)) else { unreachable!() };
+    let positions = vec![at(2, 9, false), at(3, 1, false)];
+    let next = header(&fold, vec![LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, positions, after }]);
+    fold.apply(&next).unwrap();
+    let offsets: Vec<_> = fold.producer(&id(1)).unwrap().positions.values().map(|position| (position.inode, position.offset)).collect();
+    assert_eq!(offsets, [(1, 2), (2, 9), (3, 1)]);
+}
+
+#[test]
+fn what_lies_above_the_floor_is_counted() {
+    let mut fold = folded(&history(&[Step::Section(vec![0, 1]), Step::Map(1), Step::Section(vec![0])]));
+    assert_eq!(fold.behind(), (3, 150));
+    let next = header(&fold, vec![LaneRecord::Floor(2)]);
+    fold.apply(&next).unwrap();
+    assert_eq!((fold.behind(), through_snapshot(&fold).behind()), ((2, 50), (2, 50)));
+    let next = header(&fold, vec![LaneRecord::Floor(4)]);
+    fold.apply(&next).unwrap();
+    assert_eq!(fold.behind(), (1, 0));
+}
+
 /// A fold that holds something of everything.
 fn golden() -> Fold {
     let mut fold =
@@ -487,6 +614,7 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
         ("numbers beyond all", Fold { head: u64::MAX, floor: u64::MAX - 3, ..fold.clone() }),
         ("a sequence beyond all", state(|state| state.last = Sequence(u64::MAX))),
         ("digests out of order", state(|state| state.digests.make_contiguous().reverse())),
+        ("closed at an unknown time", state(|state| state.closed = Some(id(9)))),
         ("too many digests", state(|state| state.digests.extend((10..200).map(|n| (Sequence(n), BatchDigest::default()))))),
     ] {
         assert!(matches!(read(&wrong), Err(StoreFault::Damaged { .. })), "{what}");

@@ -1,4 +1,4 @@
-//! The lane rules, one by one (`write`, `follow`, `begin`), and all at once with a seed (`random`, on `sea`).
+//! The lane rules, one by one (`own`, `write`, `amend`, `follow`, `begin`), and all at once with a seed (`random`, on `sea`).
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use crate::lane::writer::LaneWriter;
 use crate::rig::{Edge, Rig, draft};
 use crate::store::Store;
 
+mod amend;
 mod begin;
 mod follow;
+mod own;
 mod random;
 mod sea;
 mod write;

@@ -2,7 +2,7 @@
 //!
 //! Parts: [`Store::follow_round`], [`Store::run`], [`Store::fresh`]. Promises: one round at a time; whoever
 //! asks while one is under way that began late enough shares it; a round that is asked for by nobody any
-//! more ends. Must not do: spawn.
+//! more ends. While nobody asks for fresh views, lanes that are idle cost one request a round. Must not do: spawn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Store, locked};
 use crate::fault::StoreFault;
 use crate::head::View;
-use crate::lane::start;
-use crate::limits::{FOLLOW_BACKOFF_MAX, FOLLOW_EVERY, FRESH_RETRY, FRESH_WAIT_MAX, LANES_AT_ONCE, SNAPSHOT_LOOK_EVERY};
+use crate::lane::{Look, start};
+use crate::limits::{ASKED_LATELY, FOLLOW_BACKOFF_MAX, FOLLOW_EVERY, FRESH_RETRY, FRESH_WAIT_MAX, LANES_AT_ONCE, SNAPSHOT_LOOK_EVERY, WHOLE_EVERY};
 use crate::object::Moment;
 
 type RoundFuture = BoxFuture<'static, Result<(), StoreFault>>;
@@ -26,6 +26,7 @@ type RoundFuture = BoxFuture<'static, Result<(), StoreFault>>;
 #[derive(Debug)]
 pub(super) struct Round {
     started: Moment,
+    how: Look,
     future: WeakShared<RoundFuture>,
 }
 
@@ -49,10 +50,14 @@ impl Store {
     /// # Errors
     /// The first fault met; lanes without one are followed all the same.
     pub async fn follow_round(self: &Arc<Self>) -> Result<(), StoreFault> {
+        self.round_by(Look::Whole).await
+    }
+
+    async fn round_by(self: &Arc<Self>, how: Look) -> Result<(), StoreFault> {
         let now = self.shore.objects.moment();
         let need = Need { wall: now.wall, steady: Some(now.steady) };
         loop {
-            let (round, fits) = self.round_for(need);
+            let (round, fits) = self.round_for(need, how);
             let ended = round.await;
             if fits {
                 return ended;
@@ -61,25 +66,25 @@ impl Store {
     }
 
     /// A round that began late enough for `need` (true), or one that must end before such a one can begin.
-    fn round_for(self: &Arc<Self>, need: Need) -> (Shared<RoundFuture>, bool) {
+    fn round_for(self: &Arc<Self>, need: Need, how: Look) -> (Shared<RoundFuture>, bool) {
         let mut current = locked(&self.round);
         if let Some(round) = current.as_ref()
             && let Some(future) = round.future.upgrade()
             && future.peek().is_none()
         {
-            return (future, need.met_by(round.started));
+            return (future, need.met_by(round.started) && (round.how == how || round.how == Look::Whole));
         }
         let started = self.shore.objects.moment();
         let store = Arc::clone(self);
-        let future: Shared<RoundFuture> = async move { store.follow_all(started).await }.boxed().shared();
-        *current = future.downgrade().map(|future| Round { started, future });
+        let future: Shared<RoundFuture> = async move { store.follow_all(started, how).await }.boxed().shared();
+        *current = future.downgrade().map(|future| Round { started, how, future });
         (future, true)
     }
 
-    async fn follow_all(&self, started: Moment) -> Result<(), StoreFault> {
+    async fn follow_all(&self, started: Moment, how: Look) -> Result<(), StoreFault> {
         let registry = self.follow_registry(started).await;
         let cells = self.cells();
-        let followed = futures::stream::iter(cells).map(|cell| async move { cell.follow(&self.shore).await });
+        let followed = futures::stream::iter(cells).map(|cell| async move { cell.follow_by(&self.shore, how).await });
         let faults: Vec<StoreFault> = followed.buffer_unordered(LANES_AT_ONCE).filter_map(|followed| async { followed.err() }).collect().await;
         registry?;
         faults.into_iter().next().map_or(Ok(()), Err)
@@ -96,8 +101,12 @@ impl Store {
     pub async fn run(self: &Arc<Self>, stop: CancellationToken) {
         let follow = async {
             let mut wait = FOLLOW_EVERY;
+            let mut whole = Instant::now();
             while !pause(&stop, self.jittered(wait)).await {
-                wait = match self.follow_round().await {
+                // A hub that slept through a collection would find nothing new for ever.
+                let how = if self.is_asked() || whole.elapsed() >= WHOLE_EVERY { Look::Whole } else { Look::Glance };
+                whole = if how == Look::Whole { Instant::now() } else { whole };
+                wait = match self.round_by(how).await {
                     Ok(()) => FOLLOW_EVERY,
                     Err(fault) => {
                         tracing::warn!(%fault, "the lanes could not be followed");
@@ -140,10 +149,11 @@ impl Store {
     pub async fn fresh(self: &Arc<Self>, as_of: Timestamp) -> Result<View, StoreFault> {
         let now = self.shore.objects.moment();
         let need = Need { wall: as_of.min(now.wall), steady: now.steady.checked_sub(now.wall.since(as_of)) };
+        *locked(&self.asked) = Some(now.steady);
         let mut reason = "the store has not answered".to_owned();
         let tried = async {
             while !self.is_fresh(need) {
-                let (round, fits) = self.round_for(need);
+                let (round, fits) = self.round_for(need, Look::Whole);
                 if let Err(fault) = round.await {
                     reason = fault.to_string();
                 }
@@ -156,6 +166,11 @@ impl Store {
             Ok(()) => Ok(self.view()),
             Err(_) => Err(StoreFault::Stale { waited_ms: u64::try_from(FRESH_WAIT_MAX.as_millis()).unwrap_or(u64::MAX), reason }),
         }
+    }
+
+    /// Whether somebody wanted a fresh view lately.
+    fn is_asked(&self) -> bool {
+        locked(&self.asked).is_some_and(|asked| asked.elapsed() < ASKED_LATELY)
     }
 
     fn is_fresh(&self, need: Need) -> bool {
