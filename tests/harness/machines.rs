@@ -51,7 +51,7 @@ fn run(software: &Software) -> Running {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without sockets can be made");
     let local = LocalSet::new();
     // Whole milliseconds from here on.
-    runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
     let main = runtime.block_on(local.run_until(async { tokio::task::spawn_local(software()) }));
     Running { local, main, runtime }
 }

@@ -113,7 +113,7 @@ impl EdgeHost {
             "server: {{disable: true}}\nhub: {{url: [{}], ca_file: /tls/ca.crt, identity_dir: /tls, server_name: {HUB_NAME}}}\n\
              wal: {{dir: {WAL_DIR}}}\nbatch: {{max_bytes: {}, max_wait: {}ms}}\nscrape_configs:\n{jobs}",
             urls.join(", "),
-            self.shape.batch_bytes,
+            self.shape.batch_bytes.max(1_024),
             self.shape.batch_wait_ms
         )
     }
@@ -127,6 +127,7 @@ impl EdgeHost {
         assert!(mistakes.is_empty(), "{mistakes:?}\n{}", self.settings());
         let mut prepared = parsed.unwrap().prepare("edge.yaml", "sim").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         // Below what the settings allow, so that few lines fill it.
+        prepared.gather.bytes_max = self.shape.batch_bytes;
         prepared.wal.max_bytes = self.shape.wal_bytes_max;
         prepared.wal.file_bytes = self.shape.wal_bytes_max / 8;
         prepared.wal.grace_bytes = self.shape.wal_bytes_max / 8;

@@ -52,7 +52,7 @@ pub struct Pace {
 impl Pace {
     /// The settings with this pace.
     pub fn store(&self, settings: StoreSettings) -> StoreSettings {
-        settings
+        StoreSettings { snapshot_every: self.snapshot_every, lane_idle: self.lane_idle, ..settings }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Shore {
     pub(crate) objects: Objects,
     pub(crate) keys: StoreKeys,
     pub(crate) head: Head,
+    /// Numbers between two snapshots.
+    pub(crate) snapshot_every: u64,
 }
 
 /// One registered lane.

@@ -205,7 +205,7 @@ async fn all_lines(engine: &Engine, tenants: &Tenants, tenant: &TenantId, cluste
     assert_eq!(grant.tenant(), tenant);
     let Ok(Expr::Log(expr)) = hub_logql::parse("{app=~\".+\"}") else { return Err("the query does not parse".to_owned()) };
     let day = Duration::from_secs(86_400);
-    let range = TimeRange { start: Timestamp(START_NS).minus(day), end: Timestamp(START_NS).plus(day * 40) };
+    let range = TimeRange { start: Timestamp(START_NS).minus(day), end: Timestamp(START_NS).plus(day * 28) };
     let limits = hub_query::Limits { max_entries_limit_per_query: 0, ..hub_query::Limits::default() };
     let request = LogRequest::new(expr, range, 1_000_000, Direction::Forward, &limits).map_err(|fault| fault.to_string())?;
     let answer = engine.logs(&[grant], &request, &limits).await.map_err(|fault| fault.to_string())?;
