@@ -15,19 +15,24 @@ use proto_model::Timestamp;
 use proto_seam::World;
 use proto_wire::edge_hub::message::Kind;
 use proto_wire::edge_hub::{Bye, Message, RefuseCode};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{self, NotAdmitted};
-use crate::limits::{HELLO_WAIT_MAX, REPLIES_MAX, SESSIONS_MAX, SILENCE_MAX};
+use crate::limits::{HELLO_WAIT_MAX, REPLIES_MAX, SESSION_BYTES_MAX, SESSIONS_MAX, SILENCE_MAX};
+use crate::meter::{Meter, Meters};
 use crate::metrics::IngestMetrics;
 use crate::registry::Registry;
-use crate::request::{GapOffer, Offer, Open, Refusal, Reply, Request, Room, Speaker};
-use crate::session::{self, Act, BatchAsked, GapAsked, OpenAsked, SessionState};
+use crate::request::{CloseOffer, GapOffer, Offer, Open, Refusal, Reply, Request, Speaker};
+use crate::room::{Part, Room, Rooms};
+use crate::session::{self, Act, BatchAsked, CloseAsked, GapAsked, OpenAsked, SessionState};
 
 /// What a revoked edge is told.
 const REVOKED: &str = "this edge's identity is revoked";
+
+/// Sessions beyond the bound that are told so at once.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// What every session needs.
 #[derive(Clone)]
@@ -36,7 +41,8 @@ pub struct Door {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) tenants: watch::Receiver<Arc<Tenants>>,
     pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) rooms: Rooms,
+    pub(crate) meters: Meters,
     pub(crate) registry: Registry,
     pub(crate) metrics: IngestMetrics,
     /// Changes when the hub slept: sessions from before it are closed (lane rule 10).
@@ -70,7 +76,12 @@ impl Door {
                     }
                     Some(Ok(session)) if sessions.len() >= SESSIONS_MAX => {
                         self.metrics.refused("sessions");
-                        turn_away(&session, RefuseCode::RefuseUnavailable, "this hub serves as many sessions as it may", "add a hub").await;
+                        // Nobody waits for one who is turned away; at the second bound it is just dropped.
+                        if sessions.len() < SESSIONS_MAX + TURNED_AWAY_MAX {
+                            sessions.spawn(async move {
+                                turn_away(&session, RefuseCode::RefuseUnavailable, "this hub serves as many sessions as it may", "add a hub").await;
+                            });
+                        }
                     }
                     Some(Ok(session)) => {
                         let door = self.clone();
@@ -103,12 +114,13 @@ impl Door {
         let tenant = self.tenants.borrow().identify(&speaker.cluster).map(|grant| grant.tenant().clone());
         let transport = session.peer.transport.word();
         self.registry.begin(&speaker, transport, tenant.clone(), self.now());
+        let meter = self.meters.enter(&speaker, tenant.clone());
         if tenant.is_none() {
             self.metrics.refused("no_tenant");
             tracing::warn!(%speaker, "the cluster of this edge belongs to no tenant; the edge keeps buffering");
         }
         self.metrics.session(transport);
-        let mut talk = Talk::new(&self, session, speaker.clone());
+        let mut talk = Talk::new(&self, session, speaker.clone(), meter);
         talk.run().await;
         self.registry.end(&speaker, self.now());
     }
@@ -126,20 +138,24 @@ struct Talk<'d> {
     session: Session,
     speaker: Speaker,
     state: SessionState,
+    meter: Meter,
+    part: Part,
     replies: mpsc::Receiver<Reply>,
     reply: mpsc::Sender<Reply>,
 }
 
 impl<'d> Talk<'d> {
-    fn new(door: &'d Door, session: Session, speaker: Speaker) -> Self {
+    fn new(door: &'d Door, session: Session, speaker: Speaker, meter: Meter) -> Self {
         let (reply, replies) = mpsc::channel(REPLIES_MAX);
-        Self { door, session, speaker, state: SessionState::default(), replies, reply }
+        let part = door.rooms.part(SESSION_BYTES_MAX);
+        Self { door, session, speaker, state: SessionState::default(), meter, part, replies, reply }
     }
 
     async fn run(&mut self) {
         let mut revoked = self.door.revoked.clone();
         let mut wake = self.door.wake.clone();
         wake.mark_unchanged();
+        let mut slow = self.meter.slow();
         loop {
             let silence = if self.state.hello().is_some() { SILENCE_MAX } else { HELLO_WAIT_MAX };
             let goes_on = tokio::select! {
@@ -148,6 +164,10 @@ impl<'d> Talk<'d> {
                 Ok(()) = revoked.changed() => self.still_welcome().await,
                 Ok(()) = wake.changed() => self.goodbye("this hub was asleep").await,
                 Some(reply) = self.replies.recv() => self.answer(reply).await,
+                Ok(()) = slow.changed(), if self.state.hello().is_some() => {
+                    let limit = *slow.borrow_and_update();
+                    self.say(session::slow(limit)).await
+                }
                 heard = tokio::time::timeout(silence, self.session.incoming.recv()) => match heard {
                     Ok(Some(Ok(message))) => self.hear(message).await,
                     Ok(Some(Err(fault))) => {
@@ -203,9 +223,9 @@ impl<'d> Talk<'d> {
                 self.door.metrics.refused(word_of(why));
                 tracing::info!(speaker = %self.speaker, ?why, "an edge was refused");
             }
-            Reply::Expect { .. } => {}
+            Reply::Expect { .. } | Reply::Closed { .. } => {}
         }
-        let (message, ends) = session::message_of(reply);
+        let (message, ends) = session::message_of(reply, session::window_of(self.door.meters.len()));
         self.say(message).await && !ends
     }
 
@@ -226,6 +246,7 @@ impl<'d> Talk<'d> {
             Act::Open(asked) => self.open(asked).await,
             Act::Offer(asked) => self.offer(asked).await,
             Act::Gap(asked) => self.gap(asked).await,
+            Act::End(asked) => self.end(asked).await,
         }
     }
 
@@ -238,6 +259,8 @@ impl<'d> Talk<'d> {
             nonce: self.state.nonce(),
             wal_id,
             acked: asked.acked,
+            target: None,
+            walks: 0,
             reply: self.reply.clone(),
         };
         self.door.requests.send(Request::Open(open)).await.is_ok()
@@ -250,9 +273,7 @@ impl<'d> Talk<'d> {
             Err(not) => return self.not_admitted(&asked, &not).await,
         };
         self.door.metrics.labels_dropped(admitted.labels_dropped);
-        let permits = u32::try_from(asked.body.len()).unwrap_or(u32::MAX);
-        // Waiting here is the brake: nothing more is read from this edge until the store catches up.
-        let Ok(permit) = Arc::clone(&self.door.room).acquire_many_owned(permits).await else { return false };
+        let Some(room) = self.enter(asked.body.len()).await else { return false };
         let offer = Offer {
             speaker: self.speaker.clone(),
             producer: asked.producer,
@@ -264,10 +285,33 @@ impl<'d> Talk<'d> {
             rows: admitted.rows,
             body: asked.body,
             lines: admitted.lines,
-            room: Room { permit: Some(permit) },
+            room,
             reply: self.reply.clone(),
         };
         self.door.requests.send(Request::Batch(offer)).await.is_ok()
+    }
+
+    /// Room among the waiting bytes; `None`: the session ends. Waiting here is the brake: nothing more is read from
+    /// this edge until the store catches up. What it is owed is said meanwhile.
+    async fn enter(&mut self, bytes: usize) -> Option<Room> {
+        let tenant = self.door.tenants.borrow().identify(&self.speaker.cluster).map(|grant| grant.tenant().clone());
+        self.meter.sent(bytes, tenant.as_ref());
+        let part = self.part.clone();
+        let room = part.enter(tenant.as_ref(), bytes);
+        tokio::pin!(room);
+        let mut revoked = self.door.revoked.clone();
+        loop {
+            let goes_on = tokio::select! {
+                biased;
+                () = self.door.stop.cancelled() => self.goodbye("this hub is shutting down").await,
+                Ok(()) = revoked.changed() => self.still_welcome().await,
+                Some(reply) = self.replies.recv() => self.answer(reply).await,
+                room = &mut room => return Some(room),
+            };
+            if !goes_on {
+                return None;
+            }
+        }
     }
 
     async fn not_admitted(&self, asked: &BatchAsked, not: &NotAdmitted) -> bool {
@@ -302,6 +346,14 @@ impl<'d> Talk<'d> {
             reply: self.reply.clone(),
         };
         self.door.requests.send(Request::Gap(gap)).await.is_ok()
+    }
+}
+
+impl Talk<'_> {
+    async fn end(&self, asked: CloseAsked) -> bool {
+        let CloseAsked { producer, epoch, sequence, chain, next } = asked;
+        let close = CloseOffer { speaker: self.speaker.clone(), producer, epoch, sequence, chain, next, reply: self.reply.clone() };
+        self.door.requests.send(Request::Close(close)).await.is_ok()
     }
 }
 

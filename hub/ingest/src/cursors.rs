@@ -9,14 +9,46 @@
 use std::collections::BTreeMap;
 
 use hub_store::limits::SOURCES_MAX;
-use hub_store::{Fold, LaneRecord};
+use hub_store::{Fold, LaneRecord, SourceKey};
 use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence};
 use proto_wire::digest;
 use proto_wire::edge_hub::Position;
 
-use crate::request::{GapOffer, Offer, Open, Refusal, Speaker};
+use crate::clones::Clones;
+use crate::moves::{self, Target};
+use crate::request::{CarryOver, CloseOffer, GapOffer, Offer, Open, Refusal, Speaker};
 
-/// What becomes of a batch or gap.
+/// What becomes of an opening.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Opening {
+    /// It is entered; its answer waits for the commit.
+    Open(Box<Opened>),
+    /// Not as the lane stands: the chain of its producers must be walked (again).
+    Walk,
+    /// No.
+    Refused(Refusal),
+}
+
+/// See [`Opening::Open`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// Which.
+    pub producer: ProducerId,
+    /// Its new epoch.
+    pub epoch: Epoch,
+    /// Newest sequence that stands with this object, and the chain there.
+    pub last: Sequence,
+    /// See `last`.
+    pub chain: Chain,
+    /// How far its sources are then durable.
+    pub positions: Vec<Position>,
+    /// What stands of the producer before.
+    pub carry: Option<CarryOver>,
+    /// The process that opened it, or the one before it, last.
+    pub before: Option<[u8; 16]>,
+}
+
+/// What becomes of a batch, gap or close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes into the object; its ack waits for the commit.
@@ -47,8 +79,26 @@ struct Drafted {
     digests: BTreeMap<Sequence, BatchDigest>,
     /// First sequence this object adds; 0 when none.
     first: Sequence,
-    positions: BTreeMap<(String, u64, u64), Position>,
+    positions: BTreeMap<SourceKey, Position>,
     quarantined: bool,
+    closed: Option<ProducerId>,
+    nonce: Option<[u8; 16]>,
+}
+
+impl Drafted {
+    fn begun(target: &Target) -> Self {
+        Self {
+            epoch: Epoch(0),
+            last: target.beginning.sequence,
+            chain: target.beginning.chain,
+            digests: BTreeMap::new(),
+            first: Sequence(0),
+            positions: BTreeMap::new(),
+            quarantined: false,
+            closed: None,
+            nonce: target.nonce,
+        }
+    }
 }
 
 /// The fold plus the object being built.
@@ -76,6 +126,8 @@ impl<'f> Draftboard<'f> {
                 first: Sequence(0),
                 positions: BTreeMap::new(),
                 quarantined: state.quarantined,
+                closed: state.closed,
+                nonce: Some(state.nonce),
             })
         })
     }
@@ -89,35 +141,49 @@ impl<'f> Draftboard<'f> {
         }
     }
 
-    /// Opens `producer` (the edge's own, or the first of its identity) under the next epoch.
-    /// `nonce` and WAL id are kept, so that a clone shows.
-    ///
-    /// # Errors
-    /// The refusal, when it may not be opened.
-    pub fn open(&mut self, open: &Open, producer: ProducerId) -> Result<(Epoch, Sequence, Chain), Refusal> {
+    /// Opens the producer that the edge names, or the end of the walk over its chain, under the next epoch.
+    pub fn open(&mut self, open: &Open, clones: &Clones) -> Opening {
+        let target = open.target.as_deref();
+        let Some(producer) = target.map(|target| target.producer).or(open.producer) else { return Opening::Walk };
+        if producer.lane != self.fold.lane() {
+            return Opening::Walk;
+        }
         self.flush(&producer);
-        let stand = match self.stand(&producer) {
-            Some(_) if !self.owned_by(&producer, &open.speaker) => return Err(Refusal::Denied),
-            Some(stand) => stand,
-            None => Drafted {
-                epoch: Epoch(0),
-                last: Sequence(0),
-                chain: Chain::default(),
-                digests: BTreeMap::new(),
-                first: Sequence(0),
-                positions: BTreeMap::new(),
-                quarantined: false,
-            },
+        let stand = match (self.stand(&producer), target) {
+            (Some(stand), _) if stand.closed.is_some() || !self.owned_by(&producer, &open.speaker) => return Opening::Walk,
+            (Some(stand), _) => stand,
+            (None, Some(target)) => Drafted::begun(target),
+            (None, None) => return Opening::Walk,
         };
         if stand.quarantined {
-            return Err(Refusal::Diverged(format!("producer {producer} is quarantined")));
+            return Opening::Refused(Refusal::Diverged(format!("producer {producer} is quarantined")));
         }
-        let (acked, chain) = open.acked;
         // An edge that holds an ack beyond `last` met a hub whose bucket was rolled back since: it is told where
         // the lane stands and sends again from its grace.
-        if open.producer == Some(producer) && acked == stand.last && chain != stand.chain {
-            return Err(Refusal::Diverged(format!("the chains differ at sequence {}", acked.0)));
+        if open.producer == Some(producer) && self.contradicts(&stand, producer, open.acked) {
+            return Opening::Refused(Refusal::Diverged(format!("the chains differ at sequence {}", open.acked.0.0)));
         }
+        self.enter_open(open, producer, &stand);
+        if clones.shows(&open.speaker, open.track, open.nonce, stand.nonce) {
+            let why = format!("two edges hold the WAL of producer {producer} and fence each other in turn");
+            self.quarantine(producer, &why);
+            return Opening::Refused(Refusal::Diverged(why));
+        }
+        let opened = Opened {
+            producer,
+            epoch: Epoch(stand.epoch.0 + 1),
+            last: stand.last,
+            chain: stand.chain,
+            positions: self.positions(&producer),
+            carry: target.and_then(|target| target.carry.clone()),
+            before: stand.nonce,
+        };
+        Opening::Open(Box::new(opened))
+    }
+
+    fn enter_open(&mut self, open: &Open, producer: ProducerId, stand: &Drafted) {
+        let begins = stand.epoch.0 == 0;
+        let beginning = open.target.as_deref().map(|target| target.beginning.clone()).unwrap_or_default();
         let epoch = Epoch(stand.epoch.0 + 1);
         self.records.push(LaneRecord::Open {
             producer,
@@ -128,12 +194,30 @@ impl<'f> Draftboard<'f> {
             track: open.track.0,
             sequence: stand.last,
             chain: stand.chain,
-            positions: Vec::new(),
-            after: None,
+            positions: beginning.positions,
+            after: beginning.after.filter(|_| begins),
         });
-        let answer = (epoch, stand.last, stand.chain);
-        self.drafted.insert(producer, Drafted { epoch, ..stand });
-        Ok(answer)
+        self.drafted.insert(producer, Drafted { epoch, nonce: Some(open.nonce), ..stand.clone() });
+    }
+
+    /// Whether the edge's newest ack names another chain than the one that stands.
+    fn contradicts(&self, stand: &Drafted, producer: ProducerId, acked: (Sequence, Chain)) -> bool {
+        let committed = self.fold.producer(&producer);
+        (acked.0 == stand.last && acked.1 != stand.chain) || committed.is_some_and(|state| moves::proves(state, acked) == Some(false))
+    }
+
+    /// How far the sources of `producer` are durable with what was entered so far.
+    fn positions(&self, producer: &ProducerId) -> Vec<Position> {
+        let mut all = self.fold.producer(producer).map(|state| state.positions.clone()).unwrap_or_default();
+        for record in &self.records {
+            match record {
+                LaneRecord::Open { producer: of, positions, .. } | LaneRecord::Advance { producer: of, positions, .. } if of == producer => {
+                    all.extend(positions.iter().map(|position| (SourceKey::of(position), position.clone())));
+                }
+                _ => {}
+            }
+        }
+        all.into_values().collect()
     }
 
     /// Judges one batch and, when it is taken, enters it.
@@ -162,7 +246,7 @@ impl<'f> Draftboard<'f> {
         next.first = if next.first.0 == 0 { offer.sequence } else { next.first };
         next.digests.insert(offer.sequence, offer.digest);
         for position in &offer.positions {
-            next.positions.insert((position.path.clone(), position.device, position.inode), position.clone());
+            next.positions.insert(SourceKey::of(position), position.clone());
         }
         self.drafted.insert(offer.producer, next);
         Verdict::Take
@@ -207,11 +291,53 @@ impl<'f> Draftboard<'f> {
         Verdict::Take
     }
 
+    /// Judges the end of a track and, when it is taken, enters it.
+    pub fn close(&mut self, offer: &CloseOffer) -> Verdict {
+        let ends = (offer.sequence, offer.chain);
+        if let Some(stand) = self.stand(&offer.producer).filter(|stand| stand.closed == Some(offer.next) && (stand.last, stand.chain) == ends)
+            && self.owned_by(&offer.producer, &offer.speaker)
+        {
+            // Asked again: its first answer was lost, or waits.
+            let stands = self.fold.producer(&offer.producer).is_some_and(|state| state.closed.is_some());
+            return if stands { Verdict::Committed(stand.last) } else { Verdict::Waiting };
+        }
+        let stand = match self.admissible(&offer.producer, &offer.speaker, offer.epoch, Sequence(offer.sequence.0.max(1))) {
+            Ok(stand) => stand,
+            Err(verdict) => return verdict,
+        };
+        if offer.sequence > stand.last {
+            return Verdict::Expect(stand.last.next());
+        }
+        if offer.sequence < stand.last || offer.chain != stand.chain {
+            let why = Refusal::Diverged(format!("the track is said to end at {}, but stands at {}", offer.sequence.0, stand.last.0));
+            return Verdict::Refuse { why, quarantine: offer.sequence == stand.last };
+        }
+        if offer.next.lane != self.fold.lane() {
+            return Verdict::Refuse { why: Refusal::Fenced, quarantine: false };
+        }
+        let goes_on = self.stand(&offer.next).is_some_and(|next| next.closed.is_none()) && self.owned_by(&offer.next, &offer.speaker);
+        if offer.next == offer.producer || !goes_on {
+            return protocol("a track ends in another open one of the same edge");
+        }
+        self.flush(&offer.producer);
+        let stand = self.stand(&offer.producer).unwrap_or(stand);
+        self.records.push(LaneRecord::Close { producer: offer.producer, sequence: offer.sequence, chain: offer.chain, next: offer.next });
+        self.drafted.insert(offer.producer, Drafted { closed: Some(offer.next), ..stand });
+        Verdict::Take
+    }
+
     fn admissible(&self, producer: &ProducerId, speaker: &Speaker, epoch: Epoch, sequence: Sequence) -> Result<Drafted, Verdict> {
         let refuse = |why| Verdict::Refuse { why, quarantine: false };
+        if producer.lane != self.fold.lane() {
+            // This hub writes another lane by now.
+            return Err(refuse(Refusal::Fenced));
+        }
         let stand = self.stand(producer).ok_or_else(|| refuse(Refusal::Denied))?;
         if !self.owned_by(producer, speaker) {
             return Err(refuse(Refusal::Denied));
+        }
+        if stand.closed.is_some() {
+            return Err(refuse(Refusal::Fenced));
         }
         if stand.quarantined {
             return Err(refuse(Refusal::Diverged(format!("producer {producer} is quarantined"))));
@@ -233,6 +359,10 @@ impl<'f> Draftboard<'f> {
         let known = stand.digests.get(&offer.sequence).copied().or_else(|| committed.and_then(|state| state.digest_of(offer.sequence)));
         match known {
             Some(digest) if digest != offer.digest => diverged(format!("batch {} differs from the one that is stored", offer.sequence.0)),
+            // After a move the digests lie in the lane before; the newest one still shows by its chain.
+            None if offer.sequence == stand.last && digest::extend(offer.chain_previous, offer.digest) != stand.chain => {
+                diverged(format!("batch {} differs from the one that is stored", offer.sequence.0))
+            }
             // An older number than the kept digests: the chain of the newest batch proves the past.
             _ => match committed {
                 Some(state) if offer.sequence <= state.last => Verdict::Committed(state.last),
@@ -243,7 +373,7 @@ impl<'f> Draftboard<'f> {
 
     /// Marks `producer` as quarantined, once.
     pub fn quarantine(&mut self, producer: ProducerId, reason: &str) {
-        if let Some(stand) = self.stand(&producer).filter(|stand| !stand.quarantined) {
+        if let Some(stand) = self.stand(&producer).filter(|stand| !stand.quarantined && stand.closed.is_none()) {
             self.flush(&producer);
             self.records.push(LaneRecord::Quarantine { producer, reason: reason.to_owned() });
             let stand = self.stand(&producer).unwrap_or(stand);

@@ -1,25 +1,35 @@
 //! The way in: accept -> identify -> admit -> gather -> seal -> ack.
 //!
 //! [`Ingest::start`] is that path written down. Parts in its order: [`accept`] (sessions), [`session`]
-//! (what may be said when; pure), [`admit`] (a batch checked and labelled; pure), [`gather`] (what goes
-//! into the next object; pure, on [`cursors`]), [`seal`] (object, store, acks). Pushes join at gather
-//! ([`Ingest::push`]). Beside the path: [`registry`] (edges for the pages), [`metrics`], [`limits`].
+//! (what may be said when; pure), [`admit`] (a batch checked and labelled; pure), [`room`] (bytes that may wait),
+//! [`queue`] (who gets into the next object; pure), [`gather`] (what becomes of each request; pure, on [`cursors`]
+//! and [`clones`]), [`seal`] (object, store, acks). Edges that come over from another lane go by [`mover`] (on
+//! [`moves`]; pure). Pushes join at the sealer of their tenant's lane ([`pushes`]). Beside the path: [`meter`] (how
+//! fast edges send and may, on [`pace`]; pure), [`registry`] (edges for the pages), [`metrics`], [`limits`].
 //!
 //! Promises: an ack means the lines are durable and visible; nothing is acked twice as new; memory is
-//! bounded by [`limits::WAITING_BYTES_MAX`]. Must not do: HTTP, object names, queries.
+//! bounded by [`limits::WAITING_BYTES_MAX`]; an edge or tenant that sends too much slows itself, not the others.
+//! Must not do: HTTP, object names, queries.
 
 pub mod accept;
 pub mod admit;
+pub mod clones;
 pub mod cursors;
 pub mod fault;
 pub mod gather;
 pub mod limits;
+pub mod meter;
 pub mod metrics;
+pub mod mover;
+pub mod moves;
 pub mod pace;
+pub mod pushes;
+pub mod queue;
 pub mod registry;
 pub mod request;
 #[cfg(test)]
 mod rig;
+pub mod room;
 pub mod seal;
 pub mod session;
 
@@ -34,16 +44,20 @@ use hub_tenant::{Grant, Tenants};
 use proto_link::Listen;
 use proto_model::Timestamp;
 use proto_seam::World;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use accept::Door;
-use limits::{PUSH_ANSWER_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX};
+use limits::{PUSH_ANSWER_MAX, PUSH_REQUESTS_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX, WALKS_WAITING};
+use meter::{Gauge, Meters};
 use metrics::IngestMetrics;
+use mover::Mover;
+use pushes::{PushLanes, Router};
 use registry::Registry;
-use request::{Push, PushDone, PushRefused, Request, Room, Speaker};
-use seal::Sealer;
+use request::{Push, PushDone, PushRefused, Speaker};
+use room::Rooms;
+use seal::{Lane, Sealer, Seals};
 
 /// What the way in is made of.
 pub struct IngestParts {
@@ -70,50 +84,57 @@ pub struct IngestParts {
 /// A running way in.
 #[derive(Clone)]
 pub struct Ingest {
-    requests: mpsc::Sender<Request>,
-    room: Arc<Semaphore>,
+    pushes: mpsc::Sender<Push>,
+    lanes: PushLanes,
+    rooms: Rooms,
     registry: Registry,
     world: World,
     wake: watch::Receiver<u64>,
 }
 
 impl Ingest {
-    /// Starts accepting and sealing; the tasks end after `stop`, sessions first, then the sealer.
+    /// Starts accepting and sealing; the tasks end after `stop`, sessions first, then the sealers.
     #[must_use]
     pub fn start(parts: IngestParts, stop: &CancellationToken) -> (Self, JoinSet<()>) {
         let (requests, queue) = mpsc::channel(WAITING_REQUESTS_MAX);
+        let (walker, asked) = mpsc::channel(WALKS_WAITING);
+        let (pushes, pushed) = mpsc::channel(PUSH_REQUESTS_MAX);
         let (woke, wake) = watch::channel(0);
-        let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        let registry = Registry::default();
-        let mut tasks = JoinSet::new();
+        let (rooms, meters, gauge, registry) = (Rooms::new(WAITING_BYTES_MAX), Meters::default(), Gauge::default(), Registry::default());
+        let IngestParts { store, tenants, revoked, listeners, trust_domain, linger, object_bytes_max, metrics, world } = parts;
         let door = Door {
-            world: parts.world.clone(),
-            trust_domain: parts.trust_domain,
-            tenants: parts.tenants.clone(),
+            world: world.clone(),
+            trust_domain,
+            tenants: tenants.clone(),
             requests: requests.clone(),
-            room: Arc::clone(&room),
+            rooms: rooms.clone(),
+            meters: meters.clone(),
             registry: registry.clone(),
-            metrics: parts.metrics.clone(),
+            metrics: metrics.clone(),
             wake: wake.clone(),
-            revoked: parts.revoked,
+            revoked,
             stop: stop.clone(),
         };
-        for listener in parts.listeners {
+        let with = Seals {
+            store: Arc::clone(&store),
+            tenants,
+            world: world.clone(),
+            linger,
+            object_bytes_max,
+            metrics: metrics.clone(),
+            gauge: gauge.clone(),
+            stop: stop.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
             tasks.spawn(door.clone().run(listener));
         }
-        let sealer = Sealer {
-            store: parts.store,
-            tenants: parts.tenants,
-            requests: queue,
-            world: parts.world.clone(),
-            linger: parts.linger,
-            object_bytes_max: parts.object_bytes_max,
-            metrics: parts.metrics,
-            stop: stop.clone(),
-        };
-        tasks.spawn(sealer.run());
-        tasks.spawn(tick(parts.world.clone(), woke, stop.clone()));
-        (Self { requests, room, registry, world: parts.world, wake }, tasks)
+        tasks.spawn(Sealer::new(with.clone(), Lane::Own(walker), queue).run());
+        tasks.spawn(Mover { store: Arc::clone(&store), asked, back: requests.clone(), world: world.clone(), stop: stop.clone() }.run());
+        tasks.spawn(Router { pushes: pushed, own: requests, with }.run());
+        tasks.spawn(meter::run(meters, gauge, rooms.clone(), Arc::clone(&store), metrics, world.clone(), stop.clone()));
+        tasks.spawn(tick(world.clone(), woke, stop.clone()));
+        (Self { pushes, lanes: PushLanes::new(store), rooms, registry, world, wake }, tasks)
     }
 
     /// Stores a push; answers when it is durable and visible.
@@ -121,17 +142,25 @@ impl Ingest {
     /// # Errors
     /// [`PushRefused`]: nothing is promised then; the same body or key sent again is stored once.
     pub async fn push(&self, grant: Grant, key: Vec<u8>, rows: Vec<HubRow>, body: Bytes, lines: u64) -> Result<PushDone, PushRefused> {
-        let arrived = Timestamp(self.world.clock.now_ns());
-        let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| PushRefused::Unavailable)?;
-        let (reply, answer) = oneshot::channel();
-        let push = Push { grant, key, arrived, rows, body, lines, room: Room { permit: Some(permit) }, reply };
-        self.requests.send(Request::Push(push)).await.map_err(|_| PushRefused::Unavailable)?;
         // Given up here it is not built any more; should it stand already, its key makes the repeat known.
-        match tokio::time::timeout(PUSH_ANSWER_MAX, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(PushRefused::Unavailable),
-        }
+        tokio::time::timeout(PUSH_ANSWER_MAX, self.try_push(grant, key, rows, body, lines)).await.unwrap_or(Err(PushRefused::Unavailable))
+    }
+
+    async fn try_push(&self, grant: Grant, key: Vec<u8>, rows: Vec<HubRow>, body: Bytes, lines: u64) -> Result<PushDone, PushRefused> {
+        let arrived = Timestamp(self.world.clock.now_ns());
+        let room = self.rooms.part(self.rooms.budget()).enter(Some(grant.tenant()), body.len()).await;
+        let lane = match self.lanes.of(&grant).await {
+            Ok(Some(lane)) => lane,
+            Ok(None) => return Err(PushRefused::Unavailable),
+            Err(fault) => {
+                tracing::warn!(%fault, "the lane of a tenant's pushes is not known");
+                return Err(PushRefused::Unavailable);
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        let push = Push { grant, lane, key, arrived, rows, body, lines, room, reply };
+        self.pushes.send(push).await.map_err(|_| PushRefused::Unavailable)?;
+        answer.await.unwrap_or(Err(PushRefused::Unavailable))
     }
 
     /// Edges met by this hub.

@@ -16,6 +16,36 @@ pub const SESSIONS_MAX: usize = 2_048;
 pub const EDGE_LABELS_MAX: usize = 64;
 /// Bytes of one label value that an edge may send (Loki: 2048).
 pub const EDGE_LABEL_VALUE_BYTES_MAX: usize = 2_048;
+/// Bytes of one session that may wait for the store: a whole lane object, and no more than an eighth of all.
+pub const SESSION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Opens of one lane object: each answer may hold 4,096 positions.
+pub const OPENS_PER_OBJECT: usize = 128;
+/// Bytes without an ack that all sessions together are allowed; each gets an equal part, as of its opening.
+pub const WINDOWS_BYTES: u64 = 192 * 1024 * 1024;
+/// The least window of a session.
+pub const WINDOW_LEAST: u64 = 128 * 1024;
+/// Walks over chains of producers that go on at once, and those that may wait.
+pub const WALKS_AT_ONCE: usize = 128;
+/// See [`WALKS_AT_ONCE`].
+pub const WALKS_WAITING: usize = 4_096;
+/// Reads of an identity's producers that go on at once.
+pub const LOOKS_AT_ONCE: usize = 16;
+/// Walks of one opening before its edge is told to try again: each means that another hub was faster.
+pub const WALKS_MAX: u32 = 8;
+/// So many conflicts with a hub of another name within [`RIVAL_WITHIN`] mean that it writes the same lane as its own.
+pub const RIVAL_CONFLICTS: usize = 6;
+/// See [`RIVAL_CONFLICTS`].
+pub const RIVAL_WITHIN: Duration = Duration::from_secs(10);
+/// Push lanes, beside the own one, that are written at once.
+pub const PUSH_SEALERS_MAX: usize = 32;
+/// A push lane that had nothing to write for so long is let go.
+pub const PUSH_SEALER_IDLE: Duration = Duration::from_secs(60);
+/// Requests that may wait for one push lane.
+pub const PUSH_REQUESTS_MAX: usize = 512;
+/// A lane so far ahead of its absorption has its senders slowed (lane rule 19): objects.
+pub const BEHIND_OBJECTS: u64 = 16_384;
+/// See [`BEHIND_OBJECTS`]: bytes.
+pub const BEHIND_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 /// Tracks that one session may open.
 pub const TRACKS_MAX: usize = 64;
 /// A peer that sends nothing for so long is closed (heartbeats come every 10 s).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto_boot::telemetry::{Counter, Counters, Histogram, Metrics, SECONDS};
+use proto_boot::telemetry::{Counter, Counters, Gauge, Histogram, Metrics, SECONDS};
 use proto_model::TenantId;
 
 /// The counters; clones share them.
@@ -15,6 +15,8 @@ pub struct IngestMetrics {
     sessions: Counters<1>,
     labels_dropped: Counter,
     unconfirmed: Counter,
+    lanes_left: Counter,
+    slowed: Gauge,
     seal_seconds: Histogram,
 }
 
@@ -33,16 +35,33 @@ impl IngestMetrics {
             sessions: metrics.counters("tributary_hub_sessions_total", "Sessions of edges begun", ["transport"]),
             labels_dropped: metrics.counter("tributary_hub_labels_dropped_total", "Labels from edges that are reserved, misnamed or too many"),
             unconfirmed: metrics.counter("tributary_hub_puts_unconfirmed_total", "Lane objects whose create was refused or not answered"),
+            lanes_left: metrics.counter("tributary_hub_lanes_left_total", "Times this hub left its lane to another hub that wrote it too"),
+            slowed: metrics.gauge("tributary_hub_edges_slowed", "1 while edges are told to send slower"),
             seal_seconds: metrics.histogram("tributary_hub_seal_seconds", "From the start of a seal to its acks", &SECONDS),
         }
     }
 
     /// An object stands.
     pub fn sealed(&self, lines: &BTreeMap<(TenantId, String), u64>, took: Duration) {
+        self.lines(lines);
+        self.seal_seconds.observe_span(took);
+    }
+
+    /// Lines are known to stand.
+    pub fn lines(&self, lines: &BTreeMap<(TenantId, String), u64>) {
         for ((tenant, cluster), count) in lines {
             self.lines.with([tenant.as_str(), cluster]).add(*count);
         }
-        self.seal_seconds.observe_span(took);
+    }
+
+    /// The lane was left to another hub.
+    pub fn lane_left(&self) {
+        self.lanes_left.inc();
+    }
+
+    /// Whether edges are told to send slower.
+    pub fn slowed(&self, slowed: bool) {
+        self.slowed.set_whole(u64::from(slowed));
     }
 
     /// Repeats were met.

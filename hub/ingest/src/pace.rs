@@ -118,7 +118,7 @@ impl Pace {
     pub fn look(&mut self, load: &Load, asking: &BTreeMap<Speaker, Asking>) -> Decision {
         let half = load.waiting >= load.budget / 2;
         // A little that waits is no sign: objects are held open for others.
-        let lags = load.taken < load.offered && load.waiting >= load.budget / 8;
+        let lags = load.taken < load.offered - load.offered / 8 && load.waiting >= load.budget / 4;
         self.behind = if lags { self.behind + 1 } else { 0 };
         self.calm = if load.waiting < load.budget / 8 && !load.behind { self.calm + 1 } else { 0 };
         if half || load.behind || self.behind >= PACE_SLOW_LOOKS {

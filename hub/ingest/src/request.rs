@@ -1,22 +1,21 @@
 //! What sessions and pushes ask of the sealer, and what it answers.
 //!
-//! Parts: [`Request`] (open, batch, gap, push), each with what it needs to be judged again on another
+//! Parts: [`Request`] (open, batch, gap, close, push), each with what it needs to be judged again on another
 //! fold; [`Reply`]. A request carries its share of the waiting bytes ([`Room`]) until it is answered.
 //! Must not do: decide anything.
 
 use bytes::Bytes;
 use hub_store::HubRow;
 use hub_tenant::Grant;
-use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, Epoch, ProducerId, Sequence, Timestamp, TrackId};
+use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, Epoch, LaneId, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::Position;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-/// A share of the waiting bytes, given back when dropped.
-#[derive(Debug)]
-pub struct Room {
-    /// Held for its drop.
-    pub permit: Option<OwnedSemaphorePermit>,
-}
+use crate::moves::Target;
+pub use crate::room::Room;
+
+/// Rough bytes of one source position in a record.
+const POSITION_BYTES: usize = 96;
 
 /// Who speaks: proven by certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,18 +41,31 @@ pub enum Request {
     Batch(Offer),
     /// Take note of batches that were given up.
     Gap(GapOffer),
+    /// End a track that is drained.
+    Close(CloseOffer),
     /// Store a push.
     Push(Push),
 }
 
 impl Request {
-    /// Bytes of frozen batch that it brings into a lane object.
+    /// Bytes that it brings into a lane object: its frozen batch, or positions taken over.
     #[must_use]
-    pub const fn body_bytes(&self) -> usize {
+    pub fn body_bytes(&self) -> usize {
         match self {
             Self::Batch(offer) => offer.body.len(),
             Self::Push(push) => push.body.len(),
-            Self::Open(_) | Self::Gap(_) => 0,
+            Self::Open(open) => open.target.as_ref().map_or(0, |target| target.beginning.positions.len() * POSITION_BYTES),
+            Self::Gap(_) | Self::Close(_) => 0,
+        }
+    }
+
+    /// The edge that asks; `None` for a push.
+    #[must_use]
+    pub const fn speaker(&self) -> Option<&Speaker> {
+        match self {
+            Self::Open(Open { speaker, .. }) | Self::Batch(Offer { speaker, .. }) => Some(speaker),
+            Self::Gap(GapOffer { speaker, .. }) | Self::Close(CloseOffer { speaker, .. }) => Some(speaker),
+            Self::Push(_) => None,
         }
     }
 }
@@ -73,6 +85,10 @@ pub struct Open {
     pub wal_id: u64,
     /// Newest sequence the edge holds an ack for, and its chain.
     pub acked: (Sequence, Chain),
+    /// What is to be opened, once the chain of its producers was walked to the end.
+    pub target: Option<Box<Target>>,
+    /// How often it was walked.
+    pub walks: u32,
     /// Where the answer goes.
     pub reply: mpsc::Sender<Reply>,
 }
@@ -137,11 +153,32 @@ pub struct GapOffer {
     pub reply: mpsc::Sender<Reply>,
 }
 
+/// See [`Request::Close`].
+#[derive(Debug)]
+pub struct CloseOffer {
+    /// Who sends.
+    pub speaker: Speaker,
+    /// Which producer, under which epoch.
+    pub producer: ProducerId,
+    /// See `producer`.
+    pub epoch: Epoch,
+    /// Its newest number, acked.
+    pub sequence: Sequence,
+    /// The chain there.
+    pub chain: Chain,
+    /// Who goes on in its place.
+    pub next: ProducerId,
+    /// Where the answer goes.
+    pub reply: mpsc::Sender<Reply>,
+}
+
 /// See [`Request::Push`].
 #[derive(Debug)]
 pub struct Push {
     /// For which tenant.
     pub grant: Grant,
+    /// The lane of its pushes: no other takes it (lane rule 10).
+    pub lane: LaneId,
     /// What makes a repeat known (lane rule 10).
     pub key: Vec<u8>,
     /// When the request arrived.
@@ -178,6 +215,19 @@ pub enum PushRefused {
     TooOld,
 }
 
+/// What of a producer stands in the lane, for an edge whose batches get a numbering of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarryOver {
+    /// Which.
+    pub producer: ProducerId,
+    /// Its newest durable sequence.
+    pub last: Sequence,
+    /// The chain there.
+    pub chain: Chain,
+    /// D of the newest up to `last`; all zero for a number in a gap.
+    pub digests: Vec<BatchDigest>,
+}
+
 /// The sealer's word to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -195,6 +245,21 @@ pub enum Reply {
         chain: Chain,
         /// How far each source is committed.
         positions: Vec<Position>,
+        /// What stands of the producer before, when this one has a numbering of its own.
+        carry: Option<CarryOver>,
+    },
+    /// A track has ended.
+    Closed {
+        /// Whose.
+        producer: ProducerId,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// Where it ended.
+        sequence: Sequence,
+        /// The chain there.
+        chain: Chain,
+        /// Who goes on in its place.
+        next: ProducerId,
     },
     /// All up to here stand in the store.
     Acked {
@@ -228,7 +293,7 @@ pub enum Reply {
 /// Why the sealer says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// A newer epoch was allotted.
+    /// A newer epoch was allotted, or the producer goes on elsewhere: open again.
     Fenced,
     /// The producer belongs to another identity, or does not exist in its lane.
     Denied,

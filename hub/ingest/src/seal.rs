@@ -1,111 +1,151 @@
 //! Gathered requests -> one lane object -> the store -> acks, in that order.
 //!
-//! Parts: [`Sealer::run`], the one task that owns the lane writer. It holds one PUT at a time; what arrives
-//! meanwhile waits in its bounded queue. Promises: an ack leaves only after the object that covers it was
+//! Parts: [`Sealer::run`], the one task that owns a lane writer: of the own lane, or of one push lane ([`Lane`]);
+//! [`Rivals`], which tells when another hub writes the own lane as its own. A sealer holds one PUT at a time; what
+//! arrives meanwhile waits in its bounded queue. Promises: an ack leaves only after the object that covers it was
 //! created *and* its predecessor was seen to stand (lane rules 5 and 6; `hub_store::LaneWriter::put`
 //! keeps both); after any other answer every request is judged again on the fold that was found.
 //! Must not do: decide what a request means (`gather.rs`, `cursors.rs` do).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hub_store::{LaneWriter, PutFault, Store, StoreFault};
 use hub_tenant::Tenants;
-use proto_model::{ProducerId, Timestamp};
+use proto_model::{LaneId, Timestamp};
 use proto_seam::World;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::gather::{Plan, Waiting, plan};
-use crate::limits::{STORE_RETRY, WAITING_REQUESTS_MAX};
+use crate::clones::Clones;
+use crate::gather::{Basis, Plan, Taken, plan};
+use crate::limits::{PUSH_SEALER_IDLE, RIVAL_CONFLICTS, RIVAL_WITHIN, STORE_RETRY, WAITING_REQUESTS_MAX};
+use crate::meter::Gauge;
 use crate::metrics::IngestMetrics;
+use crate::queue::{Queue, Whose};
 use crate::request::{Open, Push, PushDone, PushRefused, Refusal, Reply, Request};
 
-/// The task that seals.
-pub struct Sealer {
+/// Which lane a sealer writes.
+#[derive(Debug)]
+pub enum Lane {
+    /// The hub's own; opens that are to be walked go there.
+    Own(mpsc::Sender<Open>),
+    /// A push lane; its sealer ends when nothing comes any more.
+    Push(LaneId),
+}
+
+/// What all sealers share.
+#[derive(Clone)]
+pub struct Seals {
     pub(crate) store: Arc<Store>,
     pub(crate) tenants: watch::Receiver<Arc<Tenants>>,
-    pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) world: World,
     pub(crate) linger: Duration,
     pub(crate) object_bytes_max: usize,
     pub(crate) metrics: IngestMetrics,
+    pub(crate) gauge: Gauge,
     pub(crate) stop: CancellationToken,
 }
 
+/// The task that seals.
+pub struct Sealer {
+    with: Seals,
+    lane: Lane,
+    requests: mpsc::Receiver<Request>,
+    clones: Clones,
+    rivals: Rivals,
+}
+
 impl Sealer {
+    /// For what comes in by `requests`.
+    #[must_use]
+    pub fn new(with: Seals, lane: Lane, requests: mpsc::Receiver<Request>) -> Self {
+        Self { with, lane, requests, clones: Clones::default(), rivals: Rivals::default() }
+    }
+
     fn now(&self) -> Timestamp {
-        Timestamp(self.world.clock.now_ns())
+        Timestamp(self.with.world.clock.now_ns())
     }
 
     /// Seals until told to stop; then what waits is refused as unavailable (edges send again).
     pub async fn run(mut self) {
-        let mut waiting = Waiting::default();
+        let mut waiting = Queue::default();
         if let Some(mut writer) = self.writer(&mut waiting).await {
             self.write(&mut writer, &mut waiting).await;
         }
         self.requests.close();
-        for request in waiting.take(usize::MAX) {
-            refuse_unavailable(request, "this hub is shutting down");
+        let why = if self.with.stop.is_cancelled() { "this hub is shutting down" } else { "its lane was let go: try again" };
+        for request in waiting.drain() {
+            refuse_unavailable(request, why);
         }
         while let Ok(request) = self.requests.try_recv() {
-            refuse_unavailable(request, "this hub is shutting down");
+            refuse_unavailable(request, why);
         }
     }
 
-    async fn write(&mut self, writer: &mut LaneWriter, waiting: &mut Waiting) {
-        loop {
-            if !self.fill(waiting).await {
-                return;
-            }
-            let requests = waiting.take(self.object_bytes_max);
-            if !self.seal(writer, requests, waiting).await {
+    async fn write(&mut self, writer: &mut LaneWriter, waiting: &mut Queue) {
+        while self.fill(waiting).await {
+            let requests = waiting.take(self.with.object_bytes_max);
+            self.with.gauge.begin(self.now());
+            let goes_on = self.seal(writer, requests, waiting).await;
+            self.with.gauge.end();
+            if !goes_on {
                 return;
             }
         }
+    }
+
+    fn add(&self, waiting: &mut Queue, request: Request) {
+        let edge = request.speaker().cloned();
+        let tenant = match &request {
+            Request::Push(push) => Some(push.grant.tenant().clone()),
+            Request::Open(_) | Request::Batch(_) | Request::Gap(_) | Request::Close(_) => {
+                edge.as_ref().and_then(|edge| self.with.tenants.borrow().identify(&edge.cluster)).map(|grant| grant.tenant().clone())
+            }
+        };
+        waiting.add(request, Whose { tenant, edge }, self.now());
     }
 
     /// Collects until the object is due; false = stop.
-    async fn fill(&mut self, waiting: &mut Waiting) -> bool {
+    async fn fill(&mut self, waiting: &mut Queue) -> bool {
         loop {
             // What is queued already joins this object before the clock is asked.
             while let Ok(request) = self.requests.try_recv() {
-                waiting.add(request, self.now());
+                self.add(waiting, request);
             }
-            let due = if waiting.is_empty() { Duration::MAX } else { waiting.due_in(self.now(), self.linger, self.object_bytes_max) };
+            let due = if waiting.is_empty() { Duration::MAX } else { waiting.due_in(self.now(), self.with.linger, self.with.object_bytes_max) };
             if due.is_zero() {
                 return true;
             }
+            let idle = matches!(self.lane, Lane::Push(_)) && waiting.is_empty();
+            let wait = if idle { PUSH_SEALER_IDLE } else { due.min(Duration::from_secs(3_600)) };
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return false,
+                () = self.with.stop.cancelled() => return false,
                 request = self.requests.recv() => match request {
-                    Some(request) => waiting.add(request, self.now()),
+                    Some(request) => self.add(waiting, request),
                     None => return false,
                 },
-                () = tokio::time::sleep(due.min(Duration::from_secs(3_600))), if !waiting.is_empty() => {}
+                () = tokio::time::sleep(wait), if idle || !waiting.is_empty() => if idle {
+                    // What came in this moment is still written: the queue closes first.
+                    self.requests.close();
+                    let Ok(request) = self.requests.try_recv() else { return false };
+                    self.add(waiting, request);
+                },
             }
         }
     }
 
     /// Brings `requests` to their end: written, answered, or refused at shutdown (false).
-    async fn seal(&mut self, writer: &mut LaneWriter, mut requests: Vec<Request>, waiting: &mut Waiting) -> bool {
+    async fn seal(&mut self, writer: &mut LaneWriter, mut requests: Vec<Request>, waiting: &mut Queue) -> bool {
         let started = self.now();
-        let mut attempt = 0;
+        let (mut attempt, mut unsure) = (0, Taken::default());
         loop {
             // A push whose sender was told 503 meanwhile is not built.
             requests.retain(|request| !matches!(request, Request::Push(push) if push.reply.is_closed()));
-            let firsts = match self.firsts(writer, &requests).await {
-                Ok(firsts) => firsts,
-                Err(fault) => {
-                    if !self.pause(waiting, &mut requests, &mut attempt, &fault.to_string()).await {
-                        return give_up(requests);
-                    }
-                    continue;
-                }
-            };
-            let tenants = Arc::clone(&self.tenants.borrow());
+            shed_strays(&mut requests, writer.lane());
+            let tenants = Arc::clone(&self.with.tenants.borrow());
             if writer.fold().map_version() > tenants.version() {
                 // Lane rule 9: a hub whose map is older than the fold's loads it before it writes.
                 if !self.pause(waiting, &mut requests, &mut attempt, "the lane names a newer tenant map than this hub has").await {
@@ -113,21 +153,29 @@ impl Sealer {
                 }
                 continue;
             }
-            let plan = plan(&requests, &firsts, writer.fold(), &tenants, started);
+            let basis = Basis { fold: writer.fold(), tenants: &tenants, clones: &self.clones, unsure: &unsure, now: self.now() };
+            let mut plan = plan(&requests, basis);
             if plan.draft.is_empty() {
-                self.answer(plan, requests).await;
+                self.answer(plan, requests);
                 return true;
             }
-            match writer.put(plan.draft.clone()).await {
+            let draft = std::mem::take(&mut plan.draft);
+            let bytes = draft.bytes();
+            match writer.put(draft).await {
                 Ok(_) => {
-                    self.metrics.sealed(&plan.lines, self.now().since(started));
-                    self.answer(plan, requests).await;
+                    self.with.metrics.sealed(&plan.lines, self.now().since(started));
+                    self.with.gauge.took(bytes);
+                    self.answer(plan, requests);
                     return true;
                 }
                 Err(PutFault::NotWritten(cause @ (StoreFault::Draft { .. } | StoreFault::TooLarge { .. }))) => {
                     return self.apart(writer, requests, waiting, &cause).await;
                 }
                 Err(fault) => {
+                    let refused = matches!(&fault, PutFault::NotWritten(cause) if cause.is_conflict());
+                    if !refused {
+                        unsure.add(plan.taken);
+                    }
                     if !self.recover(writer, (waiting, &mut requests), &mut attempt, fault).await {
                         return give_up(requests);
                     }
@@ -138,7 +186,7 @@ impl Sealer {
 
     /// The object itself cannot be written, whatever the store does: its requests are sealed in halves until the one
     /// that is to blame stands alone; that one is refused.
-    async fn apart(&mut self, writer: &mut LaneWriter, mut requests: Vec<Request>, waiting: &mut Waiting, cause: &StoreFault) -> bool {
+    async fn apart(&mut self, writer: &mut LaneWriter, mut requests: Vec<Request>, waiting: &mut Queue, cause: &StoreFault) -> bool {
         if requests.len() > 1 {
             let rest = requests.split_off(requests.len() / 2);
             if Box::pin(self.seal(writer, requests, waiting)).await {
@@ -154,9 +202,9 @@ impl Sealer {
     }
 
     /// After a PUT that was not confirmed: learn what stands, so that all is judged again; false = stop.
-    async fn recover(&mut self, writer: &mut LaneWriter, (waiting, requests): (&mut Waiting, &mut Vec<Request>), attempt: &mut u32, fault: PutFault) -> bool {
+    async fn recover(&mut self, writer: &mut LaneWriter, (waiting, requests): (&mut Queue, &mut Vec<Request>), attempt: &mut u32, fault: PutFault) -> bool {
         tracing::info!(fault = %fault, "a lane object was not confirmed; following the lane and judging its batches again");
-        self.metrics.put_unconfirmed();
+        self.with.metrics.put_unconfirmed();
         loop {
             let learned = match &fault {
                 PutFault::NotWritten(_) => writer.follow().await,
@@ -165,7 +213,10 @@ impl Sealer {
             let why = match (&learned, &fault) {
                 // Another hub was first: nothing is wrong with the store.
                 (Ok(()), PutFault::Lost) => return true,
-                (Ok(()), PutFault::NotWritten(cause)) if cause.is_conflict() => return true,
+                (Ok(()), PutFault::NotWritten(cause)) if cause.is_conflict() => {
+                    self.leave_to_rival(writer).await;
+                    return true;
+                }
                 (Ok(()), PutFault::NotWritten(cause)) | (Err(cause), _) => cause.to_string(),
             };
             if !self.pause(waiting, requests, attempt, &why).await {
@@ -177,7 +228,25 @@ impl Sealer {
         }
     }
 
-    async fn pause(&mut self, waiting: &mut Waiting, requests: &mut Vec<Request>, attempt: &mut u32, why: &str) -> bool {
+    /// Another hub that goes on writing the own lane has it: this one takes another. The producers of its edges are in
+    /// the lane before: their batches are told to open again, and the openings bring them over.
+    async fn leave_to_rival(&mut self, writer: &mut LaneWriter) {
+        let store = &self.with.store;
+        let foreign = writer.fold().writer() != store.writer_name();
+        if !matches!(self.lane, Lane::Own(_)) || !foreign || !self.rivals.met(self.now()) {
+            return;
+        }
+        match store.another_lane().await {
+            Ok(other) => {
+                tracing::warn!(from = %writer.lane(), to = %other.lane(), rival = writer.fold().writer(), "another hub writes this hub's lane: taking another");
+                self.with.metrics.lane_left();
+                *writer = other;
+            }
+            Err(fault) => tracing::warn!(%fault, "another hub writes this hub's lane, and no other lane could be had"),
+        }
+    }
+
+    async fn pause(&mut self, waiting: &mut Queue, requests: &mut Vec<Request>, attempt: &mut u32, why: &str) -> bool {
         shed_pushes(requests);
         let (first, most) = STORE_RETRY;
         let wait = first.saturating_mul(1 << (*attempt).min(10)).min(most);
@@ -188,20 +257,24 @@ impl Sealer {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return false,
+                () = self.with.stop.cancelled() => return false,
                 () = &mut over => return true,
                 Some(request) = self.requests.recv(), if waiting.len() < WAITING_REQUESTS_MAX => match request {
                     Request::Push(push) => refuse_unavailable(Request::Push(push), why),
-                    request @ (Request::Open(_) | Request::Batch(_) | Request::Gap(_)) => waiting.add(request, self.now()),
+                    request @ (Request::Open(_) | Request::Batch(_) | Request::Gap(_) | Request::Close(_)) => self.add(waiting, request),
                 },
             }
         }
     }
 
-    async fn writer(&mut self, waiting: &mut Waiting) -> Option<LaneWriter> {
+    async fn writer(&mut self, waiting: &mut Queue) -> Option<LaneWriter> {
         let mut attempt = 0;
         loop {
-            match self.store.writer().await {
+            let opened = match &self.lane {
+                Lane::Own(_) => self.with.store.writer().await,
+                Lane::Push(lane) => self.with.store.writer_of(*lane).await,
+            };
+            match opened {
                 Ok(writer) => return Some(writer),
                 Err(fault) => {
                     if !self.pause(waiting, &mut Vec::new(), &mut attempt, &fault.to_string()).await {
@@ -212,41 +285,79 @@ impl Sealer {
         }
     }
 
-    /// The producers that the opens are about: the edge's own, else the first of its identity (lane rule 8).
-    async fn firsts(&self, writer: &LaneWriter, requests: &[Request]) -> Result<BTreeMap<usize, ProducerId>, StoreFault> {
-        let mut firsts = BTreeMap::new();
-        for (at, request) in requests.iter().enumerate() {
-            let Request::Open(open) = request else { continue };
-            if let Some(producer) = self.resolve(writer, open).await? {
-                firsts.insert(at, producer);
-            }
-        }
-        Ok(firsts)
-    }
-
-    async fn resolve(&self, writer: &LaneWriter, open: &Open) -> Result<Option<ProducerId>, StoreFault> {
-        let first = self.store.first_producer(&open.speaker.cluster, &open.speaker.edge, writer.lane()).await?;
-        Ok(match open.producer {
-            None => Some(first),
-            // A producer that is not in the fold may be opened only if it is this identity's first.
-            Some(own) => (own == first || writer.fold().producer(&own).is_some()).then_some(own),
-        })
-    }
-
-    async fn answer(&self, plan: Plan, requests: Vec<Request>) {
-        self.metrics.duplicates(plan.duplicates);
-        for (to, reply) in plan.now.into_iter().chain(plan.after) {
+    fn answer(&mut self, plan: Plan, requests: Vec<Request>) {
+        self.with.metrics.duplicates(plan.duplicates);
+        self.with.metrics.lines(&plan.found);
+        for (to, reply) in newest_acks(plan.now.into_iter().chain(plan.after)) {
             // A session that does not read its answers is slow or gone; it will ask again after it reconnects.
             drop(to.try_send(reply));
         }
-        let mut pushes = plan.pushes.into_iter().peekable();
+        let mut pushes: BTreeMap<usize, _> = plan.pushes.into_iter().collect();
+        let opened: BTreeMap<usize, _> = plan.opened.into_iter().collect();
         for (at, request) in requests.into_iter().enumerate() {
-            if let Request::Push(push) = request
-                && let Some((_, decided)) = pushes.next_if(|(index, _)| *index == at)
-            {
-                tell(push, decided.answer());
+            match request {
+                Request::Push(push) => {
+                    if let Some(decided) = pushes.remove(&at) {
+                        tell(push, decided.answer());
+                    }
+                }
+                Request::Open(open) if plan.walks.contains(&at) => self.walk(open),
+                Request::Open(open) => match opened.get(&at) {
+                    Some(before) => self.clones.opened(&open.speaker, open.track, open.nonce, *before),
+                    None => self.clones.forget(&open.speaker, open.track),
+                },
+                Request::Batch(_) | Request::Gap(_) | Request::Close(_) => {}
             }
         }
+    }
+
+    fn walk(&self, open: Open) {
+        let Lane::Own(walker) = &self.lane else { return };
+        if let Err(full) = walker.try_send(open) {
+            let (mpsc::error::TrySendError::Full(open) | mpsc::error::TrySendError::Closed(open)) = full;
+            refuse_unavailable(Request::Open(open), "too many edges come over from other hubs at once");
+        }
+    }
+}
+
+/// Acks are cumulative: of each producer and session only the newest of a row is said.
+fn newest_acks(replies: impl Iterator<Item = (mpsc::Sender<Reply>, Reply)>) -> Vec<(mpsc::Sender<Reply>, Reply)> {
+    let mut out: Vec<(mpsc::Sender<Reply>, Reply)> = Vec::new();
+    let mut newest: BTreeMap<(proto_model::ProducerId, proto_model::Epoch), usize> = BTreeMap::new();
+    for (to, reply) in replies {
+        if let Reply::Acked { producer, epoch, sequence } = &reply {
+            if let Some((before, Reply::Acked { sequence: known, .. })) = newest.get(&(*producer, *epoch)).and_then(|at| out.get_mut(*at))
+                && before.same_channel(&to)
+            {
+                *known = (*known).max(*sequence);
+                continue;
+            }
+            newest.insert((*producer, *epoch), out.len());
+        }
+        out.push((to, reply));
+    }
+    out
+}
+
+/// Conflicts with a hub of another name.
+#[derive(Debug, Default)]
+struct Rivals {
+    met: VecDeque<Timestamp>,
+}
+
+impl Rivals {
+    /// One more; true when there were so many of late that the lane is better left to the other. The count begins
+    /// anew then.
+    fn met(&mut self, now: Timestamp) -> bool {
+        self.met.push_back(now);
+        while self.met.front().is_some_and(|first| now.since(*first) > RIVAL_WITHIN) {
+            self.met.pop_front();
+        }
+        let many = self.met.len() >= RIVAL_CONFLICTS;
+        if many {
+            self.met.clear();
+        }
+        many
     }
 }
 
@@ -255,6 +366,13 @@ impl Sealer {
 fn shed_pushes(requests: &mut Vec<Request>) {
     for push in requests.extract_if(.., |request| matches!(request, Request::Push(_))) {
         refuse_unavailable(push, "the store is away");
+    }
+}
+
+/// Pushes of tenants whose pushes have another lane than this, which the hub writes by now instead of theirs.
+fn shed_strays(requests: &mut Vec<Request>, lane: LaneId) {
+    for push in requests.extract_if(.., |request| matches!(request, Request::Push(push) if push.lane != lane)) {
+        refuse_unavailable(push, "this hub changes its lane");
     }
 }
 
@@ -287,6 +405,7 @@ fn refuse(request: Request, why: &Refusal) {
         Request::Open(open) => (open.reply, open.producer, proto_model::Sequence(0)),
         Request::Batch(offer) => (offer.reply, Some(offer.producer), offer.sequence),
         Request::Gap(gap) => (gap.reply, Some(gap.producer), gap.from),
+        Request::Close(close) => (close.reply, Some(close.producer), close.sequence),
     };
     drop(to.try_send(Reply::Refused { producer, sequence, why: why.clone() }));
 }

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Ack, Batch, Expect, Gap, Heartbeat, Hello, Message, Open, Position, Refuse, RefuseCode, Welcome};
+use proto_wire::edge_hub::{Ack, Batch, Carry, Close, Expect, Gap, Heartbeat, Hello, Message, Open, Position, Refuse, RefuseCode, Slow, Welcome};
 use proto_wire::limits::{POSITIONS_MAX, WINDOW_BATCHES, WINDOW_BYTES};
 use proto_wire::version;
 
-use crate::limits::{NO_TENANT_RETRY, TRACKS_MAX};
+use crate::limits::{NO_TENANT_RETRY, PACE_HOLDS, TRACKS_MAX, WINDOW_LEAST, WINDOWS_BYTES};
 use crate::request::{Refusal, Reply};
 
 /// What the driver does next.
@@ -27,6 +27,8 @@ pub enum Act {
     Offer(BatchAsked),
     /// Offer this gap.
     Gap(GapAsked),
+    /// Offer the end of this track.
+    End(CloseAsked),
     /// Note what the edge says of itself.
     Note(Heartbeat),
     /// Send this, then close.
@@ -82,6 +84,21 @@ pub struct GapAsked {
     pub words: (String, String),
 }
 
+/// A Close, its fields checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseAsked {
+    /// Which producer, under which epoch.
+    pub producer: ProducerId,
+    /// See `producer`.
+    pub epoch: Epoch,
+    /// Where it ends.
+    pub sequence: Sequence,
+    /// The chain there.
+    pub chain: Chain,
+    /// Who goes on in its place.
+    pub next: ProducerId,
+}
+
 /// What a session has said so far.
 #[derive(Debug, Default)]
 pub struct SessionState {
@@ -127,7 +144,7 @@ impl SessionState {
             Kind::Gap(gap) => self.hear_gap(gap),
             Kind::Heartbeat(heartbeat) => Act::Note(heartbeat),
             Kind::Bye(_) => Act::Close(Message { kind: Some(Kind::Bye(proto_wire::edge_hub::Bye { text: String::new() })) }),
-            Kind::Close(_) => protocol("this hub does not close tracks yet"),
+            Kind::Close(close) => self.hear_close(&close),
             Kind::Welcome(_) | Kind::Ack(_) | Kind::Expect(_) | Kind::Slow(_) | Kind::Refuse(_) => protocol("this message is the hub's to send"),
         }
     }
@@ -197,6 +214,15 @@ impl SessionState {
         })
     }
 
+    fn hear_close(&self, close: &Close) -> Act {
+        let (producer, next) = match (self.known(&close.producer), self.known(&close.next)) {
+            (Ok(producer), Ok(next)) => (producer, next),
+            (Err(text), _) | (_, Err(text)) => return protocol(text),
+        };
+        let Some(chain) = Chain::from_bytes(&close.chain) else { return protocol("a chain has 16 bytes") };
+        Act::End(CloseAsked { producer, epoch: Epoch(close.epoch), sequence: Sequence(close.sequence), chain, next })
+    }
+
     fn hear_gap(&self, gap: Gap) -> Act {
         let producer = match self.known(&gap.producer) {
             Ok(producer) => producer,
@@ -227,12 +253,26 @@ pub fn refuse(code: RefuseCode, text: &str, fix: &str) -> Message {
     Message { kind: Some(Kind::Refuse(Refuse { code: code.into(), text: text.to_owned(), fix: fix.to_owned(), ..Refuse::default() })) }
 }
 
-/// The message that tells an edge what the sealer said; and whether the session ends with it.
+/// The window of each of `sessions`: what one may have without an ack.
 #[must_use]
-pub fn message_of(reply: Reply) -> (Message, bool) {
+pub fn window_of(sessions: usize) -> u64 {
+    (WINDOWS_BYTES / (sessions as u64).max(1)).clamp(WINDOW_LEAST, WINDOW_BYTES)
+}
+
+/// How fast the edge may send; `None`: as fast as it likes.
+#[must_use]
+pub fn slow(limit: Option<u64>) -> Message {
+    let for_ms = u32::try_from(PACE_HOLDS.as_millis()).unwrap_or(u32::MAX);
+    let slow = limit.map_or_else(Slow::default, |limit| Slow { bytes_per_second: limit.max(1), for_ms });
+    Message { kind: Some(Kind::Slow(slow)) }
+}
+
+/// The message that tells an edge what the sealer said, with the window of its session; and whether the session ends with it.
+#[must_use]
+pub fn message_of(reply: Reply, window_bytes: u64) -> (Message, bool) {
     let bytes = |producer: &ProducerId| Bytes::copy_from_slice(&producer.to_bytes());
     let (kind, ends) = match reply {
-        Reply::Opened { track, producer, epoch, last, chain, positions } => {
+        Reply::Opened { track, producer, epoch, last, chain, positions, carry } => {
             let welcome = Welcome {
                 track: track.0,
                 producer: bytes(&producer),
@@ -241,10 +281,19 @@ pub fn message_of(reply: Reply) -> (Message, bool) {
                 chain: Bytes::copy_from_slice(&chain.0),
                 positions,
                 window_batches: WINDOW_BATCHES,
-                window_bytes: WINDOW_BYTES,
-                carry: None,
+                window_bytes,
+                carry: carry.map(|carry| Carry {
+                    producer: bytes(&carry.producer),
+                    last: carry.last.0,
+                    chain: Bytes::copy_from_slice(&carry.chain.0),
+                    digests: carry.digests.iter().flat_map(|digest| digest.0).collect(),
+                }),
             };
             (Kind::Welcome(welcome), false)
+        }
+        Reply::Closed { producer, epoch, sequence, chain, next } => {
+            let chain = Bytes::copy_from_slice(&chain.0);
+            (Kind::Close(Close { producer: bytes(&producer), epoch: epoch.0, sequence: sequence.0, chain, next: bytes(&next) }), false)
         }
         Reply::Acked { producer, epoch, sequence } => (Kind::Ack(Ack { producer: bytes(&producer), epoch: epoch.0, sequence: sequence.0 }), false),
         Reply::Expect { producer, epoch, sequence } => (Kind::Expect(Expect { producer: bytes(&producer), epoch: epoch.0, sequence: sequence.0 }), false),

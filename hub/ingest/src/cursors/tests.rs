@@ -36,14 +36,30 @@ fn offer(epoch: u64, sequence: u64) -> Offer {
         rows: Vec::new(),
         body: Bytes::new(),
         lines: 1,
-        room: Room { permit: None },
+        room: Room::default(),
         reply,
     }
 }
 
 fn open(edge: &str, producer: Option<ProducerId>, acked: (u64, Chain)) -> Open {
     let (reply, _) = mpsc::channel(1);
-    Open { speaker: speaker(edge), track: TrackId(1), producer, nonce: [3; 16], wal_id: 9, acked: (Sequence(acked.0), acked.1), reply }
+    let acked = (Sequence(acked.0), acked.1);
+    Open { speaker: speaker(edge), track: TrackId(1), producer, nonce: [3; 16], wal_id: 9, acked, target: None, walks: 0, reply }
+}
+
+/// An opening whose walk ended at `producer`, which begins at 0 if it stands nowhere.
+fn walked(edge: &str, producer: ProducerId) -> Open {
+    let target = Target { producer, beginning: moves::Beginning::default(), carry: None, nonce: None };
+    Open { target: Some(Box::new(target)), ..open(edge, None, (0, Chain::default())) }
+}
+
+/// What an opening is told.
+fn opening(board: &mut Draftboard<'_>, open: &Open) -> Result<(Epoch, Sequence, Chain), Option<Refusal>> {
+    match board.open(open, &Clones::default()) {
+        Opening::Open(opened) => Ok((opened.epoch, opened.last, opened.chain)),
+        Opening::Walk => Err(None),
+        Opening::Refused(why) => Err(Some(why)),
+    }
 }
 
 fn gap(from: u64, to: u64) -> GapOffer {
@@ -89,12 +105,12 @@ fn fold_at(last: u64) -> Fold {
     let mut fold = Fold::genesis(LANE, CommitId([0; 16]));
     for _ in 0..3 {
         let mut board = Draftboard::new(&fold);
-        board.open(&open("one", None, (0, Chain::default())), P).unwrap();
+        opening(&mut board, &walked("one", P)).unwrap();
         let records = board.into_records();
         commit(&mut fold, records);
     }
     let mut board = Draftboard::new(&fold);
-    board.open(&open("two", None, (0, Chain::default())), OTHER).unwrap();
+    opening(&mut board, &walked("two", OTHER)).unwrap();
     for sequence in 1..=last {
         assert_eq!(board.batch(&offer(3, sequence)), Verdict::Take);
     }
@@ -139,6 +155,7 @@ fn the_receiver_table_row_by_row() {
         ("another identity's producer", (3, 6), |o| o.speaker = speaker("two"), Told::Denied),
         ("a namesake in another cluster", (3, 6), |o| o.speaker.cluster = ClusterId::new("beta").unwrap(), Told::Denied),
         ("a producer nobody opened", (3, 6), |o| o.producer.unique = 77, Told::Denied),
+        ("a producer of another lane", (3, 6), |o| o.producer.lane = LaneId(8), Told::Fenced),
         ("an earlier epoch", (2, 6), |_| {}, Told::Fenced),
         ("an earlier epoch with an old batch", (1, 2), |_| {}, Told::Fenced),
         ("an epoch never allotted", (4, 6), |_| {}, Told::Protocol),
@@ -200,7 +217,7 @@ fn a_reopening_in_the_same_object_fences_what_follows_and_keeps_what_came_before
     let mut fold = fold_at(5);
     let mut board = Draftboard::new(&fold);
     assert_eq!(board.batch(&offer(3, 6)), Verdict::Take);
-    let answer = board.open(&open("one", Some(P), (5, chain_at(5))), P).unwrap();
+    let answer = opening(&mut board, &open("one", Some(P), (5, chain_at(5)))).unwrap();
     assert_eq!(answer, (Epoch(4), Sequence(6), chain_at(6)), "the batch before it counts");
     assert_eq!(told(board.batch(&offer(3, 7))), Told::Fenced);
     assert_eq!(board.batch(&offer(4, 7)), Verdict::Take);
@@ -233,7 +250,7 @@ fn a_quarantined_producer_is_refused_everything_from_then_on() {
     board.quarantine(P, "twice");
     board.quarantine(P, "twice again");
     assert_eq!(told(board.batch(&offer(3, 7))), Told::Diverged { quarantine: false });
-    assert!(matches!(board.open(&open("one", Some(P), (0, Chain::default())), P), Err(Refusal::Diverged(_))));
+    assert!(matches!(opening(&mut board, &open("one", Some(P), (0, Chain::default()))), Err(Some(Refusal::Diverged(_)))));
     let records = board.into_records();
     let marks = records.iter().filter(|record| matches!(record, LaneRecord::Quarantine { .. })).count();
     assert_eq!((records.len(), marks), (2, 1), "the batch that fitted, then one mark: {records:?}");
@@ -241,23 +258,27 @@ fn a_quarantined_producer_is_refused_everything_from_then_on() {
     let mut board = Draftboard::new(&fold);
     assert_eq!(told(board.batch(&offer(3, 6))), Told::Diverged { quarantine: false }, "not even a repeat is acked");
     assert!(matches!(board.gap(&gap(7, 8)), Verdict::Refuse { why: Refusal::Diverged(_), .. }));
-    assert_eq!(board.open(&open("two", None, (0, Chain::default())), OTHER).unwrap().0, Epoch(2), "others are unharmed");
+    assert_eq!(opening(&mut board, &open("two", Some(OTHER), (0, Chain::default()))).unwrap().0, Epoch(2), "others are unharmed");
 }
 
 #[test]
 fn only_the_owner_opens_and_the_acked_chain_is_compared() {
     let fold = fold_at(5);
     let mut board = Draftboard::new(&fold);
-    assert_eq!(board.open(&open("two", Some(P), (0, Chain::default())), P), Err(Refusal::Denied));
-    assert!(matches!(board.open(&open("one", Some(P), (5, chain_at(4))), P), Err(Refusal::Diverged(_))));
+    assert_eq!(opening(&mut board, &open("two", Some(P), (0, Chain::default()))), Err(None), "whether it may is found out by walking");
+    assert_eq!(opening(&mut board, &walked("two", P)), Err(None));
+    for acked in [(5, chain_at(4)), (4, chain_at(5)), (0, chain_at(3))] {
+        assert!(matches!(opening(&mut board, &open("one", Some(P), acked)), Err(Some(Refusal::Diverged(_)))), "{acked:?}");
+    }
     // A hub that was rolled back, or whose ack the edge never saw: both are told where the lane stands.
     for acked in [(3, chain_at(3)), (9, chain_at(9)), (5, chain_at(5)), (0, Chain::default())] {
-        assert_eq!(board.open(&open("one", Some(P), acked), P).unwrap().1, Sequence(5), "{acked:?}");
+        assert_eq!(opening(&mut board, &open("one", Some(P), acked)).unwrap().1, Sequence(5), "{acked:?}");
     }
     // A new producer belongs to whom it was opened for, within the object already.
     let fresh = ProducerId { lane: LANE, unique: 5 };
-    assert_eq!(board.open(&open("three", None, (0, Chain::default())), fresh).unwrap(), (Epoch(1), Sequence(0), Chain::default()));
-    assert_eq!(board.open(&open("two", Some(fresh), (0, Chain::default())), fresh), Err(Refusal::Denied));
+    assert_eq!(opening(&mut board, &open("three", Some(fresh), (0, Chain::default()))), Err(None), "not before its chain was walked");
+    assert_eq!(opening(&mut board, &walked("three", fresh)).unwrap(), (Epoch(1), Sequence(0), Chain::default()));
+    assert_eq!(opening(&mut board, &open("two", Some(fresh), (0, Chain::default()))), Err(None));
     assert_eq!(told(board.batch(&Offer { producer: fresh, ..offer(1, 1) })), Told::Denied);
     assert_eq!(board.batch(&Offer { producer: fresh, speaker: speaker("three"), ..offer(1, 1) }), Verdict::Take);
 }
@@ -314,4 +335,106 @@ fn positions_of_many_batches_never_make_a_record_that_the_lane_refuses() {
     commit(&mut fold, records);
     let state = fold.producer(&P).unwrap();
     assert_eq!((state.last, state.chain), (Sequence(3), chain_at(3)));
+}
+
+fn close(sequence: u64, next: ProducerId) -> CloseOffer {
+    let (reply, _) = mpsc::channel(1);
+    CloseOffer { speaker: speaker("one"), producer: P, epoch: Epoch(3), sequence: Sequence(sequence), chain: chain_at(sequence), next, reply }
+}
+
+/// As [`fold_at`], with another producer of `alpha/one`.
+fn fold_of_two(last: u64) -> (Fold, ProducerId) {
+    let (mut fold, next) = (fold_at(last), ProducerId { lane: LANE, unique: 9 });
+    let mut board = Draftboard::new(&fold);
+    opening(&mut board, &walked("one", next)).unwrap();
+    let records = board.into_records();
+    commit(&mut fold, records);
+    (fold, next)
+}
+
+#[test]
+fn a_track_is_closed_where_it_stands_and_only_there() {
+    type Change = fn(&mut CloseOffer);
+    let (fold, next) = fold_of_two(5);
+    let table: Vec<(&str, u64, Change, Told)> = vec![
+        ("at its end", 5, |_| {}, Told::Take),
+        ("beyond its end", 6, |_| {}, Told::Expect(6)),
+        ("before its end", 4, |_| {}, Told::Diverged { quarantine: false }),
+        ("at its end, on another chain", 5, |c| c.chain = chain_at(4), Told::Diverged { quarantine: true }),
+        ("under an earlier epoch", 5, |c| c.epoch = Epoch(2), Told::Fenced),
+        ("under an epoch never allotted", 5, |c| c.epoch = Epoch(4), Told::Protocol),
+        ("by another edge", 5, |c| c.speaker = speaker("two"), Told::Denied),
+        ("into itself", 5, |c| c.next = P, Told::Protocol),
+        ("into another edge's", 5, |c| c.next = OTHER, Told::Protocol),
+        ("into one that does not stand", 5, |c| c.next.unique = 77, Told::Protocol),
+        ("into one of another lane", 5, |c| c.next.lane = LaneId(8), Told::Fenced),
+    ];
+    for (name, sequence, change, expected) in table {
+        let mut asked = close(sequence, next);
+        change(&mut asked);
+        assert_eq!(told(Draftboard::new(&fold).close(&asked)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_closed_producer_takes_nothing_more_and_its_edge_is_told_to_open_again() {
+    let (mut fold, next) = fold_of_two(5);
+    let mut board = Draftboard::new(&fold);
+    assert_eq!(board.batch(&offer(3, 6)), Verdict::Take);
+    assert_eq!(told(board.close(&close(5, next))), Told::Diverged { quarantine: false }, "the batch before it counts");
+    assert_eq!(board.close(&close(6, next)), Verdict::Take);
+    assert_eq!(board.close(&close(6, next)), Verdict::Waiting, "its commit is not known yet");
+    assert_eq!(told(board.batch(&offer(3, 7))), Told::Fenced);
+    let records = board.into_records();
+    commit(&mut fold, records);
+    let mut board = Draftboard::new(&fold);
+    assert_eq!(board.close(&close(6, next)), Verdict::Committed(Sequence(6)), "asked again");
+    assert_eq!(told(board.close(&close(6, OTHER))), Told::Fenced);
+    for sequence in [6, 7] {
+        assert_eq!(told(board.batch(&offer(3, sequence))), Told::Fenced);
+    }
+    assert!(matches!(board.gap(&gap(7, 8)), Verdict::Refuse { why: Refusal::Fenced, quarantine: false }));
+    assert_eq!(opening(&mut board, &open("one", Some(P), (6, chain_at(6)))), Err(None));
+    board.quarantine(P, "too late");
+    assert!(board.into_records().is_empty());
+}
+
+#[test]
+fn a_producer_moved_here_goes_on_at_its_number_with_its_positions() {
+    let mut fold = fold_at(0);
+    let (there, here) = (ProducerId { lane: LaneId(8), unique: 4 }, ProducerId { lane: LANE, unique: 5 });
+    let at = |path: &str, offset| Position { path: path.to_owned(), offset, ..Position::default() };
+    let beginning = moves::Beginning { sequence: Sequence(5), chain: chain_at(5), positions: vec![at("/a", 7), at("/b", 8)], after: Some(there) };
+    let target = Target { producer: here, beginning, carry: None, nonce: Some([8; 16]) };
+    let asked = Open { target: Some(Box::new(target)), ..open("one", Some(there), (4, chain_at(4))) };
+    let mut board = Draftboard::new(&fold);
+    let Opening::Open(opened) = board.open(&asked, &Clones::default()) else { panic!("not opened") };
+    assert_eq!((opened.epoch, opened.last, opened.positions.len(), opened.before), (Epoch(1), Sequence(5), 2, Some([8; 16])));
+    let next = Offer { producer: here, positions: vec![at("/a", 9)], ..offer(1, 6) };
+    assert_eq!(board.batch(&next), Verdict::Take);
+    // The same walk, asked by a second session: it finds what the first made.
+    let Opening::Open(again) = board.open(&asked, &Clones::default()) else { panic!("not opened") };
+    assert_eq!((again.epoch, again.last), (Epoch(2), Sequence(6)));
+    assert_eq!(again.positions.iter().map(|position| position.offset).max(), Some(8), "what the walk found is entered as it is");
+    let records = board.into_records();
+    commit(&mut fold, records);
+    let state = fold.producer(&here).unwrap();
+    assert_eq!((state.last, state.after, state.track), (Sequence(6), Some(there), 1));
+}
+
+#[test]
+fn two_holders_of_one_wal_are_set_aside() {
+    let (mut fold, mut clones) = (fold_at(2), Clones::default());
+    for (at, nonce) in [1, 2, 1, 2, 1].into_iter().enumerate() {
+        let asked = Open { nonce: [nonce; 16], ..open("one", Some(P), (2, chain_at(2))) };
+        let mut board = Draftboard::new(&fold);
+        match board.open(&asked, &clones) {
+            Opening::Open(opened) => clones.opened(&asked.speaker, asked.track, asked.nonce, opened.before),
+            Opening::Refused(Refusal::Diverged(_)) => assert_eq!(at, 4),
+            Opening::Refused(_) | Opening::Walk => panic!("at {at}"),
+        }
+        let records = board.into_records();
+        commit(&mut fold, records);
+    }
+    assert!(fold.producer(&P).unwrap().quarantined);
 }

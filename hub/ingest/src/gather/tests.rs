@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use hub_store::{CommitId, LaneHeader};
-use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, Epoch, LaneId, TrackId};
-use tokio::sync::{mpsc, oneshot};
+use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, LaneId, TrackId};
+use tokio::sync::oneshot;
 
 use super::*;
+use crate::moves::{Beginning, Target};
 use crate::request::{Room, Speaker};
 use crate::rig::{cluster, tenants};
 
@@ -18,9 +21,16 @@ fn speaker(name: &str) -> Speaker {
     Speaker { cluster: cluster(name), edge: EdgeId::new("one").unwrap() }
 }
 
-fn open(name: &str) -> Request {
+fn open(name: &str, target: Option<ProducerId>) -> Request {
     let (reply, _) = mpsc::channel(1);
-    Request::Open(Open { speaker: speaker(name), track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked: (Sequence(0), Chain::default()), reply })
+    let acked = (Sequence(0), Chain::default());
+    let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None }));
+    Request::Open(Open { speaker: speaker(name), track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked, target, walks: 0, reply })
+}
+
+fn plan(requests: &[Request], fold: &Fold, tenants: &Tenants, now: Timestamp) -> Plan {
+    let (clones, unsure) = (Clones::default(), Taken::default());
+    super::plan(requests, Basis { fold, tenants, clones: &clones, unsure: &unsure, now })
 }
 
 fn offer(name: &str, unique: u128, sequence: u64) -> Offer {
@@ -37,7 +47,7 @@ fn offer(name: &str, unique: u128, sequence: u64) -> Offer {
         rows: Vec::new(),
         body: Bytes::from(format!("{name} {sequence}")),
         lines: 2,
-        room: Room { permit: None },
+        room: Room::default(),
         reply,
     }
 }
@@ -46,7 +56,7 @@ fn push(name: &str, key: &str, arrived: Timestamp) -> Request {
     let grant = tenants(1).identify(&cluster(name)).unwrap();
     let (reply, _) = oneshot::channel();
     let (key, body) = (key.as_bytes().to_vec(), Bytes::from_static(b"pushed"));
-    Request::Push(Push { grant, key, arrived, rows: Vec::new(), body, lines: 3, room: Room { permit: None }, reply })
+    Request::Push(Push { grant, lane: LANE, key, arrived, rows: Vec::new(), body, lines: 3, room: Room::default(), reply })
 }
 
 fn commit(fold: &mut Fold, plan: &Plan) {
@@ -70,15 +80,14 @@ fn commit(fold: &mut Fold, plan: &Plan) {
 /// Producer 1 of alpha and 2 of beta stand open under epoch 1; the map stands at version 1.
 fn opened() -> Fold {
     let mut fold = Fold::genesis(LANE, CommitId([0; 16]));
-    let firsts = BTreeMap::from([(0, producer(1)), (1, producer(2))]);
-    let opening = plan(&[open("alpha"), open("beta")], &firsts, &fold, &tenants(1), NOW);
+    let opening = plan(&[open("alpha", Some(producer(1))), open("beta", Some(producer(2)))], &fold, &tenants(1), NOW);
     assert_eq!(opening.after.len(), 2);
     commit(&mut fold, &opening);
     fold
 }
 
 fn judged(fold: &Fold, requests: &[Request]) -> Plan {
-    plan(requests, &BTreeMap::new(), fold, &tenants(1), NOW)
+    plan(requests, fold, &tenants(1), NOW)
 }
 
 fn shape(plan: &Plan) -> Vec<(String, Vec<Bytes>)> {
@@ -136,7 +145,7 @@ fn push_keys_tell_repeats_by_tenant_and_for_an_hour() {
     assert_eq!(first.pushes, [(0, PushPlan::InObject), (1, PushPlan::RepeatInObject), (2, PushPlan::InObject), (3, PushPlan::InObject)]);
     assert_eq!(first.duplicates, 1);
     commit(&mut fold, &first);
-    let at = |now: Timestamp| plan(&[push("alpha", "k", now)], &BTreeMap::new(), &fold, &tenants(1), now).pushes[0].1;
+    let at = |now: Timestamp| plan(&[push("alpha", "k", now)], &fold, &tenants(1), now).pushes[0].1;
     assert_eq!(at(NOW.plus(hour - Duration::from_millis(1))), PushPlan::Repeated);
     assert_eq!(at(NOW.plus(hour)), PushPlan::InObject);
 }
@@ -157,7 +166,6 @@ fn a_push_that_waited_too_long_is_not_built_but_known_as_a_repeat() {
 #[test]
 fn a_cluster_in_no_tenant_is_told_so_and_leaves_nothing() {
     let fold = opened();
-    let firsts = BTreeMap::from([(0, producer(3))]);
     let gap = GapOffer {
         speaker: speaker("gamma"),
         producer: producer(3),
@@ -173,7 +181,7 @@ fn a_cluster_in_no_tenant_is_told_so_and_leaves_nothing() {
         source: String::new(),
         reply: mpsc::channel(1).0,
     };
-    let plan = plan(&[open("gamma"), Request::Batch(offer("gamma", 3, 1)), Request::Gap(gap)], &firsts, &fold, &tenants(1), NOW);
+    let plan = plan(&[open("gamma", Some(producer(3))), Request::Batch(offer("gamma", 3, 1)), Request::Gap(gap)], &fold, &tenants(1), NOW);
     assert!(plan.draft.is_empty() && plan.after.is_empty());
     let told: Vec<u64> = plan
         .now
@@ -189,17 +197,50 @@ fn a_newer_map_is_written_with_the_next_object() {
     assert_eq!(fold.map_version(), 1);
     let same = judged(&fold, &[Request::Batch(offer("alpha", 1, 1))]);
     assert!(!same.draft.records.iter().any(|record| matches!(record, LaneRecord::Map(_))));
-    let newer = plan(&[Request::Batch(offer("alpha", 1, 1))], &BTreeMap::new(), &fold, &tenants(5), NOW);
+    let newer = plan(&[Request::Batch(offer("alpha", 1, 1))], &fold, &tenants(5), NOW);
     assert!(newer.draft.records.contains(&LaneRecord::Map(5)));
     assert_eq!(newer.draft.map_version, 5);
 }
 
 #[test]
-fn an_open_without_a_producer_to_open_is_denied() {
+fn an_open_that_is_not_of_this_lane_is_to_be_walked() {
     let fold = opened();
-    let plan = judged(&fold, &[open("alpha")]);
-    assert!(matches!(&plan.now[..], [(_, Reply::Refused { why: Refusal::Denied, .. })]));
-    assert!(plan.draft.is_empty());
+    let elsewhere = Some(ProducerId { lane: LaneId(8), unique: 1 });
+    let plan = judged(&fold, &[Request::Batch(offer("alpha", 1, 1)), open("alpha", None), open("alpha", elsewhere)]);
+    assert_eq!((plan.walks.clone(), plan.now.len(), plan.after.len()), (vec![1, 2], 0, 1), "nobody is told anything of them yet");
+}
+
+#[test]
+fn lines_of_an_object_whose_answer_was_lost_are_counted_when_they_are_found() {
+    let mut fold = opened();
+    let requests = [Request::Batch(offer("alpha", 1, 1)), push("beta", "k", NOW)];
+    let unsure = judged(&fold, &requests);
+    commit(&mut fold, &unsure);
+    let basis = Basis { fold: &fold, tenants: &tenants(1), clones: &Clones::default(), unsure: &unsure.taken, now: NOW };
+    let found = super::plan(&requests, basis);
+    assert!(found.draft.is_empty() && found.lines.is_empty() && found.duplicates == 0);
+    assert_eq!(found.found.values().copied().collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(found.pushes[0].1.answer(), Ok(PushDone::Stored));
+    assert!(matches!(&found.now[..], [(_, Reply::Acked { sequence: Sequence(1), .. })]));
+}
+
+#[test]
+fn a_track_that_ends_is_answered_with_its_own_words() {
+    let fold = opened();
+    let other = ProducerId { lane: LANE, unique: 3 };
+    let close = |producer, next| {
+        let reply = mpsc::channel(1).0;
+        Request::Close(CloseOffer { speaker: speaker("alpha"), producer, epoch: Epoch(1), sequence: Sequence(0), chain: Chain::default(), next, reply })
+    };
+    let mut fold_after = fold.clone();
+    let plan = judged(&fold, &[open("alpha", Some(other)), close(producer(1), other), close(producer(1), other), close(other, producer(1))]);
+    let closed = Reply::Closed { producer: producer(1), epoch: Epoch(1), sequence: Sequence(0), chain: Chain::default(), next: other };
+    assert_eq!(plan.after.iter().filter(|(_, reply)| *reply == closed).count(), 2, "the repeat too");
+    assert!(matches!(&plan.now[..], [(_, Reply::Refused { why: Refusal::Protocol(_), .. })]), "no ring: {:?}", plan.now);
+    commit(&mut fold_after, &plan);
+    assert_eq!(fold_after.producer(&producer(1)).unwrap().closed, Some(other));
+    let again = judged(&fold_after, &[close(producer(1), other)]);
+    assert!(again.draft.is_empty() && matches!(&again.now[..], [(_, reply)] if *reply == closed));
 }
 
 #[test]
@@ -242,42 +283,4 @@ fn a_loss_with_a_long_text_is_shortened_to_what_a_record_holds() {
         .collect();
     assert_eq!(losses, [(4_095, 4_096)]);
     assert!(matches!(&plan.after[..], [(_, Reply::Acked { sequence: Sequence(4), .. })]), "acked up to its end");
-}
-
-fn sized(bytes: usize) -> Request {
-    Request::Batch(Offer { body: Bytes::from(vec![0; bytes]), ..offer("alpha", 1, 1) })
-}
-
-fn sizes(requests: &[Request]) -> Vec<usize> {
-    requests.iter().map(|request| if let Request::Batch(offer) = request { offer.body.len() } else { 0 }).collect()
-}
-
-#[test]
-fn an_object_is_due_by_size_age_or_an_opening() {
-    let linger = Duration::from_millis(200);
-    let mut waiting = Waiting::default();
-    assert!(waiting.is_empty());
-    waiting.add(sized(10), NOW);
-    assert_eq!(waiting.due_in(NOW, linger, 100), linger);
-    waiting.add(sized(10), NOW.plus(Duration::from_millis(150)));
-    assert_eq!(waiting.due_in(NOW.plus(Duration::from_millis(150)), linger, 100), Duration::from_millis(50), "the oldest counts");
-    assert_eq!(waiting.due_in(NOW.plus(Duration::from_secs(9)), linger, 100), Duration::ZERO);
-    assert_eq!(waiting.due_in(NOW, linger, 20), Duration::ZERO, "full");
-    waiting.add(open("alpha"), NOW);
-    assert_eq!(waiting.due_in(NOW, linger, 100), Duration::ZERO, "a session waits for its opening");
-}
-
-#[test]
-fn an_object_takes_what_fits_in_order_and_one_request_at_least() {
-    let mut waiting = Waiting::default();
-    for bytes in [60, 30, 20, 500, 0, 5] {
-        waiting.add(sized(bytes), NOW);
-    }
-    assert_eq!(sizes(&waiting.take(100)), [60, 30]);
-    assert_eq!(sizes(&waiting.take(100)), [20]);
-    assert_eq!(sizes(&waiting.take(100)), [500], "larger than an object: alone");
-    assert_eq!(sizes(&waiting.take(100)), [0, 5]);
-    assert!(waiting.is_empty() && waiting.take(100).is_empty());
-    waiting.add(sized(1), NOW.plus(Duration::from_secs(60)));
-    assert_eq!(waiting.due_in(NOW.plus(Duration::from_secs(60)), Duration::from_secs(1), 2), Duration::from_secs(1), "age and size begin anew");
 }

@@ -58,7 +58,8 @@ fn nobody_is_slowed_while_the_store_keeps_up() {
     let (mut pace, edges) = (Pace::default(), asking(&[("acme", 0, 50 * MIB)]));
     for _ in 0..100 {
         assert_eq!(pace.look(&load(4, 50, 50), &edges), Decision::Free);
-        assert_eq!(pace.look(&load(7, 60, 50), &edges), Decision::Free, "a little waits always");
+        assert_eq!(pace.look(&load(15, 60, 50), &edges), Decision::Free, "a little waits always");
+        assert_eq!(pace.look(&load(30, 50, 49), &edges), Decision::Free, "what is in flight at speed");
     }
 }
 
@@ -72,14 +73,14 @@ fn half_of_the_budget_slows_at_once_and_a_lag_slows_when_it_lasts() {
 
     let mut pace = Pace::default();
     for _ in 1..PACE_SLOW_LOOKS {
-        assert_eq!(pace.look(&load(10, 50, 20), &edges), Decision::Free);
+        assert_eq!(pace.look(&load(20, 50, 20), &edges), Decision::Free);
     }
-    assert!(matches!(pace.look(&load(10, 50, 20), &edges), Decision::Slow(_)));
+    assert!(matches!(pace.look(&load(20, 50, 20), &edges), Decision::Slow(_)));
     // A look without lag begins the count anew.
     let mut pace = Pace::default();
     for _ in 0..20 {
-        assert_eq!(pace.look(&load(10, 50, 20), &edges), Decision::Free);
-        assert_eq!(pace.look(&load(10, 50, 50), &edges), Decision::Free);
+        assert_eq!(pace.look(&load(20, 50, 20), &edges), Decision::Free);
+        assert_eq!(pace.look(&load(20, 50, 50), &edges), Decision::Free);
     }
 }
 
@@ -101,8 +102,7 @@ fn release_comes_once_and_late_so_that_it_does_not_flap() {
 
 #[test]
 fn the_capacity_falls_while_much_waits_and_rises_again() {
-    let edges: BTreeMap<Speaker, Asking> =
-        [(speaker("acme", 0), Asking { tenant: None, sent: 50 * MIB, allowed: Some(MIB) })].into_iter().collect();
+    let edges: BTreeMap<Speaker, Asking> = [(speaker("acme", 0), Asking { tenant: None, sent: 50 * MIB, allowed: Some(MIB) })].into_iter().collect();
     let told = |decision| if let Decision::Slow(told) = decision { told.values().sum::<u64>() } else { panic!("not slowed") };
     let mut pace = Pace::default();
     let mut last = told(pace.look(&load(40, 50, 20), &edges));

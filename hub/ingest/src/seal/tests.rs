@@ -3,20 +3,25 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use hub_store::{Draft, LaneRecord, Origin, SectionDraft};
 use proto_boot::Metrics;
-use proto_model::{Chain, EdgeId, Epoch, Sequence, TrackId};
+use proto_model::{Chain, EdgeId, Epoch, ProducerId, Sequence, TrackId};
 use proto_wire::digest;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::admit::hub_rows;
-use crate::request::{GapOffer, Offer, PushDone, Room, Speaker};
+use crate::mover::Mover;
+use crate::pushes::{PushLanes, Router};
+use crate::request::{GapOffer, Offer, Room, Speaker};
 use crate::rig::{Bucket, cluster, frozen, lines, store, tenants, world};
 
-/// A running sealer on a bucket.
+/// A running sealer on a bucket, with its mover and its push lanes.
 struct Hub {
     bucket: Arc<Bucket>,
+    store: Arc<Store>,
     requests: mpsc::Sender<Request>,
+    pushes: mpsc::Sender<Push>,
+    lanes: PushLanes,
     maps: watch::Sender<Arc<Tenants>>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -24,20 +29,30 @@ struct Hub {
 }
 
 async fn hub(bucket: &Arc<Bucket>, seed: u64) -> Hub {
+    hub_on(bucket, store(bucket, seed).await, seed)
+}
+
+fn hub_on(bucket: &Arc<Bucket>, store: Arc<Store>, seed: u64) -> Hub {
     let (requests, queue) = mpsc::channel(64);
+    let (walker, asked) = mpsc::channel(64);
+    let (pushes, pushed) = mpsc::channel(64);
     let (maps, tenants) = watch::channel(Arc::new(tenants(1)));
     let (stop, metrics) = (CancellationToken::new(), Metrics::new());
-    let sealer = Sealer {
-        store: store(bucket, seed).await,
+    let with = Seals {
+        store: Arc::clone(&store),
         tenants,
-        requests: queue,
         world: world(seed),
         linger: Duration::from_millis(200),
         object_bytes_max: 1 << 20,
         metrics: IngestMetrics::new(&metrics),
+        gauge: Gauge::default(),
         stop: stop.clone(),
     };
-    Hub { bucket: Arc::clone(bucket), requests, maps, stop, task: tokio::spawn(sealer.run()), metrics }
+    tokio::spawn(Mover { store: Arc::clone(&store), asked, back: requests.clone(), world: world(seed), stop: stop.clone() }.run());
+    tokio::spawn(Router { pushes: pushed, own: requests.clone(), with: with.clone() }.run());
+    let task = tokio::spawn(Sealer::new(with, Lane::Own(walker), queue).run());
+    let lanes = PushLanes::new(Arc::clone(&store));
+    Hub { bucket: Arc::clone(bucket), store, requests, pushes, lanes, maps, stop, task, metrics }
 }
 
 impl Hub {
@@ -62,9 +77,13 @@ impl Hub {
         let view = proto_wire::BatchView::parse(batch.body.clone()).unwrap();
         let (rows, _) = hub_rows(&view.table().streams, None, &[]);
         let grant = tenants(1).identify(&cluster("alpha")).unwrap();
+        let Ok(Some(lane)) = self.lanes.of(&grant).await else {
+            reply.send(Err(PushRefused::Unavailable)).unwrap();
+            return answer;
+        };
         let arrived = Timestamp(i64::MAX);
-        let push = Push { grant, key: key.as_bytes().to_vec(), arrived, rows, body: batch.body, lines: 1, room: Room { permit: None }, reply };
-        self.requests.send(Request::Push(push)).await.unwrap();
+        let push = Push { grant, lane, key: key.as_bytes().to_vec(), arrived, rows, body: batch.body, lines: 1, room: Room::default(), reply };
+        self.pushes.send(push).await.unwrap();
         answer
     }
 }
@@ -88,8 +107,17 @@ impl Edge {
 
     async fn ask(&self, hub: &Hub) {
         let acked = (Sequence(0), Chain::default());
-        let open =
-            Open { speaker: self.speaker.clone(), track: TrackId(1), producer: self.producer, nonce: [1; 16], wal_id: 1, acked, reply: self.reply.clone() };
+        let open = Open {
+            speaker: self.speaker.clone(),
+            track: TrackId(1),
+            producer: self.producer,
+            nonce: [1; 16],
+            wal_id: 1,
+            acked,
+            target: None,
+            walks: 0,
+            reply: self.reply.clone(),
+        };
         hub.requests.send(Request::Open(open)).await.unwrap();
     }
 
@@ -122,7 +150,7 @@ impl Edge {
             rows,
             body: batch.body,
             lines: 1,
-            room: Room { permit: None },
+            room: Room::default(),
             reply: self.reply.clone(),
         };
         hub.requests.send(Request::Batch(offer)).await.unwrap();
@@ -207,28 +235,69 @@ async fn an_opening_whose_answer_is_lost_is_told_an_epoch_that_stands() {
     assert_eq!(lines(&bucket, "alpha").await, numbered("one", 1));
 }
 
+/// Writes into a lane of another hub, as if it were its own.
+async fn rival(store: &Arc<Store>, lane: LaneId, at: u8) {
+    let tenant = tenants(1).identify(&cluster("beta")).unwrap().tenant().clone();
+    let mut writer = store.writer_of(lane).await.unwrap();
+    let note = LaneRecord::PushKey { tenant, key: vec![at], at: Timestamp(0) };
+    writer.put(Draft { records: vec![note], sections: Vec::new(), map_version: 1 }).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_second_writer_on_the_lane_costs_tries_not_lines() {
+async fn a_second_writer_on_the_lane_costs_tries_not_lines_and_then_has_it() {
     let bucket = Arc::new(Bucket::default());
-    let (left, right) = (hub(&bucket, 1).await, hub(&bucket, 2).await);
-    let (mut one, mut two) = (Edge::new("one"), Edge::new("two"));
-    one.open(&left).await;
-    two.open(&right).await;
-    assert_eq!(one.producer.unwrap().lane, two.producer.unwrap().lane);
-    for sequence in 1..=10 {
-        one.send(&left, sequence).await;
-        two.send(&right, sequence).await;
-        if sequence % 3 == 0 {
-            sleep(Duration::from_millis(210)).await;
+    let (left, right) = (hub(&bucket, 1).await, store(&bucket, 2).await);
+    let mut edge = Edge::new("one");
+    edge.open(&left).await;
+    let lane = edge.producer.unwrap().lane;
+    let mut last = 0;
+    for at in 0..20 {
+        rival(&right, lane, at).await;
+        last += 1;
+        edge.send(&left, last).await;
+        match edge.heard().await {
+            Reply::Acked { sequence, .. } => assert_eq!(sequence.0, last),
+            Reply::Refused { why: Refusal::Fenced, .. } => {
+                // The hub has another lane by now: the opening brings the producer over.
+                last = edge.open(&left).await.0;
+            }
+            other => panic!("{other:?}"),
         }
     }
-    one.acked(10).await;
-    two.acked(10).await;
-    let mut found = lines(&bucket, "alpha").await;
-    assert_eq!(found.iter().filter(|line| line.starts_with("one")).cloned().collect::<Vec<_>>(), numbered("one", 10));
-    found.retain(|line| line.starts_with("two"));
-    assert_eq!(found, numbered("two", 10));
-    assert!(left.count("tributary_hub_puts_unconfirmed_total") + right.count("tributary_hub_puts_unconfirmed_total") > 0, "they met");
+    assert!(edge.producer.unwrap().lane != lane && left.store.own_lane() == Some(edge.producer.unwrap().lane));
+    assert_eq!(left.count("tributary_hub_lanes_left_total"), 1, "the new one is its own");
+    assert!(left.count("tributary_hub_puts_unconfirmed_total") >= 6, "they met");
+    assert_eq!(lines(&bucket, "alpha").await.len() as u64, last);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_of_a_tenant_go_to_one_lane_whichever_hub_takes_them() {
+    let bucket = Arc::new(Bucket::default());
+    let (left, right) = (hub(&bucket, 1).await, hub(&bucket, 2).await);
+    Edge::new("one").open(&left).await;
+    Edge::new("two").open(&right).await;
+    assert_eq!(left.push("k1", "pushed 1").await.await.unwrap(), Ok(PushDone::Stored));
+    assert_eq!(right.push("k1", "pushed 1").await.await.unwrap(), Ok(PushDone::Repeated), "the key stands in that lane");
+    assert_eq!(right.push("k2", "pushed 2").await.await.unwrap(), Ok(PushDone::Stored));
+    assert_ne!(left.store.own_lane(), right.store.own_lane());
+    // Long idle, its sealer at the other hub ends; the next push makes another.
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(right.push("k3", "pushed 3").await.await.unwrap(), Ok(PushDone::Stored));
+    assert_eq!(left.push("k3", "pushed 3").await.await.unwrap(), Ok(PushDone::Repeated));
+    assert_eq!(lines(&bucket, "alpha").await, ["pushed 1", "pushed 2", "pushed 3"]);
+}
+
+#[test]
+fn a_rival_is_one_that_comes_again_and_again() {
+    let at = |seconds: u64| Timestamp(1).plus(Duration::from_secs(seconds));
+    let mut rivals = Rivals::default();
+    for round in 0..100 {
+        assert!(!rivals.met(at(round * 11)), "now and then another hub writes what it must");
+    }
+    let mut rivals = Rivals::default();
+    let told: Vec<bool> = (0..RIVAL_CONFLICTS).map(|_| rivals.met(at(5_000))).collect();
+    assert!(told.iter().rev().skip(1).all(|told| !told) && told[RIVAL_CONFLICTS - 1]);
+    assert!(!rivals.met(at(5_000)), "the count begins anew");
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,8 +308,9 @@ async fn a_batch_pending_here_and_resent_to_another_hub_stands_once() {
     edge.open(&left).await;
     edge.send(&left, 1).await;
     // The edge turns to the other hub before the first has written.
+    let before = edge.producer.unwrap();
     let last = edge.open(&right).await;
-    assert_eq!(edge.epoch, Epoch(2));
+    assert!(edge.producer != Some(before) && edge.producer.unwrap().lane != before.lane, "it goes on in the other hub's lane");
     if last == Sequence(0) {
         edge.send(&right, 1).await;
     }
@@ -290,14 +360,7 @@ async fn a_store_away_from_the_start_keeps_edges_waiting_and_pushes_not() {
     let bucket = Arc::new(Bucket::default());
     let opened = store(&bucket, 1).await;
     bucket.away.store(true, Ordering::Relaxed);
-    let (requests, queue) = mpsc::channel(64);
-    let (maps, tenants) = watch::channel(Arc::new(tenants(1)));
-    let (stop, metrics) = (CancellationToken::new(), Metrics::new());
-    let metrics_of = IngestMetrics::new(&metrics);
-    let linger = Duration::from_millis(200);
-    let sealer =
-        Sealer { store: opened, tenants, requests: queue, world: world(1), linger, object_bytes_max: 1 << 20, metrics: metrics_of, stop: stop.clone() };
-    let hub = Hub { bucket, requests, maps, stop, task: tokio::spawn(sealer.run()), metrics };
+    let hub = hub_on(&bucket, opened, 1);
     let mut edge = Edge::new("one");
     edge.ask(&hub).await;
     let push = hub.push("k", "pushed").await;
@@ -353,7 +416,7 @@ async fn a_lane_that_names_a_newer_map_is_not_written_before_this_hub_has_it() {
     let mut edge = Edge::new("one");
     edge.open(&hub).await;
     let other = store(&bucket, 2).await;
-    let mut writer = other.writer().await.unwrap();
+    let mut writer = other.writer_of(edge.producer.unwrap().lane).await.unwrap();
     let key = LaneRecord::PushKey { tenant: tenants(1).identify(&cluster("beta")).unwrap().tenant().clone(), key: vec![1], at: Timestamp(0) };
     writer.put(Draft { records: vec![LaneRecord::Map(4), key], sections: Vec::<SectionDraft>::new(), map_version: 4 }).await.unwrap();
     edge.send(&hub, 1).await;
@@ -386,7 +449,7 @@ async fn a_divergent_twin_is_quarantined_durably_and_another_hub_knows_it() {
         rows: Vec::new(),
         body: Bytes::new(),
         lines: 1,
-        room: Room { permit: None },
+        room: Room::default(),
         reply: twin.reply.clone(),
     };
     right.requests.send(Request::Batch(offer)).await.unwrap();

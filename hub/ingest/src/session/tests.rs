@@ -2,6 +2,7 @@ use proto_model::LaneId;
 use proto_wire::edge_hub::Bye;
 
 use super::*;
+use crate::request::CarryOver;
 
 const P: ProducerId = ProducerId { lane: LaneId(1), unique: 2 };
 
@@ -40,6 +41,11 @@ fn gap() -> Gap {
     }
 }
 
+fn close() -> Close {
+    let producer = Bytes::copy_from_slice(&P.to_bytes());
+    Close { producer: producer.clone(), epoch: 4, sequence: 9, chain: Bytes::from_static(&[1; 16]), next: producer }
+}
+
 fn greeted() -> SessionState {
     let mut state = SessionState::default();
     assert!(matches!(state.hear(message(Kind::Hello(hello()))), Act::Say(_)));
@@ -59,7 +65,7 @@ fn closed_with(act: Act) -> Option<RefuseCode> {
             assert!(!refuse.text.is_empty() && !refuse.fix.is_empty());
             Some(refuse.code())
         }
-        Act::Say(_) | Act::Open(_) | Act::Offer(_) | Act::Gap(_) | Act::Note(_) | Act::Close(_) => None,
+        Act::Say(_) | Act::Open(_) | Act::Offer(_) | Act::Gap(_) | Act::End(_) | Act::Note(_) | Act::Close(_) => None,
     }
 }
 
@@ -123,6 +129,9 @@ fn breaches_of_the_protocol_close_the_session() {
         ("a batch's chain", Kind::Batch(Batch { chain_previous: short.clone(), ..batch() })),
         ("a batch's digest", Kind::Batch(Batch { digest: Bytes::new(), ..batch() })),
         ("positions without end", Kind::Batch(Batch { positions: vec![Position::default(); POSITIONS_MAX + 1], ..batch() })),
+        ("the end of a producer that was not opened", Kind::Close(Close { producer: Bytes::from_static(&[9; 24]), ..close() })),
+        ("an end in a producer that was not opened", Kind::Close(Close { next: Bytes::from_static(&[9; 24]), ..close() })),
+        ("an end's chain", Kind::Close(Close { chain: short.clone(), ..close() })),
         ("a gap's chain", Kind::Gap(Gap { chain_to: short, ..gap() })),
         ("a gap of a producer that was not opened", Kind::Gap(Gap { producer: Bytes::from_static(&[9; 24]), ..gap() })),
         ("the hub's own words", Kind::Welcome(Welcome::default())),
@@ -159,21 +168,55 @@ fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
         (Refusal::Unavailable("u".to_owned()), RefuseCode::RefuseUnavailable, false, true),
     ];
     for (why, code, ends, waits) in table {
-        let (message, ended) = message_of(Reply::Refused { producer: Some(P), sequence: Sequence(8), why: why.clone() });
+        let (message, ended) = message_of(Reply::Refused { producer: Some(P), sequence: Sequence(8), why: why.clone() }, 1);
         let Some(Kind::Refuse(refuse)) = message.kind else { panic!("{why:?}") };
         assert_eq!((refuse.code(), ended, refuse.retry_after_ms > 0), (code, ends, waits), "{why:?}");
         assert_eq!((refuse.producer.as_ref(), refuse.sequence), (&P.to_bytes()[..], 8));
         assert!(!refuse.text.is_empty() && !refuse.fix.is_empty());
     }
-    let (welcome, ends) = message_of(Reply::Opened {
+    let carry = CarryOver { producer: P, last: Sequence(2), chain: Chain([6; 16]), digests: vec![BatchDigest([7; 16]), BatchDigest([8; 16])] };
+    let opened = Reply::Opened {
         track: TrackId(2),
         producer: P,
         epoch: Epoch(3),
         last: Sequence(4),
         chain: Chain([5; 16]),
         positions: vec![Position::default()],
-    });
+        carry: Some(carry),
+    };
+    let (welcome, ends) = message_of(opened, 77);
     let Some(Kind::Welcome(welcome)) = welcome.kind else { panic!("no Welcome") };
     assert_eq!((welcome.track, welcome.epoch, welcome.last, welcome.positions.len(), ends), (2, 3, 4, 1, false));
-    assert_eq!((welcome.window_batches, welcome.window_bytes), (WINDOW_BATCHES, WINDOW_BYTES));
+    assert_eq!((welcome.window_batches, welcome.window_bytes), (WINDOW_BATCHES, 77));
+    let carry = welcome.carry.unwrap();
+    assert_eq!((carry.producer.as_ref(), carry.last, carry.digests.len(), carry.digests[16]), (&P.to_bytes()[..], 2, 32, 8));
+}
+
+#[test]
+fn the_end_of_a_track_is_said_both_ways() {
+    let next = ProducerId { lane: LaneId(1), unique: 3 };
+    let mut state = opened();
+    let asked = Close { next: Bytes::copy_from_slice(&next.to_bytes()), ..close() };
+    assert_eq!(closed_with(state.hear(message(Kind::Close(asked.clone())))), Some(RefuseCode::RefuseProtocol));
+    state.opened(next);
+    let Act::End(ends) = state.hear(message(Kind::Close(asked.clone()))) else { panic!("not offered") };
+    assert_eq!((ends.producer, ends.epoch, ends.sequence, ends.chain, ends.next), (P, Epoch(4), Sequence(9), Chain([1; 16]), next));
+    let (answer, over) = message_of(Reply::Closed { producer: P, epoch: Epoch(4), sequence: Sequence(9), chain: Chain([1; 16]), next }, 1);
+    assert_eq!((answer.kind, over), (Some(Kind::Close(asked)), false), "the same words");
+}
+
+#[test]
+fn windows_shrink_with_the_number_of_sessions() {
+    assert_eq!((window_of(0), window_of(1)), (WINDOW_BYTES, WINDOW_BYTES));
+    assert_eq!(window_of(1_000), WINDOWS_BYTES / 1_000);
+    assert_eq!(window_of(1_000_000), WINDOW_LEAST);
+    assert!(1_000 * window_of(1_000) <= WINDOWS_BYTES);
+}
+
+#[test]
+fn slow_holds_for_a_while_and_is_taken_back() {
+    let kind = |message: Message| if let Some(Kind::Slow(slow)) = message.kind { (slow.bytes_per_second, slow.for_ms) } else { panic!("not Slow") };
+    assert_eq!(kind(slow(Some(1_000))), (1_000, 5_000));
+    assert_eq!(kind(slow(Some(0))).0, 1, "0 would mean no limit");
+    assert_eq!(kind(slow(None)), (0, 0));
 }

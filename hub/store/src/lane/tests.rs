@@ -1,4 +1,4 @@
-//! The lane rules, one by one (`own`, `write`, `amend`, `follow`, `begin`), and all at once with a seed (`random`, on `sea`).
+//! The lane rules, one by one (`own`, `write`, `amend`, `follow`, `begin`), and all at once with a seed (`random`, with `port` on `sea`).
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ mod amend;
 mod begin;
 mod follow;
 mod own;
+mod port;
 mod random;
 mod sea;
 mod write;

@@ -63,10 +63,18 @@ impl LaneWriter {
         self.cell.lane
     }
 
-    /// The fold on which the next `put` builds; changes by `put`, `follow` and `restart` only.
+    /// The fold on which the next `put` builds; changes by `put`, `refresh`, `follow` and `restart` only.
     #[must_use]
     pub fn fold(&self) -> &Fold {
         &self.known.fold
+    }
+
+    /// Takes in what this hub learned of the lane since, by amendments, other writers or following, without a request:
+    /// to be called before judging, or what an amendment has just opened is not found.
+    pub fn refresh(&mut self) {
+        if let Some(known) = self.cell.known() {
+            self.known = known;
+        }
     }
 
     /// Reads the lane to its end (rule 7), so that all can be judged again.

@@ -171,6 +171,12 @@ impl Store {
         cell.whole()
     }
 
+    /// The fold of a lane as it is known here, however old: what is closed in it stays closed.
+    #[must_use]
+    pub fn known_fold(&self, lane: LaneId) -> Option<Arc<Fold>> {
+        Some(self.cell(lane).ok()?.known()?.fold)
+    }
+
     /// All producers, open or closed, that ever belonged to `identity` (`cluster/edge`), by folds of all lanes read
     /// to their ends now, in order of ids.
     ///

@@ -16,14 +16,15 @@ use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
-use proto_model::LaneId;
+use proto_model::{LaneId, ProducerId, Sequence};
 use proto_seam::Entropy;
 use tokio::time::Instant;
 
-use crate::fold::Fold;
+use crate::fold::{Fold, ProducerState};
 use crate::header::{CommitId, LaneHeader};
 use crate::keys::number_of;
 use crate::mac::StoreKeys;
+use crate::record::LaneRecord;
 use crate::rig::lost;
 
 /// How bad it is, drawn per seed; each rate is often 0.
@@ -40,23 +41,28 @@ pub(super) struct Weather {
     pub(super) collect: bool,
     pub(super) keep_ms: u64,
     pub(super) snapshot_every: u64,
+    /// All hubs have one name, hence one lane.
+    pub(super) shared: bool,
 }
 
 impl Weather {
     pub(super) fn draw(entropy: &Entropy) -> Self {
+        // A quarter: hubs that fall asleep together on one lane that is soon collected.
+        let deep = entropy.chance(0.25);
         let rate = |most: f64| if entropy.chance(0.3) { 0.0 } else { most * f64::from(u32::try_from(entropy.below(1_000)).unwrap()) / 1_000.0 };
         Self {
             refused: rate(0.1),
             lost: rate(0.2),
             late: rate(0.2),
             slow_ms: 1 + entropy.below(200),
-            sleep: rate(0.02),
+            sleep: if deep { 0.04 } else { rate(0.02) },
             sleep_ms: 50 + entropy.below(38_000),
             crash: rate(0.02),
             list_lag: entropy.chance(0.3),
-            collect: entropy.chance(0.7),
-            keep_ms: entropy.below(6_000),
-            snapshot_every: 2 + entropy.below(8),
+            collect: deep || entropy.chance(0.7),
+            keep_ms: entropy.below(if deep { 500 } else { 6_000 }),
+            snapshot_every: if deep { 2 } else { 2 + entropy.below(8) },
+            shared: deep || entropy.chance(0.3),
         }
     }
 }
@@ -67,7 +73,12 @@ pub(super) struct Oracle {
     pub(super) lanes: BTreeMap<LaneId, Truth>,
     /// Name and content of every create sent.
     pub(super) sent: BTreeSet<(String, [u8; 32])>,
-    pub(super) acked: BTreeMap<u64, Instant>,
+    pub(super) acked: BTreeMap<(LaneId, u64), Instant>,
+    /// Newest sequence of each identity, in whatever lane.
+    pub(super) lasts: BTreeMap<String, Sequence>,
+    /// The newest map version whose publication was answered.
+    pub(super) map: u64,
+    pub(super) moves: u64,
     pub(super) garbage: u64,
     pub(super) collected: u64,
 }
@@ -97,6 +108,7 @@ impl Oracle {
             return;
         }
         let header = LaneHeader::open(body, lane, number, &StoreKeys::none()).unwrap();
+        self.judge(lane, &header);
         if number == 0 {
             self.lanes.insert(lane, Truth { fold: Fold::genesis(lane, header.commit), commits: BTreeMap::new() });
         }
@@ -108,6 +120,41 @@ impl Oracle {
     }
 }
 
+impl Oracle {
+    fn producer(&self, producer: &ProducerId) -> Option<&ProducerState> {
+        self.lanes.get(&producer.lane)?.fold.producer(producer)
+    }
+
+    /// What no single lane's fold can see: an identity's numbers are dense over all lanes, one of its producers is
+    /// open, each goes on where the one before ended, nothing is stored by a map that was replaced.
+    fn judge(&mut self, lane: LaneId, header: &LaneHeader) {
+        assert!(header.sections.is_empty() || header.map_version >= self.map, "stored by map {}, {} is in force", header.map_version, self.map);
+        for record in &header.records {
+            match record {
+                LaneRecord::Advance { producer, from, to, .. } => {
+                    let identity = self.producer(producer).unwrap().identity.clone();
+                    let last = self.lasts.entry(identity.clone()).or_default();
+                    assert_eq!(last.next(), *from, "{identity}");
+                    *last = *to;
+                }
+                LaneRecord::Open { producer, identity, after, sequence, chain, .. } if self.producer(producer).is_none() => {
+                    self.moves += u64::from(after.is_some_and(|after| after.lane != lane));
+                    let states = self.lanes.values().flat_map(|truth| truth.fold.producers());
+                    let others: Vec<_> = states.filter(|(id, state)| *id != producer && state.identity == *identity).collect();
+                    assert!(others.iter().all(|(_, state)| state.closed.is_some()), "two open producers of {identity}");
+                    assert_eq!(after.is_some(), !others.is_empty(), "a second first producer of {identity}");
+                    if let Some(after) = after {
+                        let before = self.producer(after).unwrap();
+                        assert_eq!((before.closed, before.last, before.chain), (Some(*producer), *sequence, *chain));
+                    }
+                }
+                LaneRecord::Open { .. } | LaneRecord::Close { .. } | LaneRecord::Quarantine { .. } | LaneRecord::Loss { .. } => {}
+                LaneRecord::PushKey { .. } | LaneRecord::Map(_) | LaneRecord::Floor(_) | LaneRecord::Owner(_) => {}
+            }
+        }
+    }
+}
+
 pub(super) struct Sea {
     pub(super) bucket: InMemory,
     pub(super) oracle: Mutex<Oracle>,
@@ -115,6 +162,8 @@ pub(super) struct Sea {
     pub(super) entropy: Entropy,
     /// An earlier listing, for lag.
     pub(super) listed: Mutex<VecDeque<(Instant, Vec<ObjectMeta>)>>,
+    /// All hubs have one time.
+    pub(super) born: Instant,
 }
 
 /// A hub's way to the sea; all its requests wait while it sleeps.

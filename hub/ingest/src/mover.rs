@@ -1,0 +1,253 @@
+//! Walks chains of producers through lanes read fresh, and brings their ends into this hub's lane.
+//!
+//! Parts: [`Mover::run`], one task; many walks go on together, so that a thousand edges that come over from another
+//! hub cost a few objects in its lane. What each step means is decided by [`crate::moves`]. Promises: an opening is
+//! handed back to the sealer, or answered, once; a lane that cannot be read refuses those alone that need it.
+//! Must not do: open anything in the own lane.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use hub_store::{Draft, Fold, ProducerState, Store, StoreFault};
+use proto_model::{LaneId, ProducerId};
+use proto_seam::World;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{LOOKS_AT_ONCE, WALKS_AT_ONCE, WALKS_MAX};
+use crate::moves::{Asker, Beginning, Once, Step, Target, Walk, close_other, merged};
+use crate::request::{CarryOver, Open, Refusal, Reply, Request};
+
+/// The task that walks.
+pub struct Mover {
+    pub(crate) store: Arc<Store>,
+    pub(crate) asked: mpsc::Receiver<Open>,
+    pub(crate) back: mpsc::Sender<Request>,
+    pub(crate) world: World,
+    pub(crate) stop: CancellationToken,
+}
+
+/// One opening on its way.
+struct Walking {
+    open: Open,
+    walk: Walk,
+    /// The producers of its identity that are to end in the same one; empty unless the edge's WAL is new.
+    others: Vec<(ProducerId, ProducerState)>,
+}
+
+/// An opening whose walk is to be begun by what the store knows of its identity.
+struct Anew {
+    open: Open,
+    asker: Asker,
+    carry: Option<CarryOver>,
+}
+
+/// Lanes as read in one round.
+type Folds = BTreeMap<LaneId, Result<Arc<Fold>, StoreFault>>;
+
+impl Mover {
+    /// Walks until told to stop; then what waits is refused as unavailable, what is on its way is let go with its sessions.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        let mut opens = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                found = self.asked.recv_many(&mut opens, WALKS_AT_ONCE) => if found == 0 { break },
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.walk(std::mem::take(&mut opens)) => {}
+            }
+        }
+        self.asked.close();
+        while let Ok(open) = self.asked.try_recv() {
+            refuse(&open, unavailable("this hub is shutting down"));
+        }
+    }
+
+    async fn walk(&self, opens: Vec<Open>) {
+        let Some(own) = self.store.own_lane() else {
+            opens.iter().for_each(|open| refuse(open, unavailable("this hub has no lane yet")));
+            return;
+        };
+        let (mut walking, mut anew) = (Vec::new(), Vec::new());
+        for mut open in opens {
+            open.walks += 1;
+            open.target = None;
+            let asker = Asker::of(&open);
+            match open.producer {
+                _ if open.walks > WALKS_MAX => refuse(&open, unavailable("other hubs were faster each time")),
+                Some(producer) => walking.push(Walking { open, walk: Walk::at_producer(asker, producer, None), others: Vec::new() }),
+                None => anew.push(Anew { open, asker, carry: None }),
+            }
+        }
+        while !walking.is_empty() || !anew.is_empty() {
+            self.begin(std::mem::take(&mut anew), own, &mut walking).await;
+            self.round(&mut walking, &mut anew, own).await;
+        }
+    }
+
+    fn fresh(&self, own: LaneId) -> ProducerId {
+        ProducerId { lane: own, unique: self.world.entropy.next_u128() }
+    }
+
+    /// Looks up the identities of edges without producer, so that their walks can begin.
+    async fn begin(&self, anew: Vec<Anew>, own: LaneId, walking: &mut Vec<Walking>) {
+        let looks = anew.into_iter().map(|anew| async move {
+            let found = self.look(&anew, own).await;
+            (anew, found)
+        });
+        let mut looks = futures::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
+        while let Some((Anew { open, carry, .. }, found)) = looks.next().await {
+            match found {
+                Ok((Some(walk), others)) => walking.push(Walking { open, walk, others }),
+                Ok((None, _)) => {
+                    let target = Target { producer: self.fresh(own), beginning: Beginning::default(), carry, nonce: None };
+                    self.hand_back(open, target).await;
+                }
+                Err(fault) => refuse(&open, unavailable(&fault.to_string())),
+            }
+        }
+    }
+
+    async fn look(&self, anew: &Anew, own: LaneId) -> Result<(Option<Walk>, Vec<(ProducerId, ProducerState)>), StoreFault> {
+        let Anew { asker, carry, .. } = anew;
+        let all = self.store.producers_of(&asker.speaker.to_string()).await?;
+        // One that brings a carry-over gets a numbering beside the chain of its identity.
+        let first = if asker.is_first_track() && carry.is_none() {
+            Some(self.store.first_producer(&asker.speaker.cluster, &asker.speaker.edge, own).await?)
+        } else {
+            None
+        };
+        let ends_others = Walk::ends_others(asker, &all);
+        let walk = Walk::begin(asker.clone(), first, &all).map(|walk| walk.carrying(carry.clone()));
+        Ok((walk, if ends_others { all } else { Vec::new() }))
+    }
+
+    /// One step of each walk; those that are not over are left in `walking`, those that begin anew in `anew`.
+    async fn round(&self, walking: &mut Vec<Walking>, anew: &mut Vec<Anew>, own: LaneId) {
+        let folds = self.write(walking, own).await;
+        for mut going in std::mem::take(walking) {
+            let fresh = self.fresh(own);
+            let step = match folds.get(&going.walk.at().lane) {
+                Some(Ok(fold)) => going.walk.steps(fold, own, fresh),
+                // A lane that was never registered, or not yet again after the bucket was rolled back.
+                Some(Err(StoreFault::NoLane { .. })) => match going.walk.next_step(None, own, fresh) {
+                    Step::Close(_) => Step::Denied(unavailable("the lane of its producer is not registered")),
+                    step => step,
+                },
+                Some(Err(fault)) => Step::Denied(unavailable(&fault.to_string())),
+                None => Step::Follow,
+            };
+            match step {
+                Step::Follow | Step::Close(_) => walking.push(going),
+                Step::Unknown => {
+                    let asker = Asker { producer: None, ..going.walk.asker().clone() };
+                    anew.push(Anew { open: going.open, asker, carry: None });
+                }
+                Step::Mint(carry) => anew.push(Anew { asker: going.walk.asker().clone(), open: going.open, carry: Some(carry) }),
+                Step::OpenHere(target) => self.arrive(going, *target, own).await,
+                Step::Ended { epoch, next } => ended(&going.open, epoch, next),
+                Step::Denied(why) => refuse(&going.open, why),
+            }
+        }
+    }
+
+    /// Reads the lanes in which the walks stand, and writes what they have to say there: one object a lane.
+    async fn write(&self, walking: &[Walking], own: LaneId) -> Folds {
+        let mut lanes: BTreeMap<LaneId, Vec<Walk>> = BTreeMap::new();
+        for going in walking {
+            lanes.entry(going.walk.at().lane).or_default().push(going.walk.clone());
+        }
+        let written = lanes.into_iter().map(|(lane, walks)| async move {
+            let judge = |fold: &Fold| {
+                let (mut once, mut records) = (Once::default(), Vec::new());
+                for walk in &walks {
+                    if let Step::Close(more) = walk.clone().steps(fold, own, self.fresh(own))
+                        && once.first(&more)
+                    {
+                        records.extend(more);
+                    }
+                }
+                Ok((!records.is_empty()).then(|| Draft { records, ..Draft::default() }))
+            };
+            (lane, self.store.amend(lane, judge).await)
+        });
+        join_all(written).await.into_iter().collect()
+    }
+
+    /// The walk is over: ends the others of its identity, if it is a new WAL, and hands the opening back.
+    async fn arrive(&self, going: Walking, mut target: Target, own: LaneId) {
+        if !going.others.is_empty() {
+            match self.end_others(&going, &target, own).await {
+                Ok(Some(positions)) => target.beginning.positions = positions,
+                Ok(None) => return refuse(&going.open, unavailable("the producers of this edge are being moved")),
+                Err(fault) => return refuse(&going.open, unavailable(&fault.to_string())),
+            }
+        }
+        self.hand_back(going.open, target).await;
+    }
+
+    /// Closes all other open producers of the identity into the target; the positions of all together. `None`: one of
+    /// them went on elsewhere meanwhile.
+    async fn end_others(&self, going: &Walking, target: &Target, own: LaneId) -> Result<Option<Vec<proto_wire::edge_hub::Position>>, StoreFault> {
+        let end = target.producer;
+        let mut lanes: BTreeMap<LaneId, Vec<ProducerId>> = BTreeMap::new();
+        let apart = going.others.iter().filter(|(id, _)| *id != end && !going.walk.passed(id));
+        for (id, _) in apart.clone().filter(|(_, state)| state.closed.is_none() && !state.quarantined) {
+            lanes.entry(id.lane).or_default().push(*id);
+        }
+        let mut positions = target.beginning.positions.clone();
+        for (lane, ids) in lanes {
+            let judge = |fold: &Fold| {
+                let records: Vec<_> = ids.iter().filter_map(|id| close_other(*id, fold.producer(id), end)).collect();
+                Ok((!records.is_empty()).then(|| Draft { records, ..Draft::default() }))
+            };
+            let fold = self.store.amend(lane, judge).await?;
+            for state in ids.iter().filter_map(|id| fold.producer(id)) {
+                match state.closed {
+                    Some(next) if next == end => positions.extend(state.positions.values().cloned()),
+                    Some(_) => return Ok(None),
+                    // Quarantined meanwhile.
+                    None => {}
+                }
+            }
+        }
+        let stands = self.store.fold_of(own).await?;
+        positions.extend(stands.producer(&end).into_iter().flat_map(|state| state.positions.values().cloned()));
+        let into_this = |next: ProducerId| next == end || going.walk.passed(&next);
+        let ended = apart.filter(|(_, state)| state.closed.is_some_and(into_this)).flat_map(|(_, state)| state.positions.values());
+        Ok(Some(merged(&positions, ended)))
+    }
+
+    async fn hand_back(&self, mut open: Open, target: Target) {
+        open.target = Some(Box::new(target));
+        // A sealer that is gone has been told to stop, and so were the sessions.
+        drop(self.back.send(Request::Open(open)).await);
+    }
+}
+
+fn unavailable(text: &str) -> Refusal {
+    Refusal::Unavailable(text.to_owned())
+}
+
+fn tell(open: &Open, reply: Reply) {
+    // A session that does not read its answers is slow or gone; it asks again after it reconnects.
+    drop(open.reply.try_send(reply));
+}
+
+fn refuse(open: &Open, why: Refusal) {
+    tell(open, Reply::Refused { producer: open.producer, sequence: proto_model::Sequence(0), why });
+}
+
+/// The track's end stands already: the edge is told so in the words of its Close.
+fn ended(open: &Open, epoch: proto_model::Epoch, next: ProducerId) {
+    let Some(producer) = open.producer else { return };
+    let (sequence, chain) = open.acked;
+    tell(open, Reply::Closed { producer, epoch, sequence, chain, next });
+}

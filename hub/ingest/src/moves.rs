@@ -1,0 +1,394 @@
+//! Where an edge goes on: the chain of producers walked to its end, and the end brought into this hub's lane.
+//!
+//! Pure: folds read fresh by [`crate::mover`] in, records and verdicts out. Parts: [`Asker`]; [`Walk`], begun by
+//! [`Walk::begin`] and driven by [`Walk::next_step`] on the fold of the lane of [`Walk::at`]; [`Step`];
+//! [`Target`], what the sealer opens at last; [`proves`]. Promises: a producer is closed before the one after it
+//! is opened, so that its numbers are taken once (lane rule 8); whoever is not its owner must prove that it holds
+//! the WAL; a walk has no length limit. Must not do: await, or decide about batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hub_store::limits::{DIGESTS_KEPT, SOURCES_MAX};
+use hub_store::{Fold, LaneRecord, ProducerState, SourceKey};
+use proto_model::{BatchDigest, Chain, Epoch, LaneId, ProducerId, Sequence, TrackId};
+use proto_wire::digest;
+use proto_wire::edge_hub::Position;
+
+use crate::request::{CarryOver, Open, Refusal, Speaker};
+
+/// Who asks to go on, and with what in hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Its proven name.
+    pub speaker: Speaker,
+    /// Its name for the track.
+    pub track: TrackId,
+    /// Its WAL.
+    pub wal_id: u64,
+    /// Its process.
+    pub nonce: [u8; 16],
+    /// The producer it believes it is.
+    pub producer: Option<ProducerId>,
+    /// Newest sequence it holds an ack for, and the chain there.
+    pub acked: (Sequence, Chain),
+}
+
+impl Asker {
+    /// Who asks by `open`.
+    #[must_use]
+    pub fn of(open: &Open) -> Self {
+        let Open { speaker, track, producer, nonce, wal_id, acked, .. } = open;
+        Self { speaker: speaker.clone(), track: *track, wal_id: *wal_id, nonce: *nonce, producer: *producer, acked: *acked }
+    }
+
+    fn identity(&self) -> String {
+        self.speaker.to_string()
+    }
+
+    fn owns(&self, state: &ProducerState) -> bool {
+        state.identity == self.identity()
+    }
+
+    /// Of the same cluster: an edge that was enrolled anew, or a clone that was.
+    fn is_neighbour(&self, state: &ProducerState) -> bool {
+        state.identity.split_once('/').is_some_and(|(cluster, _)| cluster == self.speaker.cluster.as_str())
+    }
+
+    /// Whether it is the first of its WAL.
+    #[must_use]
+    pub const fn is_first_track(&self) -> bool {
+        self.track.0 <= 1
+    }
+
+    fn same_track(&self, state: &ProducerState) -> bool {
+        state.wal_id == self.wal_id && state.track == self.track.0
+    }
+}
+
+/// Where a producer begins that no lane knows yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beginning {
+    /// Newest sequence of the one before; 0 for none.
+    pub sequence: Sequence,
+    /// The chain there.
+    pub chain: Chain,
+    /// How far its sources are durable.
+    pub positions: Vec<Position>,
+    /// The closed one that it goes on for.
+    pub after: Option<ProducerId>,
+}
+
+/// What the sealer is to open in its own lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Which.
+    pub producer: ProducerId,
+    /// Where it begins, unless it stands already; its positions are entered in either case.
+    pub beginning: Beginning,
+    /// What the one before had stored, when this one has a numbering of its own.
+    pub carry: Option<CarryOver>,
+    /// The process that opened it, or the one before it, last.
+    pub nonce: Option<[u8; 16]>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The walk moved on: look at its new place.
+    Follow,
+    /// Write this in the lane of [`Walk::at`], then look at it again.
+    Close(Vec<LaneRecord>),
+    /// Nothing of it is known (the bucket was rolled back): begin anew as an edge without producer.
+    Unknown,
+    /// The asker gets a numbering of its own, with this brought over.
+    Mint(CarryOver),
+    /// All is ready for this to be opened.
+    OpenHere(Box<Target>),
+    /// The track has ended, and its edge holds all acks: it is told so again.
+    Ended {
+        /// Under which epoch.
+        epoch: Epoch,
+        /// Who goes on in its place.
+        next: ProducerId,
+    },
+    /// No.
+    Denied(Refusal),
+}
+
+/// One walk.
+#[derive(Debug, Clone)]
+pub struct Walk {
+    asker: Asker,
+    at: ProducerId,
+    /// Where `at` begins, when its lane does not know it; `None`: then it was never given out.
+    beginning: Option<Beginning>,
+    /// The closed producer from which the walk came.
+    from: Option<Before>,
+    carry: Option<CarryOver>,
+    /// Whether `carry` comes from a quarantine: then nobody may have gone on yet.
+    released: bool,
+    /// Whether a producer of the asker's identity was met.
+    owned: bool,
+    /// For a producer of another identity: whether the asker has shown that it holds the WAL.
+    proven: bool,
+    nonce: Option<[u8; 16]>,
+    /// Producers passed, so that a chain that leads back into itself ends.
+    passed: BTreeSet<ProducerId>,
+}
+
+/// What is kept of the closed producer before.
+#[derive(Debug, Clone)]
+struct Before {
+    producer: ProducerId,
+    epoch: Epoch,
+    /// What an edge of it would have to carry over.
+    carry: CarryOver,
+    /// Whether the asker's newest ack is where it ended.
+    all_acked: bool,
+}
+
+impl Walk {
+    /// Begins for an edge without producer, by what `all` (the producers of its identity, read fresh) and `first` (the
+    /// object that names its first one; only asked for track 1) say. `None`: a new producer is to be minted.
+    #[must_use]
+    pub fn begin(asker: Asker, first: Option<ProducerId>, all: &[(ProducerId, ProducerState)]) -> Option<Self> {
+        let bound = all.iter().find(|(_, state)| state.closed.is_none() && asker.same_track(state)).map(|(producer, _)| *producer);
+        let at = bound.or_else(|| first.filter(|_| asker.is_first_track()))?;
+        Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)))
+    }
+
+    /// Whether the asker's WAL is new to the hub, so that all other open producers of its identity end in this one.
+    #[must_use]
+    pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
+        let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
+        asker.producer.is_none() && !bound && asker.is_first_track()
+    }
+
+    /// Begins at `at`.
+    #[must_use]
+    pub const fn at_producer(asker: Asker, at: ProducerId, beginning: Option<Beginning>) -> Self {
+        Self { asker, at, beginning, from: None, carry: None, released: false, owned: false, proven: false, nonce: None, passed: BTreeSet::new() }
+    }
+
+    /// The same, bringing over what a producer of another identity had stored.
+    #[must_use]
+    pub fn carrying(self, carry: Option<CarryOver>) -> Self {
+        Self { released: carry.is_some(), carry, ..self }
+    }
+
+    /// The producer to be looked at, in the fold of its lane, read to a fresh head.
+    #[must_use]
+    pub const fn at(&self) -> ProducerId {
+        self.at
+    }
+
+    /// Who walks.
+    #[must_use]
+    pub const fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
+    /// Whether the walk went over `producer`.
+    #[must_use]
+    pub fn passed(&self, producer: &ProducerId) -> bool {
+        self.passed.contains(producer)
+    }
+
+    /// As [`Self::next_step`] for as long as the walk stays in the lane of `fold`: [`Step::Follow`] leads out of it.
+    pub fn steps(&mut self, fold: &Fold, own: LaneId, fresh: ProducerId) -> Step {
+        loop {
+            let step = self.next_step(fold.producer(&self.at), own, fresh);
+            if step != Step::Follow || self.at.lane != fold.lane() {
+                return step;
+            }
+        }
+    }
+
+    /// What is to be done, `known` being what the lane of [`Self::at`] says of it. `own` is the lane in which the end is to stand,
+    /// `fresh` a producer id of it that nobody has.
+    pub fn next_step(&mut self, known: Option<&ProducerState>, own: LaneId, fresh: ProducerId) -> Step {
+        let Some(state) = known else { return self.absent(own, fresh) };
+        if !self.asker.owns(state)
+            && let Some(step) = self.foreign(state)
+        {
+            return step;
+        }
+        self.owned |= self.asker.owns(state);
+        self.nonce = Some(state.nonce);
+        match state.closed {
+            Some(next) if next == self.at => Step::Denied(Refusal::Denied),
+            Some(next) => self.follow(state, next),
+            None if state.quarantined => Step::Denied(Refusal::Diverged(format!("producer {} is quarantined", self.at))),
+            None => self.open_end(state, own, fresh),
+        }
+    }
+
+    /// A producer of another identity: `None` when the walk may go on over it.
+    fn foreign(&mut self, state: &ProducerState) -> Option<Step> {
+        if !self.asker.is_neighbour(state) {
+            return Some(Step::Denied(Refusal::Denied));
+        }
+        let set_free = state.closed == Some(self.at) || (state.closed.is_some() && state.quarantined);
+        if set_free && !self.owned {
+            return Some(Step::Mint(carry_of(self.at, state)));
+        }
+        if state.closed.is_none() && state.quarantined {
+            return Some(Step::Denied(Refusal::Diverged(format!("producer {} is quarantined", self.at))));
+        }
+        // Who was its owner once does not take it back from the one that went on with it.
+        self.proven = !self.owned && state.last.0 > 0 && proves(state, self.asker.acked) == Some(true);
+        (state.closed.is_none() && !self.proven).then_some(Step::Denied(Refusal::Denied))
+    }
+
+    fn follow(&mut self, state: &ProducerState, next: ProducerId) -> Step {
+        if !self.passed.insert(self.at) {
+            return Step::Denied(Refusal::Denied);
+        }
+        let carry = carry_of(self.at, state);
+        let all_acked = self.asker.producer.is_some() && self.asker.acked == (state.last, state.chain);
+        if state.quarantined {
+            if self.asker.producer.is_some() || self.asker.same_track(state) {
+                (self.carry, self.released) = (Some(carry.clone()), true);
+            }
+            self.beginning = Some(Beginning { after: Some(self.at), ..Beginning::default() });
+        } else {
+            let positions = state.positions.values().cloned().collect();
+            self.beginning = Some(Beginning { sequence: state.last, chain: state.chain, positions, after: Some(self.at) });
+        }
+        self.from = Some(Before { producer: self.at, epoch: state.epoch, carry, all_acked });
+        self.at = next;
+        Step::Follow
+    }
+
+    /// Named by a Close, or the first of its identity, but opened by nobody yet.
+    fn absent(&self, own: LaneId, fresh: ProducerId) -> Step {
+        let Some(beginning) = &self.beginning else { return Step::Unknown };
+        if self.from.is_some() && !self.owned && !self.proven {
+            return Step::Denied(Refusal::Denied);
+        }
+        if self.at.lane == own {
+            return self.open_here(beginning.clone());
+        }
+        let Beginning { sequence, chain, positions, after } = beginning.clone();
+        let open = LaneRecord::Open {
+            producer: self.at,
+            epoch: Epoch(1),
+            identity: self.asker.identity(),
+            nonce: self.asker.nonce,
+            wal_id: self.asker.wal_id,
+            track: self.asker.track.0,
+            sequence,
+            chain,
+            positions: bounded(positions),
+            after,
+        };
+        Step::Close(vec![open, LaneRecord::Close { producer: self.at, sequence, chain, next: fresh }])
+    }
+
+    fn open_end(&self, state: &ProducerState, own: LaneId, fresh: ProducerId) -> Step {
+        let mut carry = self.carry.clone();
+        if let Some(before) = &self.from
+            && state.after != Some(before.producer)
+        {
+            // Not a continuation: the one before ended in a producer with a numbering of its own.
+            if before.all_acked {
+                return Step::Ended { epoch: before.epoch, next: self.at };
+            }
+            carry = carry.or_else(|| self.asker.producer.map(|_| before.carry.clone()));
+        } else if self.released && carry.is_some() && state.last.0 > 0 {
+            return Step::Denied(Refusal::Diverged("another holder of this WAL has gone on in its place".to_owned()));
+        }
+        if carry.is_none() && self.asker.producer.is_some() && proves(state, self.asker.acked) == Some(false) {
+            return Step::Denied(Refusal::Diverged(format!("the chains differ at sequence {}", self.asker.acked.0.0)));
+        }
+        if self.at.lane == own && self.asker.owns(state) {
+            let stands = Beginning { sequence: state.last, chain: state.chain, positions: Vec::new(), after: None };
+            let target = Target { producer: self.at, beginning: stands, carry, nonce: self.nonce };
+            return Step::OpenHere(Box::new(target));
+        }
+        Step::Close(vec![LaneRecord::Close { producer: self.at, sequence: state.last, chain: state.chain, next: fresh }])
+    }
+
+    fn open_here(&self, beginning: Beginning) -> Step {
+        let target = Target { producer: self.at, beginning, carry: self.carry.clone(), nonce: self.nonce };
+        Step::OpenHere(Box::new(target))
+    }
+}
+
+/// Another open producer of an identity whose WAL was lost.
+///
+/// The record that closes it into `end`, if it is still open, and its positions.
+#[must_use]
+pub fn close_other(producer: ProducerId, known: Option<&ProducerState>, end: ProducerId) -> Option<LaneRecord> {
+    let state = known.filter(|state| state.closed.is_none() && !state.quarantined && producer != end)?;
+    Some(LaneRecord::Close { producer, sequence: state.last, chain: state.chain, next: end })
+}
+
+/// How far the sources of an identity are durable: of each source the farthest of `open`, and of sources that are not
+/// among them what `ended` knew (they ended in the same producer, in a try that was not finished).
+#[must_use]
+pub fn merged<'s>(open: impl IntoIterator<Item = &'s Position>, ended: impl IntoIterator<Item = &'s Position>) -> Vec<Position> {
+    let mut all = farthest(open);
+    for (key, position) in farthest(ended) {
+        all.entry(key).or_insert(position);
+    }
+    bounded(all.into_values().cloned().collect())
+}
+
+fn farthest<'s>(positions: impl IntoIterator<Item = &'s Position>) -> BTreeMap<SourceKey, &'s Position> {
+    let mut farthest: BTreeMap<SourceKey, &Position> = BTreeMap::new();
+    for position in positions {
+        let kept = farthest.entry(SourceKey::of(position)).or_insert(position);
+        if (position.generation, position.offset) > (kept.generation, kept.offset) {
+            *kept = position;
+        }
+    }
+    farthest
+}
+
+/// At most as many as a record holds; sources that are gone are left out first.
+fn bounded(mut positions: Vec<Position>) -> Vec<Position> {
+    if positions.len() > SOURCES_MAX {
+        positions.sort_by_key(|position| position.gone);
+        positions.truncate(SOURCES_MAX);
+    }
+    positions
+}
+
+/// Whether `acked` names the producer's chain at a number that it has; `None` when that cannot be told (any more).
+#[must_use]
+pub fn proves(state: &ProducerState, acked: (Sequence, Chain)) -> Option<bool> {
+    let (sequence, chain) = acked;
+    if sequence > state.last {
+        return None;
+    }
+    let mut reached = chain;
+    for at in sequence.0..state.last.0 {
+        reached = digest::extend(reached, state.digest_of(Sequence(at + 1))?);
+    }
+    Some(reached == state.chain)
+}
+
+/// What an edge needs to tell which of its batches stand under `producer`.
+fn carry_of(producer: ProducerId, state: &ProducerState) -> CarryOver {
+    let oldest = state.digests().next().map_or(state.last.0 + 1, |(sequence, _)| sequence.0);
+    // A gap among the kept ones may be of any length.
+    let first = oldest.max(state.last.0.saturating_sub(DIGESTS_KEPT as u64 - 1));
+    let digests = (first..=state.last.0).map(|at| state.digest_of(Sequence(at)).unwrap_or(BatchDigest([0; 16])));
+    CarryOver { producer, last: state.last, chain: state.chain, digests: digests.collect() }
+}
+
+/// Producers that a draft already closes, so that two walks over one do not both.
+#[derive(Debug, Default)]
+pub struct Once(BTreeSet<ProducerId>);
+
+impl Once {
+    /// Whether `records` are the first of this draft about their producer.
+    pub fn first(&mut self, records: &[LaneRecord]) -> bool {
+        let closed = records.iter().find_map(|record| if let LaneRecord::Close { producer, .. } = record { Some(*producer) } else { None });
+        closed.is_none_or(|producer| self.0.insert(producer))
+    }
+}
+
+#[cfg(test)]
+mod tests;
