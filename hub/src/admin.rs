@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hub_store::Store;
 use hub_tenant::{Need, Role};
+use hub_upkeep::Upkeep;
 use proto_boot::{Metrics, probes};
 use proto_model::{TenantId, Timestamp, TokenId};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::fault::ApiFault;
+use crate::segments;
 use crate::tokens::{self, TokenFault, Wanted};
 
 /// What the admin pages read.
@@ -28,6 +30,8 @@ pub struct Admin {
     pub api: Api,
     /// The store.
     pub store: Arc<Store>,
+    /// Absorption on demand.
+    pub upkeep: Arc<Upkeep>,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -39,6 +43,8 @@ pub fn routes(admin: Admin) -> Router {
         .route("/admin/v1/edges", get(edges))
         .route("/admin/v1/losses", get(losses))
         .route("/admin/v1/lanes", get(lanes))
+        .route("/admin/v1/absorb", axum::routing::post(absorb))
+        .route("/admin/v1/segments", get(segments))
         .route("/admin/v1/tenants", get(tenants).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tenants/{tenant}", get(tenant).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tokens", get(token_list).post(token_new))
@@ -78,7 +84,7 @@ impl Admin {
     }
 }
 
-fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(at.nanos())).map(|at| at.to_string()).unwrap_or_default()
 }
 
@@ -135,6 +141,22 @@ async fn lanes(State(admin): State<Admin>, headers: HeaderMap) -> Answer {
         })
     });
     Ok(Json(rows.collect()))
+}
+
+/// Absorbs all that is committed now; 200 when it stands in segments.
+async fn absorb(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+    admin.operator(&headers)?;
+    let done = admin.upkeep.absorb_all(asked.tenant.as_ref()).await;
+    done.map(|()| Json(json!({})))
+        .map_err(|fault| self::fault(StatusCode::SERVICE_UNAVAILABLE, fault.to_string(), "see that the store answers, then ask again"))
+}
+
+async fn segments(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+    admin.operator(&headers)?;
+    let tenant = asked.0.tenant.ok_or_else(|| fault(StatusCode::BAD_REQUEST, "tenant is missing", "write ?tenant=T"))?;
+    let newest = admin.upkeep.manifest(&tenant).await;
+    let newest = newest.map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "see that the store answers, then ask again"))?;
+    Ok(Json(newest.map_or_else(|| json!([]), |manifest| manifest.segments.iter().map(segments::shown).collect())))
 }
 
 async fn tenants(State(admin): State<Admin>, headers: HeaderMap) -> Answer {

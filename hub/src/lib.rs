@@ -1,14 +1,16 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's); the work is in
-//! the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_logql`, `hub_tenant`.
+//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`segments`] (what
+//! both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_upkeep`, `hub_logql`,
+//! `hub_tenant`.
 //!
 //! Promises: nothing on this machine is needed to start again; what is acknowledged stands in the object
 //! store. Must not do: touch disk, clock or chance but through the [`World`].
 
 pub mod admin;
 pub mod api;
+pub mod segments;
 pub mod settings;
 pub mod tenant_map;
 pub mod tokens;
@@ -22,6 +24,7 @@ use hub_ingest::metrics::IngestMetrics;
 use hub_ingest::{Ingest, IngestParts};
 use hub_query::{Engine, QueryMetrics};
 use hub_store::{Store, StoreFault, StoreKeys, StoreSettings, open_objects};
+use hub_upkeep::{Upkeep, UpkeepMetrics};
 use proto_boot::serve::{Served, Serving, serve as serve_http, serve_with};
 use proto_boot::{Draining, Metrics, Mistake, Ready, Stop};
 use proto_link::{Caps, GrpcServer, LinkFault, Listen, QuicServer, ServerTls};
@@ -167,6 +170,9 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let query_metrics = QueryMetrics::default();
     metrics.register_with(|registry| query_metrics.register(registry));
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
+    let upkeep_metrics = UpkeepMetrics::default();
+    metrics.register_with(|registry| upkeep_metrics.register(registry));
+    let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), world.clone(), settings.upkeep(), upkeep_metrics));
     let ready = Ready::new();
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
@@ -174,9 +180,13 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
+    if settings.has_role("upkeep") {
+        let (keeping, keep_stop) = (Arc::clone(&upkeep), rest_stop.clone());
+        tasks.spawn(async move { keeping.run(keep_stop).await });
+    }
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };
     serve_api(&mut tasks, http, api.clone(), serving).await?;
-    let pages = admin::routes(admin::Admin { api, store, metrics });
+    let pages = admin::routes(admin::Admin { api, store, upkeep, metrics });
     let admin_stop = rest_stop.clone();
     tasks.spawn(async move { told("admin", serve_http(admin, Serving::new(pages), admin_stop).await) });
     ready.done("start");

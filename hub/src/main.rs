@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use hub::settings::{Checked, HubSettings};
 use hub::tokens::{self, TokenFault, Wanted};
-use hub::{Addresses, HubFault, tenant_map};
+use hub::{Addresses, HubFault, segments, tenant_map};
 use hub_store::StoreFault;
 use hub_tenant::{Role, Tenants};
 use proto_boot::telemetry::log;
@@ -47,11 +47,34 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Look into segments.
+    Segment {
+        #[command(subcommand)]
+        command: SegmentCommand,
+    },
     /// Check a settings file and all that it names.
     CheckConfig {
         /// The settings file.
         #[arg(long)]
         config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SegmentCommand {
+    /// Streams and blocks of a segment, or the segments of a tenant; no lines.
+    Show {
+        /// Its id, 32 hex digits; without one all segments of the tenant are listed.
+        id: Option<String>,
+        /// Whose.
+        #[arg(long)]
+        tenant: TenantId,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -140,6 +163,7 @@ async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
     match command {
         Command::Serve { config } => serve(world, &config, overrides).await,
         Command::Revoke { uri, config } => revoke(world, &config, overrides, &uri).await,
+        Command::Segment { command: SegmentCommand::Show { id, tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, id), json).await,
         Command::CheckConfig { config } => check_config(&world, &config, overrides).await,
         Command::Token { command: TokenCommand::New { config, role, tenant, id, expires } } => {
             let expires = match expires.as_deref().map(units::parse_span).transpose() {
@@ -293,6 +317,45 @@ async fn token_list(world: World, file: &Path, overrides: &[(String, String)], j
             1
         }
     }
+}
+
+async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)], (tenant, id): (&TenantId, Option<String>), json: bool) -> u8 {
+    let store = match store_of(world, file, overrides).await {
+        Ok((store, _)) => store,
+        Err(code) => return code,
+    };
+    let shown = segments_of(&store, tenant, id.as_deref()).await;
+    match shown {
+        Ok(rows) => {
+            for row in rows {
+                say(&if json { row.to_string() } else { plain(&row) });
+            }
+            0
+        }
+        Err(fault) => {
+            complain(&fault.to_string());
+            1
+        }
+    }
+}
+
+async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Option<&str>) -> Result<Vec<serde_json::Value>, anyhow::Error> {
+    let keeper = hub_store::Keeper::new(Arc::clone(store));
+    let manifest = keeper.newest(tenant).await?.ok_or_else(|| anyhow::anyhow!("tenant {tenant} has no segments"))?;
+    let Some(id) = id else { return Ok(manifest.segments.iter().map(segments::shown).collect()) };
+    let found = manifest.segments.iter().find(|segment| segment.id.to_string() == id);
+    let segment = found.ok_or_else(|| anyhow::anyhow!("the newest manifest of {tenant} names no segment {id}; leave the id out to list them"))?;
+    let footer = keeper.footer(segment).await?;
+    Ok(std::iter::once(segments::shown(segment)).chain(segments::footer(&footer)).collect())
+}
+
+/// `key=value` for people.
+fn plain(row: &serde_json::Value) -> String {
+    let pairs = row.as_object().into_iter().flatten().map(|(key, value)| match value {
+        serde_json::Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    });
+    pairs.collect::<Vec<_>>().join(" ")
 }
 
 async fn revoke(world: World, file: &Path, overrides: &[(String, String)], uri: &str) -> u8 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use certs::TrustDomain;
 use hub_store::S3Settings;
 use hub_tenant::{Limits, LimitsPatch};
+use hub_upkeep::UpkeepSettings;
 use proto_boot::settings::place;
 use proto_boot::telemetry::LogSettings;
 use proto_boot::{Bytes, Mistake, Span};
@@ -44,9 +45,9 @@ pub struct HubSettings {
     /// Lane objects.
     #[serde(default)]
     pub lane: LaneSettings,
-    /// When lane objects become segments: accepted, nothing is absorbed yet.
+    /// When lane objects become segments.
     #[serde(default)]
-    pub absorb: Option<AbsorbSettings>,
+    pub absorb: AbsorbSettings,
     /// The cache of what was read.
     #[serde(default)]
     pub cache: CacheSettings,
@@ -127,23 +128,20 @@ pub struct LaneSettings {
     pub linger: Spanned<Span>,
     /// Bodies of one object.
     pub object_max: Spanned<Bytes>,
-    /// How long absorbed objects stay: accepted, none is deleted yet.
+    /// How long absorbed objects stay.
     pub keep: Span,
 }
 
 /// `absorb`
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct AbsorbSettings {
-    /// Bytes that wait.
-    #[serde(default)]
-    pub bytes: Option<Bytes>,
-    /// How long they wait.
-    #[serde(default)]
-    pub after: Option<Span>,
-    /// How long those of a small tenant wait.
-    #[serde(default)]
-    pub after_small: Option<Span>,
+    /// Bytes of lines of a tenant in a lane that are absorbed at once.
+    pub bytes: Spanned<Bytes>,
+    /// How long less than that waits.
+    pub after: Span,
+    /// How long very little waits.
+    pub after_small: Span,
 }
 
 /// `cache`
@@ -188,6 +186,12 @@ impl Default for LaneSettings {
     }
 }
 
+impl Default for AbsorbSettings {
+    fn default() -> Self {
+        Self { bytes: unplaced(Bytes(64 << 20)), after: Span::from_secs(60), after_small: Span::from_secs(300) }
+    }
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         Self { memory: Bytes(128 << 20), dir: String::new(), disk: Bytes(0) }
@@ -213,15 +217,34 @@ pub struct Checked {
 
 /// Longest linger: an edge waits for its ack so long.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+/// Least that is worth a job of absorption.
+const ABSORB_BYTES_MIN: u64 = 64 << 10;
 /// Smallest and largest lane object.
 const OBJECT_BYTES: (u64, u64) = (64 << 10, 32 << 20);
 
 impl HubSettings {
     /// Settings that are accepted and have no effect yet, to be told once at start.
     pub fn without_effect(&self) -> impl Iterator<Item = &'static str> {
-        let absorb = self.absorb.as_ref().map(|_| "absorb: lane objects are not absorbed into segments yet");
         let cache = (!self.cache.dir.is_empty() || self.cache.disk.0 > 0).then_some("cache.dir, cache.disk: the cache lies in memory alone");
-        absorb.into_iter().chain(cache)
+        cache.into_iter()
+    }
+
+    /// Whether this hub has a role; without `roles` it has all.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.as_ref().is_none_or(|roles| roles.value.iter().any(|given| given == role))
+    }
+
+    /// When absorption and collection do what.
+    #[must_use]
+    pub fn upkeep(&self) -> UpkeepSettings {
+        UpkeepSettings {
+            absorb_bytes: self.absorb.bytes.value.0,
+            absorb_after: self.absorb.after.0,
+            absorb_after_small: self.absorb.after_small.0,
+            lane_keep: self.lane.keep.0,
+            ..UpkeepSettings::default()
+        }
     }
 
     /// Checks what only meaning can tell.
@@ -249,6 +272,9 @@ impl HubSettings {
         }
         if !(OBJECT_BYTES.0..=OBJECT_BYTES.1).contains(&self.lane.object_max.value.0) {
             wrong(place(&self.lane.object_max), "lane.object_max is out of range".to_owned(), "write 64KiB to 32MiB; 8MiB is the default");
+        }
+        if self.absorb.bytes.value.0 < ABSORB_BYTES_MIN {
+            wrong(place(&self.absorb.bytes), "absorb.bytes is less than 64KiB".to_owned(), "write more; 64MiB is the default");
         }
         for role in self.roles.iter().flat_map(|roles| roles.value.iter().map(move |role| (roles, role))) {
             if !["ingest", "query", "upkeep"].contains(&role.1.as_str()) {

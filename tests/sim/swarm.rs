@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use hub_store::StoreSettings;
+use hub_upkeep::UpkeepSettings;
 use proto_seam::Entropy;
 use tests::objects::Rates;
 
@@ -53,6 +54,24 @@ impl Pace {
     /// The settings with this pace.
     pub fn store(&self, settings: StoreSettings) -> StoreSettings {
         StoreSettings { snapshot_every: self.snapshot_every, lane_idle: self.lane_idle, ..settings }
+    }
+
+    /// When upkeep does what.
+    pub fn upkeep(&self) -> UpkeepSettings {
+        UpkeepSettings {
+            absorb_bytes: 64 * 1024,
+            absorb_after: self.absorb_every,
+            absorb_after_small: self.absorb_every * 2,
+            lane_keep: self.lane_keep,
+            doom_age: self.sweep_after,
+            doom_grace: self.sweep_after,
+            tidy_every: self.absorb_every,
+            sweep_every: self.sweep_after,
+            look_every: Duration::from_millis(400),
+            floors_every: self.absorb_every,
+            others_after: Duration::from_secs(3),
+            alive: Duration::from_secs(3),
+        }
     }
 }
 

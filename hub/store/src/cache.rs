@@ -1,7 +1,7 @@
-//! Section bytes and tables in memory, up to a number of bytes, least recently used first out.
+//! Sections, their tables, footers and blocks of segments in memory, up to a number of bytes, least recently used first out.
 //!
 //! Parts: [`Cache`] with [`section`](Cache::section) and [`table`](Cache::table). Promises: one key is
-//! loaded by one request at a time, whoever else asks waits for it; a key names tenant and commit id, so
+//! loaded by one request at a time, whoever else asks waits for it; a key names the tenant and a commit or segment id, so
 //! no entry can serve another tenant or another object. A loading goes on as long as anybody waits for it.
 //! Must not do: verify (the loader did).
 
@@ -9,22 +9,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
+use hub_segment::{Block, Footer};
 use proto_model::{LaneId, TenantId};
 
 use crate::fault::StoreFault;
 use crate::head::SectionRef;
 use crate::header::CommitId;
+use crate::manifest::{SegmentId, SegmentRef};
 use crate::metrics::{OfCache, StoreMetrics};
 use crate::section::{Section, SectionTable};
 
 /// What names an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Name {
-    lane: LaneId,
-    number: u64,
-    commit: CommitId,
-    tenant: TenantId,
-    whole: bool,
+pub(crate) enum Name {
+    /// A section of a lane object, or its table.
+    Section { lane: LaneId, number: u64, commit: CommitId, tenant: TenantId, whole: bool },
+    /// The footer of a segment.
+    Footer { tenant: TenantId, id: SegmentId },
+    /// A block of a segment.
+    Block { tenant: TenantId, id: SegmentId, at: usize },
 }
 
 /// What is kept under a name.
@@ -34,6 +37,10 @@ pub(crate) enum Kept {
     Section(Section),
     /// Without.
     Table(Arc<SectionTable>),
+    /// Of a segment.
+    Footer(Arc<Footer>),
+    /// Of a segment.
+    Block(Arc<Block>),
 }
 
 impl Kept {
@@ -41,18 +48,25 @@ impl Kept {
         match self {
             Self::Section(section) => section.bytes.len() + section.table.cost(),
             Self::Table(table) => table.cost(),
+            Self::Footer(footer) => footer.memory_bytes(),
+            Self::Block(block) => block.memory_bytes(),
         }
     }
 
-    fn table(&self) -> Arc<SectionTable> {
+    fn table(&self) -> Result<Arc<SectionTable>, StoreFault> {
         match self {
-            Self::Section(section) => Arc::clone(&section.table),
-            Self::Table(table) => Arc::clone(table),
+            Self::Section(section) => Ok(Arc::clone(&section.table)),
+            Self::Table(table) => Ok(Arc::clone(table)),
+            Self::Footer(_) | Self::Block(_) => Err(misfiled()),
         }
     }
 }
 
-type Loading = BoxFuture<'static, Result<Kept, StoreFault>>;
+fn misfiled() -> StoreFault {
+    StoreFault::Draft { reason: "the cache holds something else under that name".to_owned() }
+}
+
+pub(crate) type Loading = BoxFuture<'static, Result<Kept, StoreFault>>;
 
 #[derive(Debug, Default)]
 struct Shelf {
@@ -84,7 +98,7 @@ impl Cache {
     pub(crate) async fn section(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Section, StoreFault> {
         match self.kept(Name::of(of, true), load).await? {
             Kept::Section(section) => Ok(section),
-            Kept::Table(_) => Err(StoreFault::Draft { reason: "the cache holds a table where a section belongs".to_owned() }),
+            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) => Err(misfiled()),
         }
     }
 
@@ -93,16 +107,17 @@ impl Cache {
         let whole = self.shelf().touch(&Name::of(of, true));
         if let Some(kept) = whole {
             self.count("hit");
-            return Ok(kept.table());
+            return kept.table();
         }
-        Ok(self.kept(Name::of(of, false), load).await?.table())
+        self.kept(Name::of(of, false), load).await?.table()
     }
 
     fn count(&self, outcome: &'static str) {
         self.metrics.cache.get_or_create(&OfCache { outcome }).inc();
     }
 
-    async fn kept(&self, name: Name, load: impl FnOnce() -> Loading) -> Result<Kept, StoreFault> {
+    /// What is kept under `name`, loaded by `load` if need be.
+    pub(crate) async fn kept(&self, name: Name, load: impl FnOnce() -> Loading) -> Result<Kept, StoreFault> {
         let loading = {
             let mut shelf = self.shelf();
             if let Some(kept) = shelf.touch(&name) {
@@ -144,7 +159,15 @@ impl Cache {
 
 impl Name {
     fn of(section: &SectionRef, whole: bool) -> Self {
-        Self { lane: section.lane, number: section.number, commit: section.commit, tenant: section.tenant.clone(), whole }
+        Self::Section { lane: section.lane, number: section.number, commit: section.commit, tenant: section.tenant.clone(), whole }
+    }
+
+    pub(crate) fn footer(of: &SegmentRef) -> Self {
+        Self::Footer { tenant: of.tenant.clone(), id: of.id }
+    }
+
+    pub(crate) fn block(of: &SegmentRef, at: usize) -> Self {
+        Self::Block { tenant: of.tenant.clone(), id: of.id, at }
     }
 }
 

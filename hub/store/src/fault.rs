@@ -105,6 +105,20 @@ pub enum StoreFault {
         /// The number.
         number: u64,
     },
+    /// Somebody else wrote this number of a log first.
+    #[error("{key} was written by another: read on and build again")]
+    Beaten {
+        /// The object.
+        key: String,
+    },
+    /// A tenant's manifest that cannot be found again, or lacks what the lanes say is absorbed.
+    #[error("the manifest at {key} cannot be read: {reason}; if the bucket was restored or emptied in part, restore it whole")]
+    ManifestUnreadable {
+        /// Where manifests lie.
+        key: String,
+        /// Why.
+        reason: String,
+    },
     /// What a view named is no longer there: take a new view.
     #[error("{key} is not what the view named any more: ask again")]
     Moved {
@@ -175,8 +189,9 @@ impl StoreFault {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Unreachable { .. } | Self::NoConditionalCreate { .. } | Self::Damaged { .. } | Self::Chain { .. } | Self::Frozen { .. } => Blame::Store,
-            Self::LaneUnreadable { .. } | Self::Moved { .. } | Self::Stale { .. } => Blame::Store,
+            Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Moved { .. } | Self::Stale { .. } => Blame::Store,
             Self::Denied { .. } | Self::Settings { .. } | Self::Version { .. } | Self::Taken { .. } | Self::OldMap { .. } => Blame::Hub,
+            Self::Beaten { .. } => Blame::Hub,
             Self::Draft { .. } | Self::WriterTaken | Self::Foreign => Blame::Hub,
             Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } => Blame::Caller,
         }
@@ -186,9 +201,11 @@ impl StoreFault {
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::Taken { .. } | Self::Moved { .. } => Remedy::RetryAfter(Duration::ZERO),
+            Self::Taken { .. } | Self::Beaten { .. } | Self::Moved { .. } => Remedy::RetryAfter(Duration::ZERO),
             Self::Unreachable { .. } | Self::Stale { .. } | Self::OldMap { .. } => Remedy::RetryAfter(Duration::from_secs(1)),
-            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::Denied { .. } => Remedy::RetryAfter(Duration::from_secs(5)),
+            Self::Frozen { .. } | Self::LaneUnreadable { .. } | Self::ManifestUnreadable { .. } | Self::Denied { .. } => {
+                Remedy::RetryAfter(Duration::from_secs(5))
+            }
             Self::Settings { .. } | Self::Version { .. } | Self::MapTaken { .. } | Self::TooLarge { .. } => Remedy::Fix,
             Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
             Self::Damaged { .. } | Self::Chain { .. } => Remedy::Drop,
@@ -199,7 +216,7 @@ impl StoreFault {
     /// Whether another writer of the lane was first, so that building again at once is right.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Taken { .. })
+        matches!(self, Self::Taken { .. } | Self::Beaten { .. })
     }
 
     /// Whether the same request may succeed when simply sent again.

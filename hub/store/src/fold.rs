@@ -45,13 +45,13 @@ pub struct Fold {
     push_keys: BTreeMap<(TenantId, Vec<u8>), Timestamp>,
     losses: BTreeMap<LossKey, VecDeque<Loss>>,
     /// Per tenant the number of its last section at or below the floor.
-    absorbed: BTreeMap<TenantId, u64>,
+    absorbed: Arc<BTreeMap<TenantId, u64>>,
 }
 
 impl Fold {
     /// A lane that holds its genesis only, which bears `genesis`.
     #[must_use]
-    pub const fn genesis(lane: LaneId, genesis: CommitId) -> Self {
+    pub fn genesis(lane: LaneId, genesis: CommitId) -> Self {
         Self {
             lane,
             head: 0,
@@ -66,7 +66,7 @@ impl Fold {
             lingering: BTreeSet::new(),
             push_keys: BTreeMap::new(),
             losses: BTreeMap::new(),
-            absorbed: BTreeMap::new(),
+            absorbed: Arc::default(),
         }
     }
 
@@ -161,6 +161,10 @@ impl Fold {
 
     pub(crate) const fn log(&self) -> &Log {
         &self.log
+    }
+
+    pub(crate) const fn absorbed(&self) -> &Arc<BTreeMap<TenantId, u64>> {
+        &self.absorbed
     }
 
     /// Whether `header` may be the next one.
@@ -261,9 +265,10 @@ impl Fold {
         if floor <= self.floor {
             return;
         }
+        let absorbed = Arc::make_mut(&mut self.absorbed);
         for commit in self.log.cut(floor) {
             for entry in &commit.sections {
-                self.absorbed.insert(entry.tenant.clone(), commit.number);
+                absorbed.insert(entry.tenant.clone(), commit.number);
             }
         }
         self.floor = floor;

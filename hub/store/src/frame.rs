@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::fault::StoreFault;
 use crate::keys::Key;
-use crate::limits::{HEADER_BYTES_MAX, SNAPSHOT_BYTES_MAX};
+use crate::limits::{HEADER_BYTES_MAX, MANIFEST_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 use crate::mac::StoreKeys;
 
 /// Bytes before the header.
@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Snapshot,
     /// An object below `control/`.
     Control,
+    /// A tenant's manifest.
+    Manifest,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Lane => b"TRIBLANE",
             Self::Snapshot => b"TRIBSNAP",
             Self::Control => b"TRIBCTRL",
+            Self::Manifest => b"TRIBMNFT",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
         match self {
             Self::Lane | Self::Control => HEADER_BYTES_MAX,
             Self::Snapshot => SNAPSHOT_BYTES_MAX,
+            Self::Manifest => MANIFEST_BYTES_MAX,
         }
     }
 }

@@ -27,16 +27,42 @@ pub struct Frozen {
 
 /// One lane of a view.
 #[derive(Debug, Clone)]
-pub(crate) struct LaneView {
+pub struct LaneView {
     lane: LaneId,
     head: u64,
+    floor: u64,
     frozen: Option<Frozen>,
     log: Log,
+    /// Per tenant the number of its last section at or below the floor.
+    absorbed: Arc<BTreeMap<TenantId, u64>>,
 }
 
 impl LaneView {
+    /// The lane.
+    #[must_use]
+    pub const fn lane(&self) -> LaneId {
+        self.lane
+    }
+
+    /// Its newest number.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// All up to this number is absorbed.
+    #[must_use]
+    pub const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Its objects above `number` and the floor, ascending.
+    pub fn objects_after(&self, number: u64) -> impl Iterator<Item = &Commit> {
+        self.log.iter_after(number)
+    }
+
     pub(crate) fn of(fold: &Fold, frozen: Option<Frozen>) -> Self {
-        Self { lane: fold.lane(), head: fold.head(), frozen, log: fold.log().clone() }
+        Self { lane: fold.lane(), head: fold.head(), floor: fold.floor(), frozen, log: fold.log().clone(), absorbed: Arc::clone(fold.absorbed()) }
     }
 }
 
@@ -125,10 +151,22 @@ impl View {
         out
     }
 
+    /// The lanes, in order of ids.
+    pub fn lanes(&self) -> impl Iterator<Item = &LaneView> {
+        self.lanes.values().map(Arc::as_ref)
+    }
+
     /// The newest number of each lane.
     #[must_use]
     pub fn heads(&self) -> BTreeMap<LaneId, u64> {
         self.lanes.values().map(|view| (view.lane, view.head)).collect()
+    }
+
+    /// Per lane the number of the tenant's last section at or below the floor, where it has one (lane rule 14):
+    /// a manifest that is to be used with this view must have absorbed it.
+    #[must_use]
+    pub fn absorbed(&self, tenant: &TenantId) -> BTreeMap<LaneId, u64> {
+        self.lanes.values().filter_map(|view| Some((view.lane, *view.absorbed.get(tenant)?))).collect()
     }
 
     /// Lanes that cannot be read on: answers from this view lack what was written to them since.

@@ -140,7 +140,7 @@ impl LaneHeader {
     ///
     /// # Errors
     /// [`StoreFault::Damaged`] or [`StoreFault::Version`].
-    pub(crate) fn open(bytes: &Bytes, lane: LaneId, number: u64, keys: &StoreKeys) -> Result<Self, StoreFault> {
+    pub fn open(bytes: &Bytes, lane: LaneId, number: u64, keys: &StoreKeys) -> Result<Self, StoreFault> {
         let key = Key::lane_object(lane, number);
         let header = frame::open(Kind::Lane, &key, bytes, keys)?;
         let front = (HEAD_BYTES + header.len()) as u64;

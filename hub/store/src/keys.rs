@@ -78,6 +78,47 @@ impl Key {
         Self(format!("control/probe/{random:032x}"))
     }
 
+    /// The folder of a tenant's manifests.
+    pub(crate) fn manifests(tenant: &TenantId) -> Self {
+        Self(format!("tenants/{tenant}/manifest"))
+    }
+
+    /// Manifest `number` of a tenant.
+    pub(crate) fn manifest(tenant: &TenantId, number: u64) -> Self {
+        Self(format!("tenants/{tenant}/manifest/{number:020}"))
+    }
+
+    /// The folder of registrations of manifests.
+    pub(crate) fn manifest_registrations() -> Self {
+        Self("control/manifests".to_owned())
+    }
+
+    /// The registration of a tenant's manifest 0.
+    pub(crate) fn manifest_registration(tenant: &TenantId) -> Self {
+        Self(format!("control/manifests/{tenant}"))
+    }
+
+    /// The folder of a tenant's segments.
+    pub(crate) fn segments(tenant: &TenantId) -> Self {
+        Self(format!("tenants/{tenant}/segments"))
+    }
+
+    /// A segment of a tenant.
+    pub(crate) fn segment(tenant: &TenantId, id: u128) -> Self {
+        Self(format!("tenants/{tenant}/segments/{id:032x}"))
+    }
+
+    /// What absorption set aside: batch `at` of the tenant's section of a lane object, or the whole section.
+    pub(crate) fn aside(tenant: &TenantId, lane: LaneId, number: u64, at: Option<usize>) -> Self {
+        let at = at.map_or_else(|| "section".to_owned(), |at| format!("{at:06}"));
+        Self(format!("tenants/{tenant}/aside/{lane}-{number:020}-{at}"))
+    }
+
+    /// The folder of a lane's objects.
+    pub(crate) fn lane_objects(lane: LaneId) -> Self {
+        Self(format!("lanes/{lane}/log"))
+    }
+
     /// The name as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -93,6 +134,12 @@ impl fmt::Display for Key {
 /// The number that the last part of a name is; `None` when it is not exactly 20 digits.
 pub(crate) fn number_of(last: &str) -> Option<u64> {
     (last.len() == 20 && last.bytes().all(|b| b.is_ascii_digit())).then(|| last.parse().ok()).flatten()
+}
+
+/// The segment that the last part of a name is; `None` when it is not exactly 32 hex digits.
+pub(crate) fn segment_of(last: &str) -> Option<u128> {
+    let digits = last.len() == 32 && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    digits.then(|| u128::from_str_radix(last, 16).ok()).flatten()
 }
 
 /// The token that the last part of a name below `control/tokens` names, and whether it is its revocation.

@@ -24,6 +24,7 @@ use crate::metrics::OfLane;
 use crate::numbered::{End, Lot, lot, more};
 use crate::object::{Moment, Objects, Size};
 
+pub(crate) mod collect;
 pub(crate) mod make;
 pub(crate) mod start;
 pub mod writer;

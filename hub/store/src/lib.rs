@@ -26,6 +26,7 @@ mod keys;
 pub mod lane;
 pub mod limits;
 mod mac;
+pub mod manifest;
 pub mod metrics;
 mod numbered;
 mod object;
@@ -41,17 +42,25 @@ pub mod store;
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::use_self)]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/tributary.lane.v1.rs"));
+
+    /// Manifests, generated from `manifest.proto`.
+    pub mod manifest {
+        include!(concat!(env!("OUT_DIR"), "/tributary.manifest.v1.rs"));
+    }
 }
 
 pub use control::{Revocations, StoredToken, TenantMap, TenantMaps, Tokens};
 pub use fault::{PutFault, StoreFault};
+pub use fold::log::Commit;
 pub use fold::{Fold, ProducerState, SourceKey};
-pub use head::{Frozen, SectionRef, View};
+pub use head::{Frozen, LaneView, SectionRef, View};
 pub use header::{Checksum, CommitId, LaneHeader, SectionEntry};
 pub use lane::writer::{Committed, LaneWriter};
 pub use mac::StoreKeys;
+pub use manifest::{Change, Doomed, Manifest, SegmentId, SegmentRef};
 pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};
 pub use section::{BatchDraft, BatchEntry, Draft, HubRow, Origin, Section, SectionDraft, SectionTable, TableRow};
+pub use store::keeper::{Keeper, StoredSection};
 pub use store::{Behind, LaneReport, Store, StoreSettings};

@@ -99,3 +99,28 @@ pub const LOG_PIECE: u64 = 256;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 /// Longest push key.
 pub const PUSH_KEY_BYTES_MAX: usize = 256;
+
+/// Longest manifest that is believed: half a million segments.
+pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Manifests read in one go before the one they follow is looked at again: whole states, so few.
+pub const MANIFESTS_AT_ONCE: u64 = 8;
+/// Manifests of a tenant that are never deleted (lane rule 16).
+pub const MANIFESTS_KEPT: usize = 2;
+/// Memory for manifests of all tenants; those not used for longest are read anew.
+pub const MANIFEST_MEMORY_MAX: usize = 64 * 1024 * 1024;
+/// Lane objects above the floor at which the senders of a lane are slowed (lane rule 19).
+pub const BEHIND_OBJECTS_MAX: u64 = 16_384;
+/// Bytes of lane objects above the floor at which the senders of a lane are slowed (lane rule 19).
+pub const BEHIND_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Lane objects deleted in one go: 3 requests each.
+pub const COLLECT_AT_ONCE: usize = 512;
+/// A hub's clock and the store's may differ by this much before nothing is deleted any more.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+/// Names in one listing of lane objects or segments: two days of a lane that writes five a second. What is
+/// beyond them is met by a later listing, since the first are deleted.
+pub const LIST_DATED_MAX: usize = 1_000_000;
+/// Lane numbers without sections after which the floor is raised all the same (lane rule 13).
+pub const FLOOR_EVERY: u64 = 256;
+/// Collections of a lane that go on where the last one ended, before its objects are listed again: a sleeper
+/// may have made some below.
+pub const LIST_LANE_EVERY: u32 = 256;

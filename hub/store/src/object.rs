@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::fault::StoreFault;
 use crate::keys::Key;
-use crate::limits::{LARGE_TIMEOUT, LIST_NAMES_MAX, READ_BACKOFF, READ_TRIES, SMALL_TIMEOUT};
+use crate::limits::{LARGE_TIMEOUT, LIST_DATED_MAX, LIST_NAMES_MAX, READ_BACKOFF, READ_TRIES, SMALL_TIMEOUT};
 use crate::metrics::{OfRequest, Request, StoreMetrics};
 
 /// What became of a create that was answered.
@@ -158,6 +158,34 @@ impl Objects {
         Ok(listed.await?.unwrap_or_default())
     }
 
+    /// As [`Self::list`], each with when the store says it was written.
+    pub(crate) async fn list_dated(&self, folder: &Key) -> Result<Vec<(String, Timestamp)>, StoreFault> {
+        let path = self.path(folder);
+        let listed = self.tried(|| {
+            self.timed("list", folder, Size::Large, async {
+                let mut names = Vec::new();
+                let mut listing = self.store.list(Some(&path));
+                while let Some(found) = listing.next().await {
+                    let found = found?;
+                    if let Some(last) = found.location.prefix_match(&path).and_then(only_part)
+                        && names.len() < LIST_DATED_MAX
+                    {
+                        names.push((last, written(&found)));
+                    }
+                }
+                names.sort();
+                Ok(names)
+            })
+        });
+        Ok(listed.await?.unwrap_or_default())
+    }
+
+    /// When `key` was written, by the store's clock; `None` when it is absent.
+    pub(crate) async fn written(&self, key: &Key) -> Result<Option<Timestamp>, StoreFault> {
+        let path = self.path(key);
+        self.tried(|| self.timed("get", key, Size::Small, async { self.store.head(&path).await.map(|meta| written(&meta)) })).await
+    }
+
     /// Deletes `key`; gone already is as good.
     pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreFault> {
         let path = self.path(key);
@@ -199,6 +227,10 @@ impl Objects {
         self.metrics.seconds.get_or_create(&OfRequest { request: action }).observe(started.elapsed().as_secs_f64());
         answer
     }
+}
+
+fn written(meta: &object_store::ObjectMeta) -> Timestamp {
+    Timestamp(meta.last_modified.timestamp_nanos_opt().unwrap_or(i64::MAX))
 }
 
 fn only_part<'p>(mut parts: impl Iterator<Item = object_store::path::PathPart<'p>>) -> Option<String> {

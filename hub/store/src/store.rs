@@ -33,8 +33,10 @@ use crate::probe;
 use crate::proto::{LaneRegistration, PublishedMap};
 use crate::record::Loss;
 
+pub mod keeper;
 mod read;
 mod round;
+mod segments;
 mod writers;
 
 pub use writers::Behind;
@@ -118,6 +120,7 @@ pub struct Store {
     asked: Mutex<Option<Instant>>,
     maps: Mutex<ControlLog<PublishedMap>>,
     tokens: Mutex<BTreeMap<TokenId, Bytes>>,
+    manifests: Mutex<segments::Manifests>,
     push_lanes: Mutex<BTreeMap<TenantId, LaneId>>,
     own: Mutex<Option<LaneId>>,
     /// Set while the writer of the own lane lives.
@@ -153,6 +156,7 @@ impl Store {
             asked: Mutex::default(),
             maps: Mutex::new(ControlLog::new(Key::tenant_map)),
             tokens: Mutex::default(),
+            manifests: Mutex::default(),
             push_lanes: Mutex::default(),
             own: Mutex::default(),
             writing: Mutex::default(),

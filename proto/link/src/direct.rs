@@ -170,7 +170,8 @@ pub struct DirectClient {
 impl Dial for DirectClient {
     async fn dial(&self, target: &Target) -> Result<Session, LinkFault> {
         let unreachable = |reason: &str| LinkFault::Unreachable { address: target.host.clone(), reason: reason.to_owned() };
-        let (link, delay) = (self.net.lock().link(&self.link), self.net.delay());
+        let link = self.net.lock().link(&self.link);
+        let delay = self.net.delay();
         if let Some(delay) = &delay {
             tokio::time::sleep(delay()).await;
         }

@@ -16,6 +16,7 @@ use hub_logql::Expr;
 use hub_query::{Direction, Engine, LogRequest, QueryMetrics};
 use hub_store::{Store, StoreSettings};
 use hub_tenant::{Grant, Limits, Tenants};
+use hub_upkeep::{Upkeep, UpkeepMetrics};
 use object_store::path::Path as ObjectPath;
 use proto_boot::Metrics;
 use proto_model::{ClusterId, Labels, TenantId, TimeRange, Timestamp};
@@ -118,6 +119,8 @@ impl HubHost {
         tasks.spawn(async move { following.run(until).await });
         tasks.spawn(map.watch(stop.clone()));
         tasks.spawn(hub::tokens::follow(Arc::clone(&store), tenants.clone(), issued, revoked, stop.clone()));
+        let upkeep = Upkeep::new(Arc::clone(&store), world.clone(), self.pace.upkeep(), UpkeepMetrics::default());
+        tasks.spawn(async move { upkeep.run(stop).await });
         let engine = Engine::new(Arc::clone(&store), world, QueryMetrics::default());
         let tools = Tools { engine, ingest, store, tenants };
         let (orders, mut taken) = mpsc::unbounded_channel();

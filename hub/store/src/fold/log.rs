@@ -14,18 +14,19 @@ use crate::limits::LOG_PIECE;
 
 /// One lane object above the floor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Commit {
+pub struct Commit {
     /// Its number.
-    pub(crate) number: u64,
+    pub number: u64,
     /// The commit id it bears.
-    pub(crate) commit: CommitId,
+    pub commit: CommitId,
     /// Its sections, ascending by tenant.
-    pub(crate) sections: Vec<SectionEntry>,
+    pub sections: Vec<SectionEntry>,
 }
 
 impl Commit {
     /// The section of `tenant`, if it has one.
-    pub(crate) fn section(&self, tenant: &TenantId) -> Option<&SectionEntry> {
+    #[must_use]
+    pub fn section(&self, tenant: &TenantId) -> Option<&SectionEntry> {
         let at = self.sections.binary_search_by(|entry| entry.tenant.cmp(tenant)).ok()?;
         self.sections.get(at)
     }

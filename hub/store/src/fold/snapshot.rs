@@ -113,7 +113,7 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
         producers,
         push_keys: push_keys.collect::<Result<_, String>>()?,
         losses,
-        absorbed: message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?,
+        absorbed: Arc::new(message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?),
     })
 }
 

@@ -30,7 +30,7 @@ pub(crate) async fn newest(shore: &Shore, lane: LaneId, genesis: CommitId) -> Re
     Ok((Fold::genesis(lane, genesis), 0))
 }
 
-async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, StoreFault> {
+pub(super) async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, StoreFault> {
     let names = shore.objects.list(&Key::snapshots(lane)).await?;
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
 }
@@ -51,7 +51,7 @@ pub(crate) async fn keep(shore: &Shore, cell: &LaneCell) -> Result<(), StoreFaul
 }
 
 /// As [`keep`], when `due` of head, floor and newest snapshot says so.
-pub(super) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
+pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
     let Some(Known { fold, .. }) = cell.known() else { return Ok(()) };
     let (number, floor) = (fold.head(), fold.floor());
     if !due(number, floor, cell.snapshot()) {

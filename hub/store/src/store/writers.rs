@@ -15,7 +15,7 @@ use super::{Store, locked};
 use crate::fault::StoreFault;
 use crate::fold::{Fold, ProducerState};
 use crate::lane::{LaneCell, make, writer::LaneWriter};
-use crate::limits::LANES_AT_ONCE;
+use crate::limits::{BEHIND_BYTES_MAX, BEHIND_OBJECTS_MAX, LANES_AT_ONCE};
 use crate::record::LaneRecord;
 use crate::section::Draft;
 
@@ -38,6 +38,14 @@ pub struct Behind {
     pub objects: u64,
     /// Bytes of their sections.
     pub bytes: u64,
+}
+
+impl Behind {
+    /// Whether the senders of the lane are to be slowed (rule 19).
+    #[must_use]
+    pub const fn is_far(&self) -> bool {
+        self.objects > BEHIND_OBJECTS_MAX || self.bytes > BEHIND_BYTES_MAX
+    }
 }
 
 impl Store {

@@ -45,6 +45,19 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// A row of other columns than a batch's. `metadata` is written as in a batch: varint number of pairs, then per pair varint length
+    /// and bytes of name and value; empty when there is none.
+    #[must_use]
+    pub const fn new(index: u32, time: Timestamp, level: u8, metadata: &'a [u8], line: &'a [u8]) -> Self {
+        Self { index, time, level, line, metadata }
+    }
+
+    /// Its structured metadata as it is written in a batch; may be empty when there is none.
+    #[must_use]
+    pub const fn metadata_bytes(&self) -> &'a [u8] {
+        self.metadata
+    }
+
     /// Its structured metadata (without the level), in order. What is not UTF-8 is left out.
     pub fn metadata(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let mut rest = self.metadata;
