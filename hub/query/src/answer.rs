@@ -119,12 +119,14 @@ pub struct Stats {
     pub metadata_bytes: u64,
     /// Entries answered.
     pub entries: u64,
-    /// Lines counted from tables, without being read.
+    /// Lines counted by tables, footers or times, without being read.
     pub lines_counted: u64,
     /// Sections whose lines were read.
     pub sections: u64,
-    /// Sections that could be left out by labels, time or limit.
-    pub sections_skipped: u64,
+    /// Blocks of segments whose lines were read.
+    pub blocks: u64,
+    /// Sections, segments and blocks that could be left out by labels, time or limit.
+    pub chunks_skipped: u64,
     /// Time spent waiting for a turn.
     pub queue_time: Duration,
     /// Time spent on the answer.
@@ -141,7 +143,8 @@ impl Stats {
         self.entries += part.entries;
         self.lines_counted += part.lines_counted;
         self.sections += part.sections;
-        self.sections_skipped += part.sections_skipped;
+        self.blocks += part.blocks;
+        self.chunks_skipped += part.chunks_skipped;
     }
 }
 

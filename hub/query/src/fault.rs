@@ -5,7 +5,6 @@
 
 use hub_store::StoreFault;
 use proto_model::{Blame, Remedy};
-use proto_wire::fault::WireFault;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +55,13 @@ pub enum QueryFault {
         /// How many views were taken.
         views: u32,
     },
-    /// A stored batch cannot be read.
-    #[error("a stored batch of lane {lane}, number {number} cannot be read: {fault}; ask the operator to run fsck")]
+    /// Stored lines cannot be read.
+    #[error("{what} cannot be read: {reason}; ask the operator to run fsck")]
     Damaged {
-        /// The lane, as printed.
-        lane: String,
-        /// The object's number.
-        number: u64,
+        /// What they are part of.
+        what: String,
         /// What is wrong.
-        fault: WireFault,
+        reason: String,
     },
     /// The query was given up while it ran.
     #[error("the request was cancelled by the client")]

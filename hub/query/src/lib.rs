@@ -1,14 +1,16 @@
 //! Answers LogQL over what the hub has stored: plan -> fetch -> scan -> aggregate.
 //!
 //! ```text
-//! request ──plan──> sections ──fetch (4 at once)──> bytes ──scan (worker threads)──> entries / windows ──merge──> answer
+//! request ──plan──> sections and segments ──open──> parts ──fetch (4 at once)──> bytes ──scan (worker threads)──> entries / windows ──merge──> answer
 //! ```
 //!
-//! Parts in that order: [`request`], [`plan`] (which streams), [`engine`] (fetches, bounded), `scan` with
+//! Parts in that order: [`request`], [`plan`] (which streams), [`engine`] (a turn, a view and its manifests) with
+//! `run` (what is read, `frontier`: in which order) over `source` (a section or a segment), `scan` with
 //! `stages` over `record` (one line through a pipeline), `merge` (log answers), `range`, `vector` and `metric`
-//! (samples), [`names`] (labels, series, statistics), [`answer`]; beside them [`budget`] and [`fault`].
-//! Promises: a query sees one view of the store, lines once, in order; memory is bounded by the answer and
-//! a few sections; what is not supported is refused, never answered wrongly; a dropped query stops.
+//! (samples), [`names`] (labels, series, statistics), [`answer`]; beside them `warnings`, [`budget`] and [`fault`].
+//! Promises: a query sees one view of the store with manifests that fit it, lines once, in order (lane rules 14, 18);
+//! memory is bounded by the answer and a few sections or blocks; lines are unpacked only where a step looks at them;
+//! what is not supported is refused, never answered wrongly; a dropped query stops.
 //! Must not do: HTTP, JSON, tenants' tables, writing.
 
 mod address;
@@ -16,6 +18,7 @@ pub mod answer;
 pub mod budget;
 pub mod engine;
 pub mod fault;
+mod frontier;
 pub mod limits;
 mod merge;
 mod metric;
@@ -26,10 +29,15 @@ mod quantity;
 mod range;
 mod record;
 pub mod request;
+#[cfg(test)]
+mod rig;
+mod run;
 mod scan;
+mod source;
 mod stages;
 mod vector;
 mod wanted;
+mod warnings;
 
 pub use answer::{AnsweredEntry, AnsweredStream, InstantSample, InstantValue, LogAnswer, MatrixAnswer, MergedStream, Pairs, Series, Stats, VectorAnswer};
 pub use budget::Limits;

@@ -2,9 +2,11 @@
 //!
 //! Must not do: hold anything a tenant may set (see [`crate::budget::Limits`]).
 
-/// Sections read and scanned at once for one query: enough to hide the store's latency behind the
+/// Sections, footers and blocks read at once for one query: enough to hide the store's latency behind the
 /// scan, few enough that eight queries stay below 300 MiB.
-pub const SECTIONS_AT_ONCE: usize = 4;
+pub const PARTS_AT_ONCE: usize = 4;
+/// Texts of one kind of warning in an answer: people read a few, the rest is summed.
+pub const WARNINGS_MAX: usize = 3;
 /// How often a query asks for a new view after the one it had has moved, before it answers 503.
 pub const VIEWS_MAX: u32 = 3;
 /// Queries that run at once.

@@ -1,6 +1,6 @@
 //! The entries of a log query: the first `limit` in the asked direction, out of many scans.
 //!
-//! Parts: [`Order`] (where a line arrived), [`Found`] (a line that passed), [`Top`] (the best `limit` so
+//! Parts: [`Place`] and [`Order`] (where a line arrived), [`Found`] (a line that passed), [`Top`] (the best `limit` so
 //! far), [`Cut`] (beyond which time no scan needs to look any more), [`Top::into_streams`]. Promises: holds
 //! at most `limit` entries; equal times stay in order of arrival, backward in its reverse. Must not do: scan.
 
@@ -14,14 +14,24 @@ use proto_model::{Labels, LaneId, Timestamp};
 use crate::answer::{AnsweredEntry, AnsweredStream};
 use crate::request::Direction;
 
+/// Where lines lie. What is absorbed comes before what is not (lane rule 18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// In the segment that stands at this place of its tenant's manifest: they stand in order of absorption.
+    Segment(usize),
+    /// In the section of a lane object.
+    Section(LaneId, u64),
+}
+
 /// Where a line arrived: orders lines of equal time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order {
-    pub(crate) lane: LaneId,
-    pub(crate) number: u64,
+    pub(crate) place: Place,
     /// Which of the query's tenants.
     pub(crate) tenant: usize,
+    /// Batch of a section, block of a segment.
     pub(crate) batch: usize,
+    /// Stream of a batch, run of a block.
     pub(crate) stream: usize,
     pub(crate) index: u32,
 }
@@ -118,6 +128,10 @@ pub(crate) struct Top {
 impl Top {
     pub(crate) const fn new(limit: usize, cut: Arc<Cut>) -> Self {
         Self { limit, cut, heap: BinaryHeap::new() }
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        self.cut.direction
     }
 
     /// Whether a line of this time and place would be kept.

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hub_logql::{BinOp, Grouping, LogRange, LogqlFault, MetricExpr, RangeOp, Stage, VectorOp};
+use hub_logql::{BinOp, Grouping, LabelPick, LogRange, LogqlFault, MetricExpr, RangeOp, Stage, VectorOp};
 use proto_extract::dialect;
-use proto_model::{Labels, MatchOp, Timestamp};
+use proto_model::{Labels, MatchOp, TimeRange, Timestamp};
 use regex::bytes::Regex;
 
 use crate::answer::Series;
@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::fault::QueryFault;
 use crate::plan::Selector;
 use crate::range::{RangePlan, RangeSeries, Steps, UnwrapPlan};
+use crate::record::{ERROR, ERROR_DETAILS};
 use crate::stages::Pipeline;
 use crate::stages::filter::Filter;
 use crate::vector::matching::Match;
@@ -106,6 +107,11 @@ impl Tree {
         matches!(self.root, Node::Vector { op: VectorOp::Sort | VectorOp::SortDesc, .. })
     }
 
+    /// The lines that its range expressions are about.
+    pub(crate) fn reads(&self) -> Vec<TimeRange> {
+        self.ranges.iter().map(|plan| plan.reads()).collect()
+    }
+
     /// Starts evaluating over what each range expression gave, in their order.
     pub(crate) fn over(self, ranges: Vec<RangeSeries>) -> Evaluation {
         let cursors = |series: RangeSeries| series.into_iter().map(|(labels, points)| Cursor { labels, points, next: 0 }).collect();
@@ -157,7 +163,7 @@ fn range_node(
     steps: Steps,
     ranges: &mut Vec<Arc<RangePlan>>,
 ) -> Result<Node, QueryFault> {
-    let stages = without_idle_formats(op, &range.log.stages);
+    let stages = without_idle_drops(without_idle_formats(op, &range.log.stages));
     let nothing = Grouping { without: false, labels: Vec::new() };
     let grouping = if op == RangeOp::AbsentOverTime { Some(&nothing) } else { grouping };
     let wanted = Wanted::of_metric(&stages, range.unwrap.as_ref(), grouping);
@@ -190,6 +196,19 @@ fn without_idle_formats(op: RangeOp, stages: &[Stage]) -> Vec<Stage> {
     };
     let idle = |(at, stage): &(usize, &Stage)| matches!(stage, Stage::LineFormat(_)) && !stages[at + 1..].iter().any(reads_line);
     stages.iter().enumerate().filter(|item| !idle(item)).map(|(_, stage)| stage.clone()).collect()
+}
+
+/// Leaves out what drops errors where no stage before can have made one, as Grafana writes it for its histogram of
+/// lines: without it lines need not be read.
+fn without_idle_drops(mut stages: Vec<Stage>) -> Vec<Stage> {
+    let of_errors = |pick: &LabelPick| matches!(pick, LabelPick::Name(name) if name == ERROR || name == ERROR_DETAILS);
+    let sound = stages.iter().take_while(|stage| matches!(stage, Stage::LineFilter(_) | Stage::Drop(_) | Stage::Keep(_))).count();
+    let mut at = 0..;
+    stages.retain(|stage| {
+        let may_fail = at.next().is_none_or(|at| at >= sound);
+        may_fail || !matches!(stage, Stage::Drop(picks) if picks.iter().all(of_errors))
+    });
+    stages
 }
 
 /// The labels a selector fixes: those compared with `=` and not otherwise.

@@ -1,4 +1,4 @@
-//! Names and sums over streams, from tables alone: labels, values, series, statistics.
+//! Names and sums over streams, from tables and footers alone: labels, values, series, statistics.
 //!
 //! Parts: methods of [`Engine`] and [`IndexStats`]. Promises: sorted, without repeats; no line is read;
 //! names beginning with `__` stay hidden where Loki hides them. Must not do: evaluate pipelines.
@@ -6,25 +6,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{FutureExt as _, Stream, TryStreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use hub_logql::Matcher;
 use hub_tenant::Grant;
 use proto_model::{Labels, TimeRange};
 
 use crate::answer::Stats;
 use crate::budget::Limits;
-use crate::engine::{Asked, Engine, Run, at_once};
+use crate::engine::{Asked, Engine};
 use crate::fault::QueryFault;
-use crate::plan::{ChosenBatch, ChosenRow, Selector, TENANT_LABEL};
+use crate::plan::{ChosenRow, Selector, TENANT_LABEL};
+use crate::run::{Run, at_once};
+use crate::source::Part;
 
-/// What lies behind a selector, by the tables of sections.
+/// What lies behind a selector, by the tables of sections and the footers of segments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexStats {
     /// Streams.
     pub streams: u64,
-    /// Batches, which is what this store has for chunks.
+    /// Batches of sections and blocks of segments, which is what this store has for chunks.
     pub chunks: u64,
-    /// Bytes of lines; of a batch that the range cuts, the part by time.
+    /// Bytes of lines; of a stream's rows that the range cuts, the part by time.
     pub bytes: u64,
     /// Lines, cut likewise.
     pub entries: u64,
@@ -75,7 +77,7 @@ impl Engine {
     pub async fn index_stats(&self, grants: &[Grant], matchers: &[Matcher], range: TimeRange, limits: &Limits) -> Result<IndexStats, QueryFault> {
         let selector = Arc::new(Selector::new(matchers)?);
         let ask = move |run: Arc<Run>| run.index_stats(range, Arc::clone(&selector)).boxed();
-        Ok(self.turn("index_stats", grants, limits, ask).await?.0)
+        Ok(self.turn("index_stats", grants, &[], limits, ask).await?.0)
     }
 
     async fn streams(
@@ -88,18 +90,19 @@ impl Engine {
     ) -> Result<BTreeSet<Arc<Labels>>, QueryFault> {
         let selectors = selectors.iter().map(|matchers| Selector::new(matchers).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let ask = move |run: Arc<Run>| run.streams(range, selectors.clone()).boxed();
-        Ok(self.turn(kind, grants, limits, ask).await?.0)
+        Ok(self.turn(kind, grants, &[], limits, ask).await?.0)
     }
 }
 
 impl Run {
-    async fn index_stats(self: Arc<Self>, range: TimeRange, selector: Arc<Selector>) -> Asked<IndexStats> {
+    pub(crate) async fn index_stats(self: Arc<Self>, range: TimeRange, selector: Arc<Selector>) -> Asked<IndexStats> {
         let mut streams = BTreeSet::new();
         let mut found = IndexStats::default();
-        let mut tables = self.tables(range, &selector);
-        while let Some(batches) = tables.try_next().await? {
-            found.chunks += batches.len() as u64;
-            for row in batches.iter().flat_map(|batch| &batch.rows) {
+        let mut opened = self.parts(range, &selector);
+        while let Some(parts) = opened.try_next().await? {
+            let batches = || parts.iter().flat_map(|part| &part.chosen);
+            found.chunks += batches().count() as u64;
+            for row in batches().flat_map(|batch| &batch.rows) {
                 let (bytes, entries) = share(row, range);
                 found.bytes += bytes;
                 found.entries += entries;
@@ -110,30 +113,31 @@ impl Run {
         Ok((found, Stats::default()))
     }
 
-    async fn streams(self: Arc<Self>, range: TimeRange, selectors: Vec<Arc<Selector>>) -> Asked<BTreeSet<Arc<Labels>>> {
+    pub(crate) async fn streams(self: Arc<Self>, range: TimeRange, selectors: Vec<Arc<Selector>>) -> Asked<BTreeSet<Arc<Labels>>> {
         let mut streams = BTreeSet::new();
         for selector in &selectors {
-            let mut tables = self.tables(range, selector);
-            while let Some(batches) = tables.try_next().await? {
-                streams.extend(batches.iter().flat_map(|batch| &batch.rows).map(|row| Arc::clone(&row.labels)));
+            let mut opened = self.parts(range, selector);
+            while let Some(parts) = opened.try_next().await? {
+                let rows = parts.iter().flat_map(|part| &part.chosen).flat_map(|batch| &batch.rows);
+                streams.extend(rows.map(|row| Arc::clone(&row.labels)));
             }
         }
         Ok((streams, Stats::default()))
     }
 
-    /// The chosen rows of every section, section by section.
-    fn tables(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<ChosenBatch>, QueryFault>> + Unpin + use<> {
-        let one = |piece| {
-            let (run, selector) = (Arc::clone(self), Arc::clone(selector));
-            async move { run.chosen(&piece, &selector, range).await }.boxed()
+    /// The chosen parts of every section and segment, one after the other.
+    fn parts(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<Part>, QueryFault>> + Unpin + use<> {
+        let (run, selector) = (Arc::clone(self), Arc::clone(selector));
+        let one = move |piece| {
+            let (run, selector) = (Arc::clone(&run), Arc::clone(&selector));
+            async move { run.open(&piece, &selector, range).await }.boxed()
         };
-        at_once(self.pieces(range).into_iter().map(one).collect())
+        at_once(futures::stream::iter(self.pieces(range)).map(one))
     }
 }
 
 /// Bytes and lines of a row inside `range`, in proportion to time.
-fn share(chosen: &ChosenRow, range: TimeRange) -> (u64, u64) {
-    let row = &chosen.row;
+fn share(row: &ChosenRow, range: TimeRange) -> (u64, u64) {
     if range.start <= row.min && row.max < range.end {
         return (row.bytes, row.lines);
     }

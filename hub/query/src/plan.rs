@@ -1,16 +1,17 @@
-//! What a query reads: which sections, which streams of them, and what needs no reading at all.
+//! Which streams a query reads, and where their lines lie: by the table of a section, by the footer of a segment.
 //!
-//! Parts: `Selector` (matchers, compiled), `Piece` (a section and whose it is), `choose` (the rows
-//! of a section's table that a query is about). Promises: pure; labels of several tenants get
-//! `__tenant_id__`. Must not do: fetch.
+//! Parts: `Selector` (matchers, compiled), `choose_rows` (of a section), `choose_runs` (of a segment); both give
+//! `ChosenBatch`es: what a batch and its rows are to a section, a block and its runs are to a segment.
+//! Promises: pure; labels of several tenants get `__tenant_id__`. Must not do: fetch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_logql::Matcher;
-use hub_store::{SectionRef, SectionTable, TableRow};
+use hub_segment::Footer;
+use hub_store::SectionTable;
 use proto_extract::selector::CompiledMatcher;
-use proto_model::{Labels, TimeRange};
+use proto_model::{Labels, TimeRange, Timestamp};
 
 use crate::fault::QueryFault;
 
@@ -23,32 +24,26 @@ const TENANT_LABEL_CLASH: &str = "original___tenant_id__";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selector(Vec<CompiledMatcher>);
 
-/// A section that may hold lines of the query.
-#[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    /// Which of the query's grants reads it.
-    pub(crate) grant: usize,
-    /// The tenant to be named in labels, when the query has several.
-    pub(crate) tenant: Option<Arc<str>>,
-    pub(crate) section: SectionRef,
-}
-
-/// The rows of one batch that a query is about.
+/// The rows of one batch, or one block, that a query is about.
 #[derive(Debug, Clone)]
 pub(crate) struct ChosenBatch {
-    /// Its place in the section.
+    /// Its place in the section, or in the segment.
     pub(crate) at: usize,
     pub(crate) rows: Vec<ChosenRow>,
 }
 
-/// One stream of a batch.
+/// One stream of a batch, or one run of a block.
 #[derive(Debug, Clone)]
 pub(crate) struct ChosenRow {
-    /// Its place in the batch.
+    /// Its place in the batch, or in the block.
     pub(crate) at: usize,
     /// Its labels, `__tenant_id__` included where there are several tenants.
     pub(crate) labels: Arc<Labels>,
-    pub(crate) row: TableRow,
+    pub(crate) lines: u64,
+    /// Sum of the lengths of its lines, in bytes.
+    pub(crate) bytes: u64,
+    pub(crate) min: Timestamp,
+    pub(crate) max: Timestamp,
 }
 
 impl Selector {
@@ -70,33 +65,63 @@ impl Selector {
     }
 }
 
-/// The rows of `table` that the selector means and that have lines in `range`.
-pub(crate) fn choose(piece: &Piece, table: &SectionTable, selector: &Selector, range: TimeRange) -> Vec<ChosenBatch> {
-    // A label set stands for many rows: it is judged once.
-    let mut judged: BTreeMap<Arc<Labels>, Option<Arc<Labels>>> = BTreeMap::new();
+/// Judges label sets, each once: a set stands for many rows.
+struct Judge<'q> {
+    selector: &'q Selector,
+    tenant: Option<&'q str>,
+    judged: BTreeMap<Arc<Labels>, Option<Arc<Labels>>>,
+}
+
+impl Judge<'_> {
+    /// The labels to be shown, when the selector means them.
+    fn meant(&mut self, labels: &Arc<Labels>) -> Option<Arc<Labels>> {
+        if let Some(verdict) = self.judged.get(labels) {
+            return verdict.clone();
+        }
+        let named = named(labels, self.tenant);
+        let verdict = self.selector.matches(&named).then_some(named);
+        self.judged.insert(Arc::clone(labels), verdict.clone());
+        verdict
+    }
+}
+
+/// The rows of a section's table that the selector means and that have lines in `range`.
+pub(crate) fn choose_rows(table: &SectionTable, selector: &Selector, tenant: Option<&str>, range: TimeRange) -> Vec<ChosenBatch> {
+    let mut judge = Judge { selector, tenant, judged: BTreeMap::new() };
     let mut batches = Vec::new();
     for (at, batch) in table.batches.iter().enumerate() {
-        let mut rows = Vec::new();
-        for (row_at, row) in batch.rows.iter().enumerate() {
-            if row.lines == 0 || !range.touches(row.min, row.max) {
-                continue;
-            }
-            let verdict = match judged.get(&row.labels) {
-                Some(verdict) => verdict.clone(),
-                None => {
-                    let named = named(&row.labels, piece.tenant.as_deref());
-                    let verdict = selector.matches(&named).then_some(named);
-                    judged.insert(Arc::clone(&row.labels), verdict.clone());
-                    verdict
-                }
-            };
-            rows.extend(verdict.map(|labels| ChosenRow { at: row_at, labels, row: row.clone() }));
-        }
+        let touched = batch.rows.iter().enumerate().filter(|(_, row)| row.lines > 0 && range.touches(row.min, row.max));
+        let chosen = touched.filter_map(|(at, row)| {
+            let labels = judge.meant(&row.labels)?;
+            Some(ChosenRow { at, labels, lines: row.lines, bytes: row.bytes, min: row.min, max: row.max })
+        });
+        let rows: Vec<_> = chosen.collect();
         if !rows.is_empty() {
             batches.push(ChosenBatch { at, rows });
         }
     }
     batches
+}
+
+/// The runs of a segment that the selector means and that have lines in `range`, block by block.
+pub(crate) fn choose_runs(footer: &Footer, selector: &Selector, tenant: Option<&str>, range: TimeRange) -> Vec<ChosenBatch> {
+    let mut blocks: BTreeMap<usize, Vec<ChosenRow>> = BTreeMap::new();
+    for stream in footer.streams.iter().filter(|stream| range.touches(stream.min, stream.max)) {
+        let labels = named(&stream.labels, tenant);
+        if !selector.matches(&labels) {
+            continue;
+        }
+        for run in stream.runs.iter().filter(|run| run.lines > 0 && range.touches(run.min, run.max)) {
+            let (at, lines) = (run.at as usize, u64::from(run.lines));
+            let row = ChosenRow { at, labels: Arc::clone(&labels), lines, bytes: run.bytes, min: run.min, max: run.max };
+            blocks.entry(run.block as usize).or_default().push(row);
+        }
+    }
+    let in_place = |(at, mut rows): (usize, Vec<ChosenRow>)| {
+        rows.sort_by_key(|row| row.at);
+        ChosenBatch { at, rows }
+    };
+    blocks.into_iter().map(in_place).collect()
 }
 
 fn named(labels: &Arc<Labels>, tenant: Option<&str>) -> Arc<Labels> {
@@ -111,5 +136,11 @@ fn named(labels: &Arc<Labels>, tenant: Option<&str>) -> Arc<Labels> {
 
 /// Sum of the lengths of the lines of all chosen rows, in bytes.
 pub(crate) fn bytes_of(chosen: &[ChosenBatch]) -> u64 {
-    chosen.iter().flat_map(|batch| &batch.rows).map(|chosen| chosen.row.bytes).sum()
+    chosen.iter().flat_map(|batch| &batch.rows).map(|row| row.bytes).sum()
+}
+
+/// Earliest and latest line of all chosen rows; `None` when there are none.
+pub(crate) fn bounds_of(chosen: &[ChosenBatch]) -> Option<(Timestamp, Timestamp)> {
+    let rows = || chosen.iter().flat_map(|batch| &batch.rows);
+    Some((rows().map(|row| row.min).min()?, rows().map(|row| row.max).max()?))
 }

@@ -18,6 +18,7 @@ use crate::fault::QueryFault;
 use crate::plan::{ChosenRow, Selector};
 use crate::quantity;
 use crate::record::LineLabels;
+use crate::source::{Needs, Part};
 use crate::stages::Pipeline;
 use crate::stages::filter::Filter;
 
@@ -101,13 +102,20 @@ impl RangePlan {
         TimeRange { start: Timestamp(start), end: Timestamp(end) }
     }
 
-    /// First and last step whose window holds `time`.
-    pub(crate) fn steps_of(&self, time: Timestamp) -> Option<(u32, u32)> {
+    /// First and last step whose window holds `time`, as if there were steps from ever to ever; the last may lie
+    /// before the first. Both never fall with time.
+    fn windows_of(&self, time: Timestamp) -> (i128, i128) {
         let step = i128::from(self.steps.step_ns);
         let after = i128::from(time.nanos()) + i128::from(self.offset_ns) - i128::from(self.steps.start.nanos());
         let ceil = |value: i128| -((-value).div_euclid(step));
-        let first = ceil(after).max(0);
-        let last = (ceil(after + i128::from(self.range_ns)) - 1).min(i128::try_from(self.steps.count).unwrap_or(i128::MAX) - 1);
+        (ceil(after), ceil(after + i128::from(self.range_ns)) - 1)
+    }
+
+    /// First and last step whose window holds `time`.
+    pub(crate) fn steps_of(&self, time: Timestamp) -> Option<(u32, u32)> {
+        let (first, last) = self.windows_of(time);
+        let first = first.max(0);
+        let last = last.min(i128::try_from(self.steps.count).unwrap_or(i128::MAX) - 1);
         if first > last { None } else { Some((u32::try_from(first).ok()?, u32::try_from(last).ok()?)) }
     }
 
@@ -121,14 +129,10 @@ impl RangePlan {
         self.unwrap.is_none() || self.op == RangeOp::AbsentOverTime
     }
 
-    /// The series of a table row when all of its lines can be counted without being read: no stage looks at
-    /// them, they lie in the same windows, and their series is known from index labels alone.
-    pub(crate) fn counted(&self, row: &ChosenRow) -> Option<(Labels, (u32, u32))> {
+    /// The series of a row when its lines can be counted without being read: no stage looks at them, and their
+    /// series is known from index labels alone.
+    fn series_by_index(&self, row: &ChosenRow) -> Option<Labels> {
         if !self.pipeline.is_empty() || self.unwrap.is_some() {
-            return None;
-        }
-        let steps = self.steps_of(row.row.min)?;
-        if self.steps_of(row.row.max)? != steps {
             return None;
         }
         let grouping = self.grouping.as_ref().filter(|grouping| !grouping.without)?;
@@ -136,7 +140,17 @@ impl RangePlan {
         for name in &grouping.labels {
             series.set(name.as_str(), row.labels.value(name)?);
         }
-        Some((series, steps))
+        Some(series)
+    }
+
+    /// The series of a row that can be counted as a whole: as [`Self::series_by_index`], and all its lines lie in
+    /// the same windows.
+    pub(crate) fn counted(&self, row: &ChosenRow) -> Option<(Labels, (u32, u32))> {
+        let steps = self.steps_of(row.min)?;
+        if self.steps_of(row.max)? != steps {
+            return None;
+        }
+        Some((self.series_by_index(row)?, steps))
     }
 }
 
@@ -152,9 +166,41 @@ impl Windows {
 
     /// Counts a whole row, as [`RangePlan::counted`] found it.
     pub(crate) fn count(&mut self, series: Labels, steps: (u32, u32), row: &ChosenRow) -> Result<(), QueryFault> {
-        let amount = if self.plan.measures_bytes() { row.row.bytes } else { row.row.lines };
+        let amount = if self.plan.measures_bytes() { row.bytes } else { row.lines };
         let at = self.series_at(Arc::new(series))?;
-        self.add(at, steps, (signed(row.row.lines), signed(amount)))
+        self.add(at, steps, (signed(row.lines), signed(amount)))
+    }
+
+    /// What must be seen of the rows of a part to count them in.
+    pub(crate) fn needs(&self, part: &Part) -> Needs {
+        let mut rows = part.chosen.iter().flat_map(|batch| &batch.rows);
+        if self.plan.pipeline.reads_lines() {
+            Needs::Lines
+        } else if rows.all(|row| self.plan.series_by_index(row).is_some()) {
+            Needs::Counts
+        } else {
+            Needs::Rows
+        }
+    }
+
+    /// Counts the lines of a row of which no more is needed, by their times, ascending, and lengths.
+    pub(crate) fn count_times(&mut self, row: &ChosenRow, times: &[i64], lengths: &[u32]) -> Result<(), QueryFault> {
+        let Some(series) = self.plan.series_by_index(row).map(Arc::new) else { return Ok(()) };
+        let plan = Arc::clone(&self.plan);
+        let mut from = 0;
+        while let Some(first) = times.get(from) {
+            // All lines in the same windows at once: windows only rise with time.
+            let windows = plan.windows_of(Timestamp(*first));
+            let to = from + times[from..].partition_point(|time| plan.windows_of(Timestamp(*time)) <= windows).max(1);
+            if let Some(steps) = plan.steps_of(Timestamp(*first)) {
+                let at = self.series_at(Arc::clone(&series))?;
+                let bytes = lengths.get(from..to).unwrap_or_default().iter().map(|length| u64::from(*length)).sum();
+                let lines = (to - from) as u64;
+                self.add(at, steps, (signed(lines), signed(if plan.measures_bytes() { bytes } else { lines })))?;
+            }
+            from = to;
+        }
+        Ok(())
     }
 
     /// Takes a line that passed the pipeline.

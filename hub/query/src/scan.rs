@@ -1,38 +1,39 @@
-//! One section through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
+//! One part through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
 //!
-//! Parts: [`Scan`] (what to read of which section), [`Sink`] (entries or samples), [`Scan::run`]. A text that
+//! Parts: [`Scan`] (what to read, of a section or a block), [`Sink`] (entries or samples), [`Scan::run`]. A text that
 //! every kept line must hold is looked for in all lines of a stream at once, before any line is. Promises:
 //! pure but for the budget; stops soon after the query was given up. Must not do: fetch or await.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use hub_store::Section;
+use hub_segment::{Block, Outline};
 use proto_extract::level::Level;
 use proto_model::{TimeRange, Timestamp};
 use proto_wire::BatchView;
-use proto_wire::batch::Row;
-use proto_wire::fault::WireFault;
+use proto_wire::batch::{Payload, Row};
 
 use crate::answer::{AnsweredEntry, Stats};
 use crate::budget::Budget;
 use crate::fault::QueryFault;
 use crate::limits::ROWS_BETWEEN_LOOKS;
 use crate::merge::{Found, Order, Top};
-use crate::plan::{ChosenBatch, ChosenRow, Piece};
+use crate::plan::ChosenRow;
 use crate::range::Windows;
 use crate::record::LineLabels;
+use crate::request::Direction;
+use crate::source::{Lines, Needs, Part};
 use crate::stages::Pipeline;
 use crate::stages::line::RunSearch;
 
 /// The metadata that holds a line's level.
 const DETECTED_LEVEL: &str = "detected_level";
 
-/// What to read of a section.
+/// What to read, and how.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) piece: Piece,
-    pub(crate) section: Section,
-    pub(crate) chosen: Vec<ChosenBatch>,
+    pub(crate) part: Part,
+    pub(crate) lines: Lines,
     pub(crate) range: TimeRange,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) budget: Arc<Budget>,
@@ -48,6 +49,22 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
+    /// What it must see of the rows of `part`.
+    pub(crate) fn needs(&self, part: &Part) -> Needs {
+        match self {
+            Self::Entries(_) => Needs::Lines,
+            Self::Samples(windows) => windows.needs(part),
+        }
+    }
+
+    /// From which end entries are wanted; `None` where all lines count.
+    fn direction(&self) -> Option<Direction> {
+        match self {
+            Self::Entries(top) => Some(top.direction()),
+            Self::Samples(_) => None,
+        }
+    }
+
     fn admits(&self, time: Timestamp, order: Order) -> bool {
         match self {
             Self::Entries(top) => top.admits(time, order),
@@ -74,25 +91,77 @@ impl Scan {
     /// # Errors
     /// [`QueryFault::Damaged`] when a batch cannot be read, [`QueryFault::Cancelled`], or the sink's.
     pub(crate) fn run(&self, sink: &mut Sink) -> Result<Stats, QueryFault> {
-        let mut stats = Stats { sections: 1, ..Stats::default() };
-        for batch in &self.chosen {
-            self.budget.go_on()?;
-            let view = BatchView::parse(self.section.batch(batch.at)).map_err(|fault| self.damaged(fault))?;
-            let payload = view.payload().map_err(|fault| self.damaged(fault))?;
-            for row in &batch.rows {
-                self.stream(batch.at, row, &payload, sink, &mut stats)?;
+        let mut stats = Stats::default();
+        match &self.lines {
+            Lines::Section(section) => {
+                stats.sections = 1;
+                for batch in &self.part.chosen {
+                    self.budget.go_on()?;
+                    let view = BatchView::parse(section.batch(batch.at)).map_err(|fault| self.damaged(&fault))?;
+                    let payload = view.payload().map_err(|fault| self.damaged(&fault))?;
+                    for row in &batch.rows {
+                        self.stream_of_batch((batch.at, row), &payload, sink, &mut stats)?;
+                    }
+                }
+            }
+            Lines::Block(block) => {
+                stats.blocks = 1;
+                for (at, run) in self.rows() {
+                    self.budget.go_on()?;
+                    self.run_of_block((at, run), block, sink, &mut stats)?;
+                }
+            }
+            Lines::Outline(outline, needs) => {
+                stats.blocks = 1;
+                for (at, run) in self.rows() {
+                    self.budget.go_on()?;
+                    match needs {
+                        Needs::Counts => self.run_of_times(run, outline, sink)?,
+                        Needs::Rows | Needs::Lines => self.run_of_outline((at, run), outline, sink, &mut stats)?,
+                    }
+                    stats.lines_counted += run.lines;
+                }
             }
         }
         Ok(stats)
     }
 
-    fn damaged(&self, fault: WireFault) -> QueryFault {
-        QueryFault::Damaged { lane: self.piece.section.lane.to_string(), number: self.piece.section.number, fault }
+    fn rows(&self) -> impl Iterator<Item = (usize, &ChosenRow)> {
+        self.part.chosen.iter().flat_map(|batch| batch.rows.iter().map(|row| (batch.at, row)))
     }
 
-    fn stream(&self, batch: usize, chosen: &ChosenRow, payload: &proto_wire::Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
-        stats.lines += chosen.row.lines;
-        stats.bytes += chosen.row.bytes;
+    /// The rows of a run of which only times and lengths are needed.
+    fn run_of_times(&self, run: &ChosenRow, outline: &Outline, sink: &mut Sink) -> Result<(), QueryFault> {
+        let (times, lengths) = (outline.times(run.at), outline.lengths(run.at));
+        if times.len() as u64 != run.lines || lengths.len() != times.len() {
+            return Err(self.damaged(&"a run has not as many rows as its footer says"));
+        }
+        match sink {
+            Sink::Samples(windows) => windows.count_times(run, times, lengths),
+            Sink::Entries(_) => Ok(()),
+        }
+    }
+
+    /// The rows of a run without their lines.
+    fn run_of_outline(&self, (at, chosen): (usize, &ChosenRow), outline: &Outline, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        let mut judging = Judging::new(self, at, chosen, sink, stats);
+        for (index, length) in outline.lengths(chosen.at).iter().enumerate() {
+            let row = outline.row(chosen.at, index).ok_or_else(|| self.damaged(&"a run has not as many rows as its lengths"))?;
+            if self.range.contains(row.time) {
+                judging.judge_length(&row, *length as usize)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, fault: &impl std::fmt::Display) -> QueryFault {
+        QueryFault::Damaged { what: self.part.piece.name(), reason: fault.to_string() }
+    }
+
+    /// The rows of a stream in a batch, which lie in the order of writing.
+    fn stream_of_batch(&self, (batch, chosen): (usize, &ChosenRow), payload: &Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        stats.lines += chosen.lines;
+        stats.bytes += chosen.bytes;
         let mut search = match self.pipeline.needle() {
             None => None,
             Some(needle) => match RunSearch::new(payload.text(chosen.at), needle) {
@@ -100,14 +169,10 @@ impl Scan {
                 None => return Ok(()),
             },
         };
-        let section = &self.piece.section;
-        let mut labels = LineLabels::new(Arc::clone(&chosen.labels));
+        let mut judging = Judging::new(self, batch, chosen, sink, stats);
         let mut next_start = 0;
         for row in payload.rows(chosen.at) {
-            let row = row.map_err(|fault| self.damaged(fault))?;
-            if row.index % ROWS_BETWEEN_LOOKS == 0 {
-                self.budget.go_on()?;
-            }
+            let row = row.map_err(|fault| self.damaged(&fault))?;
             let start = next_start;
             next_start += row.line.len() + 1;
             if let Some(search) = &mut search
@@ -118,16 +183,109 @@ impl Scan {
                 }
                 continue;
             }
-            let order = Order { lane: section.lane, number: section.number, tenant: self.piece.grant, batch, stream: chosen.at, index: row.index };
-            if self.range.contains(row.time) && sink.admits(row.time, order) {
-                begin(&mut labels, &row, stats);
-                if let Some(line) = self.pipeline.run(row.time, row.line, &mut labels) {
-                    stats.lines_kept += 1;
-                    sink.take(row.time, order, &line, &mut labels)?;
-                }
+            if self.range.contains(row.time) {
+                judging.judge(&row)?;
             }
         }
         Ok(())
+    }
+
+    /// The rows of a run, which ascend by time: those in range only, and from the asked end on until no more is wanted.
+    fn run_of_block(&self, (at, chosen): (usize, &ChosenRow), block: &Block, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
+        stats.lines += chosen.lines;
+        stats.bytes += chosen.bytes;
+        let (times, lengths) = (block.outline().times(chosen.at), block.outline().lengths(chosen.at));
+        let from = times.partition_point(|time| *time < self.range.start.nanos());
+        let to = times.partition_point(|time| *time < self.range.end.nanos()).max(from);
+        let backward = sink.direction() == Some(Direction::Backward);
+        let mut rows = match self.pipeline.needle() {
+            None => (from..to).collect(),
+            Some(needle) => rows_with(needle, block.text(chosen.at), lengths, from..to),
+        };
+        if backward {
+            rows.reverse();
+        }
+        let mut judging = Judging::new(self, at, chosen, sink, stats);
+        for index in rows {
+            let row = block.row(chosen.at, index).ok_or_else(|| self.damaged(&"a run has not as many rows as its times"))?;
+            if !judging.judge(&row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Those of the rows `among` of a run whose line holds `needle`, ascending; looked for in all lines at once.
+fn rows_with(needle: &[u8], text: &[u8], lengths: &[u32], among: Range<usize>) -> Vec<usize> {
+    let after = |lengths: &[u32]| lengths.iter().map(|length| *length as usize + 1).sum::<usize>();
+    let start = after(&lengths[..among.start]);
+    let end = start + after(&lengths[among.clone()]);
+    let Some(mut search) = text.get(start..end).and_then(|text| RunSearch::new(text, needle)) else { return Vec::new() };
+    let mut rows = Vec::new();
+    let mut next_start = 0;
+    for index in among {
+        let start = next_start;
+        next_start += lengths[index] as usize + 1;
+        if search.stands_in(start, next_start - 1) {
+            rows.push(index);
+        } else if search.is_over() {
+            break;
+        }
+    }
+    rows
+}
+
+/// One stream's rows on their way into a sink.
+struct Judging<'s> {
+    scan: &'s Scan,
+    first: Order,
+    labels: LineLabels,
+    sink: &'s mut Sink,
+    stats: &'s mut Stats,
+    looks: u32,
+}
+
+impl<'s> Judging<'s> {
+    fn new(scan: &'s Scan, batch: usize, chosen: &ChosenRow, sink: &'s mut Sink, stats: &'s mut Stats) -> Self {
+        let piece = &scan.part.piece;
+        let first = Order { place: piece.place(), tenant: piece.grant, batch, stream: chosen.at, index: 0 };
+        Self { scan, first, labels: LineLabels::new(Arc::clone(&chosen.labels)), sink, stats, looks: 0 }
+    }
+
+    /// Runs a row through the pipeline if the sink may take it. False when the sink takes neither it nor any that comes
+    /// behind it in the asked direction.
+    fn judge(&mut self, row: &Row<'_>) -> Result<bool, QueryFault> {
+        self.look()?;
+        let order = Order { index: row.index, ..self.first };
+        if !self.sink.admits(row.time, order) {
+            return Ok(self.sink.direction().is_none());
+        }
+        begin(&mut self.labels, row, self.stats);
+        if let Some(line) = self.scan.pipeline.run(row.time, row.line, &mut self.labels) {
+            self.stats.lines_kept += 1;
+            self.sink.take(row.time, order, &line, &mut self.labels)?;
+        }
+        Ok(true)
+    }
+
+    /// The same for a row whose line no step looks at, and which is not there.
+    fn judge_length(&mut self, row: &Row<'_>, length: usize) -> Result<(), QueryFault> {
+        self.look()?;
+        let Sink::Samples(windows) = &mut *self.sink else { return Ok(()) };
+        if windows.admits(row.time) {
+            begin(&mut self.labels, row, self.stats);
+            if self.scan.pipeline.run(row.time, row.line, &mut self.labels).is_some() {
+                windows.take(row.time, length, &mut self.labels)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then looks whether the query was given up.
+    fn look(&mut self) -> Result<(), QueryFault> {
+        self.looks += 1;
+        if self.looks.is_multiple_of(ROWS_BETWEEN_LOOKS) { self.scan.budget.go_on() } else { Ok(()) }
     }
 }
 

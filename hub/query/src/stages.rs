@@ -73,8 +73,22 @@ impl Pipeline {
     /// # Errors
     /// A stage that cannot be built, in Loki's words, or that this hub does not know.
     pub(crate) fn new(stages: &[Stage], wanted: Wanted) -> Result<Self, QueryFault> {
-        let steps = stages.iter().map(|stage| step(stage).map_err(|text| LogqlFault::stage(stage, text).into())).collect::<Result<_, QueryFault>>()?;
+        let mut steps = stages.iter().map(|stage| step(stage).map_err(|text| LogqlFault::stage(stage, text).into())).collect::<Result<Vec<_>, QueryFault>>()?;
+        if wanted == Wanted::Nothing {
+            // Nobody looks at what these would extract, nor at how they fail.
+            steps.retain(|step| !step.only_extracts());
+        }
         Ok(Self { steps: line_filters_first(steps), wanted })
+    }
+
+    /// Whether any step looks at the line, and not at its labels and metadata alone.
+    pub(crate) fn reads_lines(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Filter(_) | Step::Drop(_) | Step::Keep(_) => false,
+            Step::LabelFormat(formats) => formats.iter().any(|(_, value)| matches!(value, FormatValue::Template(_))),
+            Step::Line(_) | Step::LineFormat(_) | Step::Decolorize(_) | Step::Unpack => true,
+            Step::Json | Step::JsonPaths(_) | Step::Logfmt { .. } | Step::LogfmtKeys { .. } | Step::Pattern(_) | Step::Regexp(_) => true,
+        })
     }
 
     /// Whether it keeps every line as it is.
@@ -130,9 +144,6 @@ impl Pipeline {
     }
 
     fn extract(&self, step: &Step, line: &[u8], labels: &mut LineLabels) {
-        if self.wanted == Wanted::Nothing {
-            return;
-        }
         let wanted = &self.wanted;
         match step {
             Step::Json => parse::json(line, labels, wanted),
@@ -144,6 +155,13 @@ impl Pipeline {
             Step::Line(_) | Step::Unpack | Step::Filter(_) | Step::LineFormat(_) | Step::LabelFormat(_) => {}
             Step::Drop(_) | Step::Keep(_) | Step::Decolorize(_) => {}
         }
+    }
+}
+
+impl Step {
+    /// Whether it gives labels and does nothing else.
+    const fn only_extracts(&self) -> bool {
+        matches!(self, Self::Json | Self::JsonPaths(_) | Self::Logfmt { .. } | Self::LogfmtKeys { .. } | Self::Pattern(_) | Self::Regexp(_))
     }
 }
 

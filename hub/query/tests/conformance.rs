@@ -1,10 +1,10 @@
-//! Loki's recorded answers against this engine, over lane objects in an in-memory store.
+//! Loki's recorded answers against this engine, over an in-memory store: over lane objects, over segments, over both.
 //!
 //! Data: `tests/conformance/{streams,engine}.jsonl`. Log streams compare as a set by labels with entries in
 //! order of time (those of one time in any order); samples as a set by labels, but for `sort`; numbers to 1e-6.
 //! With a limit, the times must agree, and entries at the cut may differ.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads its data and may panic")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "a test reads its data, may panic and says what differs")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_query::{Direction, Engine, InstantRequest, InstantValue, Limits, LogRequest, QueryFault, QueryMetrics, RangeRequest};
 use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, Store, StoreSettings};
 use hub_tenant::Grant;
+use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use proto_model::{ClusterId, Labels, TimeRange, Timestamp};
 use proto_seam::World;
 use proto_wire::batch::{BatchBuilder, BatchView, Compression};
@@ -71,19 +72,45 @@ fn batch(streams: &[Value], part: usize) -> BatchDraft {
     BatchDraft { origin: Origin::Push { key: vec![u8::try_from(part).unwrap()] }, cluster: None, body: frozen.body, rows }
 }
 
-async fn engine() -> Engine {
+/// Where the data lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Sections,
+    Segments,
+    Both,
+}
+
+/// An engine over the data, absorbed piece by piece as far as the layout says.
+async fn engine(layout: Layout) -> Engine {
     let objects = Arc::new(object_store::memory::InMemory::new());
     let store = Store::open(StoreSettings::new(objects, object_store::path::Path::default()), World::real()).await.unwrap();
-    let mut writer = store.writer().await.unwrap();
     let streams = rows("streams.jsonl");
     for part in 0..OBJECTS {
         let section = SectionDraft { grant: grant(), batches: vec![batch(&streams, part)] };
         let key = vec![u8::try_from(part).unwrap()];
         let record = LaneRecord::PushKey { tenant: grant().tenant().clone(), key, at: Timestamp(World::real().clock.now_ns()) };
+        let mut writer = store.writer().await.unwrap();
         writer.put(Draft { records: vec![record], sections: vec![section], map_version: 0 }).await.unwrap();
+        drop(writer);
+        let due = match layout {
+            Layout::Sections => false,
+            Layout::Segments => part % 3 == 2 || part == OBJECTS - 1,
+            Layout::Both => part == 1 || part == 3,
+        };
+        if due {
+            absorb(&store).await;
+        }
     }
-    drop(writer);
     Engine::new(store, World::real(), QueryMetrics::default())
+}
+
+/// All sections that are not absorbed yet become segments.
+async fn absorb(store: &Arc<Store>) {
+    let upkeep = Upkeep::new(Arc::clone(store), World::real(), UpkeepSettings::default(), UpkeepMetrics::default());
+    upkeep.absorb_all(None).await.unwrap();
+    let view = store.view();
+    let manifest = store.manifest(&grant(), &view).await.unwrap();
+    assert!(view.sections_after(&grant(), TimeRange::ALL, &manifest.watermarks).is_empty());
 }
 
 /// Answers of both sides in one shape.
@@ -245,6 +272,15 @@ fn samples_differ(case: &Value, ours: &[(String, Vec<(f64, f64)>)], theirs: &[(S
     Some(format!("{} series, recorded {}; first: {odd:?}", ours.len(), theirs.len()))
 }
 
+/// Sections and blocks that are read when all lines are.
+async fn read_for_everything(engine: &Engine) -> (u64, u64) {
+    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} |= "no line holds this""#).unwrap() else { panic!("it is a log query") };
+    let limits = Limits { max_query_length: std::time::Duration::ZERO, ..Limits::default() };
+    let request = LogRequest::new(expr, TimeRange::ALL, 1, Direction::Forward, &limits).unwrap();
+    let stats = engine.logs(&[grant()], &request, &limits).await.unwrap().stats;
+    (stats.sections, stats.blocks)
+}
+
 /// Cases of one category: all, passed, recorded wrongly, refused because a template is not supported.
 #[derive(Debug, Default)]
 struct Tally {
@@ -255,8 +291,24 @@ struct Tally {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recorded_answers_are_given() {
-    let engine = engine().await;
+async fn recorded_answers_are_given_from_sections() {
+    recorded_answers_are_given(Layout::Sections).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_are_given_from_segments() {
+    recorded_answers_are_given(Layout::Segments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_are_given_from_both() {
+    recorded_answers_are_given(Layout::Both).await;
+}
+
+async fn recorded_answers_are_given(layout: Layout) {
+    let engine = engine(layout).await;
+    let (sections, blocks) = read_for_everything(&engine).await;
+    assert_eq!((sections > 0, blocks > 0), (layout != Layout::Segments, layout != Layout::Sections), "{layout:?}");
     let (mut tallies, mut failed): (BTreeMap<String, Tally>, Vec<String>) = (BTreeMap::new(), Vec::new());
     for case in rows("engine.jsonl") {
         let (category, query) = (case["category"].as_str().unwrap(), case["query"].as_str().unwrap());

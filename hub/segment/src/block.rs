@@ -35,13 +35,12 @@ const fn malformed(reason: &'static str) -> SegmentFault {
 #[derive(Debug)]
 pub struct Block {
     outline: Outline,
-    metadata: metadata::Rows,
     /// Where each line begins in `text`, and where the one after the last would.
     begins: Vec<u32>,
     text: Vec<u8>,
 }
 
-/// Times, levels and line lengths of a block whose lines stay packed.
+/// Times, levels and line lengths of a block whose lines stay packed; metadata where it was asked for.
 #[derive(Debug)]
 pub struct Outline {
     /// (first row, rows, first time)
@@ -49,6 +48,8 @@ pub struct Outline {
     times: Vec<i64>,
     levels: Vec<u8>,
     lengths: Vec<u32>,
+    /// As if no line had any, where it was not asked for.
+    metadata: metadata::Rows,
 }
 
 /// A block's head, and its columns as they lie packed.
@@ -121,7 +122,15 @@ impl<'a> Packed<'a> {
         if lengths.iter().map(|length| u64::from(*length)).sum::<u64>() != entry.bytes {
             return Err(malformed("it has other line lengths than its footer says"));
         }
-        Ok(Outline { runs, times, levels, lengths })
+        Ok(Outline { runs, times, levels, lengths, metadata: metadata::Rows::default() })
+    }
+}
+
+impl Packed<'_> {
+    fn outline_with_metadata(&self, entry: &BlockEntry) -> Result<Outline, SegmentFault> {
+        let (column, raw) = &self.columns[4];
+        let metadata = metadata::decode(column.encoding, &column.unpack("a block's metadata", raw, COLUMN_BYTES_MAX)?, self.lines)?;
+        Ok(Outline { metadata, ..self.outline(entry)? })
     }
 }
 
@@ -132,9 +141,7 @@ impl Block {
     /// Any [`SegmentFault`]: the bytes are not the whole, sound block of which `entry` speaks.
     pub fn open(bytes: &Bytes, entry: &BlockEntry) -> Result<Self, SegmentFault> {
         let packed = Packed::read(bytes, entry)?;
-        let outline = packed.outline(entry)?;
-        let (column, raw) = &packed.columns[4];
-        let metadata = metadata::decode(column.encoding, &column.unpack("a block's metadata", raw, COLUMN_BYTES_MAX)?, packed.lines)?;
+        let outline = packed.outline_with_metadata(entry)?;
         let text = packed.column(5, "the lines of a block", COLUMN_BYTES_MAX)?;
         let mut begins = Vec::with_capacity(packed.lines + 1);
         let mut at = 0_usize;
@@ -150,7 +157,7 @@ impl Block {
         if at != text.len() {
             return Err(malformed("bytes follow its last line"));
         }
-        Ok(Self { outline, metadata, begins, text })
+        Ok(Self { outline, begins, text })
     }
 
     /// Times, levels and lengths.
@@ -182,8 +189,7 @@ impl Block {
 
     fn row_at(&self, row: usize, index: usize) -> Row<'_> {
         let line = &self.text[self.begins[row] as usize..self.begins[row + 1] as usize - 1];
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        Row::new(index, Timestamp(self.outline.times[row]), self.outline.levels[row], self.metadata.at(row), line)
+        self.outline.row_with(row, index, line)
     }
 
     /// Number of runs.
@@ -195,7 +201,7 @@ impl Block {
     /// Bytes of memory it takes, about: for a cache's account.
     #[must_use]
     pub const fn memory_bytes(&self) -> usize {
-        self.outline.memory_bytes() + self.metadata.memory_bytes() + 4 * self.begins.capacity() + self.text.capacity()
+        self.outline.memory_bytes() + 4 * self.begins.capacity() + self.text.capacity()
     }
 }
 
@@ -206,6 +212,26 @@ impl Outline {
     /// As [`Block::open`].
     pub fn open(bytes: &Bytes, entry: &BlockEntry) -> Result<Self, SegmentFault> {
         Packed::read(bytes, entry)?.outline(entry)
+    }
+
+    /// As [`Self::open`], and the metadata too.
+    ///
+    /// # Errors
+    /// As [`Block::open`].
+    pub fn open_with_metadata(bytes: &Bytes, entry: &BlockEntry) -> Result<Self, SegmentFault> {
+        Packed::read(bytes, entry)?.outline_with_metadata(entry)
+    }
+
+    /// Row `index` of run `at`, from 0, with an empty line; without metadata unless that was asked for.
+    #[must_use]
+    pub fn row(&self, at: usize, index: usize) -> Option<Row<'_>> {
+        let (first, rows, _) = *self.runs.get(at)?;
+        (index < rows).then(|| self.row_with(first + index, index, &[]))
+    }
+
+    fn row_with<'a>(&'a self, row: usize, index: usize, line: &'a [u8]) -> Row<'a> {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        Row::new(index, Timestamp(self.times[row]), self.levels[row], self.metadata.at(row), line)
     }
 
     /// Times of run `at`, ascending, in nanoseconds; empty when there is no such run.
@@ -229,7 +255,8 @@ impl Outline {
     /// Bytes of memory it takes, about.
     #[must_use]
     pub const fn memory_bytes(&self) -> usize {
-        24 * self.runs.capacity() + 8 * self.times.capacity() + self.levels.capacity() + 4 * self.lengths.capacity()
+        let columns = 24 * self.runs.capacity() + 8 * self.times.capacity() + self.levels.capacity() + 4 * self.lengths.capacity();
+        columns + self.metadata.memory_bytes()
     }
 
     fn rows(&self, at: usize) -> std::ops::Range<usize> {

@@ -122,6 +122,14 @@ fn check_outline(object: &Bytes, footer: &Footer, run: &crate::RunEntry, found: 
     assert!(outline.times(at).iter().eq(found.iter().map(|line| &line.time)));
     assert!(outline.levels(at).iter().eq(found.iter().map(|line| &line.level)));
     assert!(outline.lengths(at).iter().map(|length| *length as usize).eq(found.iter().map(|line| line.line.len())));
+    let whole = crate::Outline::open_with_metadata(&block_bytes(object, footer, run.block as usize), &footer.blocks[run.block as usize]).unwrap();
+    for (index, line) in found.iter().enumerate() {
+        let row = whole.row(at, index).unwrap();
+        assert!(row.line.is_empty() && row.time.nanos() == line.time && row.level == line.level);
+        assert!(row.metadata().eq(line.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+        assert!(!outline.row(at, index).unwrap().has_metadata());
+    }
+    assert!(whole.row(at, found.len()).is_none());
 }
 
 /// Noise that does not pack, the same for the same seed.

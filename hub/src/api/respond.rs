@@ -135,7 +135,9 @@ fn close(mut out: String, stats: &Stats, form: &Form) -> Response {
         "totalPostFilterLines": stats.lines_kept,
         "totalStructuredMetadataBytesProcessed": stats.metadata_bytes,
     });
-    out.push_str(&format!(",\"stats\":{{\"summary\":{summary}}}}}}}"));
+    let read = stats.sections + stats.blocks;
+    let store = serde_json::json!({ "totalChunksRef": read + stats.chunks_skipped, "totalChunksDownloaded": read });
+    out.push_str(&format!(",\"stats\":{{\"summary\":{summary},\"querier\":{{\"store\":{store}}}}}}}}}"));
     answer(out, form)
 }
 

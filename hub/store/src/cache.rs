@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
-use hub_segment::{Block, Footer};
+use hub_segment::{Block, Footer, Outline};
 use proto_model::{LaneId, TenantId};
 
 use crate::fault::StoreFault;
@@ -28,6 +28,8 @@ pub(crate) enum Name {
     Footer { tenant: TenantId, id: SegmentId },
     /// A block of a segment.
     Block { tenant: TenantId, id: SegmentId, at: usize },
+    /// The outline of a block, with metadata or without.
+    Outline { tenant: TenantId, id: SegmentId, at: usize, metadata: bool },
 }
 
 /// What is kept under a name.
@@ -41,6 +43,8 @@ pub(crate) enum Kept {
     Footer(Arc<Footer>),
     /// Of a segment.
     Block(Arc<Block>),
+    /// Of a block.
+    Outline(Arc<Outline>),
 }
 
 impl Kept {
@@ -50,6 +54,7 @@ impl Kept {
             Self::Table(table) => table.cost(),
             Self::Footer(footer) => footer.memory_bytes(),
             Self::Block(block) => block.memory_bytes(),
+            Self::Outline(outline) => outline.memory_bytes(),
         }
     }
 
@@ -57,7 +62,7 @@ impl Kept {
         match self {
             Self::Section(section) => Ok(Arc::clone(&section.table)),
             Self::Table(table) => Ok(Arc::clone(table)),
-            Self::Footer(_) | Self::Block(_) => Err(misfiled()),
+            Self::Footer(_) | Self::Block(_) | Self::Outline(_) => Err(misfiled()),
         }
     }
 }
@@ -98,7 +103,7 @@ impl Cache {
     pub(crate) async fn section(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Section, StoreFault> {
         match self.kept(Name::of(of, true), load).await? {
             Kept::Section(section) => Ok(section),
-            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) => Err(misfiled()),
+            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
@@ -168,6 +173,10 @@ impl Name {
 
     pub(crate) fn block(of: &SegmentRef, at: usize) -> Self {
         Self::Block { tenant: of.tenant.clone(), id: of.id, at }
+    }
+
+    pub(crate) fn outline(of: &SegmentRef, at: usize, metadata: bool) -> Self {
+        Self::Outline { tenant: of.tenant.clone(), id: of.id, at, metadata }
     }
 }
 

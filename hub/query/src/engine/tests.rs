@@ -2,116 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use hub_logql::{Expr, LogExpr, Matcher, MetricExpr};
-use hub_store::{BatchDraft, Draft, HubRow, LaneRecord, Origin, SectionDraft, StoreSettings};
+use futures::TryStreamExt as _;
+use hub_logql::Matcher;
+use hub_store::{Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
+use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
-use proto_model::{ClusterId, Labels};
+use proto_model::{ClusterId, EdgeId, Labels};
 use proto_seam::Entropy;
-use proto_wire::batch::{BatchBuilder, BatchView, Compression};
 
 use super::*;
-use crate::answer::AnsweredEntry;
+use crate::limits::PARTS_AT_ONCE;
+use crate::request::Direction;
+use crate::rig::{
+    Line, MS, ask_logs, batch, built, engine, engine_in, engine_of_batches, entries, grant, line, location, log, matrix_of, merged, metric, nothing, put, run,
+};
 
-/// A line to be stored: stream, time, level code, metadata, text.
-type Line = (&'static str, i64, u8, Vec<(String, String)>, String);
-
-/// Nanoseconds of a millisecond, the smallest unit of a window.
-const MS: i64 = 1_000_000;
-const MAP: &str = "version: 1\ntenants: {acme: {clusters: [alpha]}, blue: {clusters: [beta]}}";
-
-fn grant(cluster: &str) -> Grant {
-    hub_tenant::Tenants::parse("tenants.yaml", MAP).unwrap().identify(&ClusterId::new(cluster).unwrap()).unwrap()
-}
-
-fn line(stream: &'static str, time: i64, text: impl Into<String>) -> Line {
-    (stream, time, 0, Vec::new(), text.into())
-}
-
-fn batch(lines: &[Line], key: u64) -> BatchDraft {
-    let mut builder = BatchBuilder::new();
-    for (stream, time, level, metadata, text) in lines {
-        let labels = Arc::new(Labels::from_pairs([("app", *stream), ("env", "test"), ("__internal__", "1")]));
-        builder.push(&labels, Timestamp(*time), *level, metadata, text.as_bytes());
-    }
-    let frozen = builder.freeze(Compression::Zstd).unwrap();
-    let view = BatchView::parse(frozen.body.clone()).unwrap();
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
-    BatchDraft { origin: Origin::Push { key: key.to_be_bytes().to_vec() }, cluster: None, body: frozen.body, rows }
-}
-
-/// An engine over lane objects, each with a section of one tenant's batch.
-async fn engine_of_batches(objects: Vec<(Grant, BatchDraft)>) -> Engine {
-    engine_in(Arc::new(InMemory::new()), objects).await
-}
-
-async fn engine_in(memory: Arc<InMemory>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
-    let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
-    let store = Store::open(StoreSettings::new(memory, object_store::path::Path::default()), world.clone()).await.unwrap();
-    let mut writer = store.writer().await.unwrap();
-    for (grant, batch) in objects {
-        let Origin::Push { key } = &batch.origin else { continue };
-        let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: key.clone(), at: Timestamp(world.clock.now_ns()) };
-        writer.put(Draft { records: vec![record], sections: vec![SectionDraft { grant, batches: vec![batch] }], map_version: 0 }).await.unwrap();
-    }
-    drop(writer);
-    Engine::new(store, world, QueryMetrics::default())
-}
-
-async fn engine(objects: &[Vec<Line>]) -> Engine {
-    engine_of_batches(objects.iter().zip(0..).map(|(lines, key)| (grant("alpha"), batch(lines, key))).collect()).await
-}
-
-fn log(query: &str) -> LogExpr {
-    match hub_logql::parse(query).unwrap() {
-        Expr::Log(log) => log,
-        Expr::Metric(_) => panic!("{query} is a metric query"),
-    }
-}
-
-fn metric(query: &str) -> MetricExpr {
-    match hub_logql::parse(query).unwrap() {
-        Expr::Metric(metric) => metric,
-        Expr::Log(_) => panic!("{query} is a log query"),
-    }
-}
-
-async fn ask_logs(engine: &Engine, grants: &[Grant], query: &str, limit: i64, direction: Direction) -> Result<LogAnswer, QueryFault> {
-    let limits = Limits { max_query_length: Duration::ZERO, ..Limits::default() };
-    let request = LogRequest::new(log(query), TimeRange { start: Timestamp(0), end: Timestamp(1_000_000) }, limit, direction, &limits)?;
-    engine.logs(grants, &request, &limits).await
-}
-
-/// Time and text of all entries of all streams, in the answer's order within a stream, streams in order.
-fn entries(answer: &LogAnswer) -> Vec<(i64, String)> {
-    let of = |entry: &AnsweredEntry| (entry.time.nanos(), entry.line.clone());
-    answer.streams.iter().flat_map(|stream| stream.entries.iter().map(of)).collect()
+/// Makes segments of all there is.
+async fn absorb_everything(engine: &Engine) {
+    let upkeep = Upkeep::new(Arc::clone(&engine.store), engine.world.clone(), UpkeepSettings::default(), UpkeepMetrics::default());
+    upkeep.absorb_all(None).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_tenant_sees_its_own_lines_only() {
     let objects = vec![(grant("alpha"), batch(&[line("a", 1, "of acme")], 1)), (grant("beta"), batch(&[line("a", 2, "of blue")], 2))];
     let engine = engine_of_batches(objects).await;
-    let of = async |clusters: &[&str]| {
-        let grants: Vec<Grant> = clusters.iter().map(|cluster| grant(cluster)).collect();
-        ask_logs(&engine, &grants, r#"{app="a"}"#, 10, Direction::Forward).await.unwrap()
-    };
-    assert_eq!(entries(&of(&["alpha"]).await), [(1, "of acme".to_owned())]);
-    assert_eq!(entries(&of(&["beta"]).await), [(2, "of blue".to_owned())]);
-    assert!(of(&[]).await.streams.is_empty());
-    let both = of(&["alpha", "beta"]).await;
-    let tenants: Vec<_> = both.streams.iter().map(|stream| stream.labels.value("__tenant_id__").unwrap().to_owned()).collect();
-    assert_eq!(tenants, ["acme", "blue"]);
-    let grants = [grant("alpha"), grant("beta")];
-    let one = ask_logs(&engine, &grants, r#"{app="a", __tenant_id__="blue"}"#, 10, Direction::Forward).await.unwrap();
-    assert_eq!(entries(&one), [(2, "of blue".to_owned())]);
+    for absorbed in [false, true] {
+        if absorbed {
+            absorb_everything(&engine).await;
+        }
+        let of = async |clusters: &[&str]| {
+            let grants: Vec<Grant> = clusters.iter().map(|cluster| grant(cluster)).collect();
+            let answer = ask_logs(&engine, &grants, r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
+            assert_eq!((answer.stats.blocks, answer.stats.sections), if absorbed { (clusters.len() as u64, 0) } else { (0, clusters.len() as u64) });
+            answer
+        };
+        assert_eq!(entries(&of(&["alpha"]).await), [(1, "of acme".to_owned())]);
+        assert_eq!(entries(&of(&["beta"]).await), [(2, "of blue".to_owned())]);
+        assert!(of(&[]).await.streams.is_empty());
+        let both = of(&["alpha", "beta"]).await;
+        let tenants: Vec<_> = both.streams.iter().map(|stream| stream.labels.value("__tenant_id__").unwrap().to_owned()).collect();
+        assert_eq!(tenants, ["acme", "blue"]);
+        let grants = [grant("alpha"), grant("beta")];
+        let one = ask_logs(&engine, &grants, r#"{app="a", __tenant_id__="blue"}"#, 10, Direction::Forward).await.unwrap();
+        assert_eq!(entries(&one), [(2, "of blue".to_owned())]);
+        // A segment is read with a grant of its tenant only.
+        let (view, acme, blue) = (engine.store.view(), grant("alpha"), grant("beta"));
+        let manifest = engine.store.manifest(&acme, &view).await.unwrap();
+        for segment in &manifest.segments {
+            let fault = engine.store.footer(&blue, segment).await.unwrap_err();
+            assert!(matches!(fault, StoreFault::Foreign), "{fault}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -149,7 +93,7 @@ async fn a_full_limit_leaves_older_sections_unread() {
     let engine = engine(&objects).await;
     let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 5, Direction::Backward).await.unwrap();
     assert_eq!(answer.stats.entries, 5);
-    assert!(answer.stats.sections <= SECTIONS_AT_ONCE as u64, "{:?}", answer.stats);
+    assert!(answer.stats.sections <= PARTS_AT_ONCE as u64, "{:?}", answer.stats);
     let rare = ask_logs(&engine, &[grant("alpha")], r#"{app="a"} |= "y""#, 5, Direction::Backward).await.unwrap();
     assert_eq!((rare.stats.sections, rare.stats.lines, rare.stats.lines_kept), (40, 400, 0));
 }
@@ -159,12 +103,6 @@ async fn the_end_of_a_range_is_outside() {
     let engine = engine(&[vec![line("a", 0, "first"), line("a", 999_999, "last"), line("a", 1_000_000, "outside")]]).await;
     let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
     assert_eq!(entries(&answer), [(0, "first".to_owned()), (999_999, "last".to_owned())]);
-}
-
-async fn matrix_of(engine: &Engine, query: &str, (start, end, step): (i64, i64, i64)) -> Result<MatrixAnswer, QueryFault> {
-    let limits = Limits::default();
-    let range = TimeRange { start: Timestamp(start), end: Timestamp(end) };
-    engine.range(&[grant("alpha")], &RangeRequest::new(metric(query), range, step, &limits)?, &limits).await
 }
 
 #[tokio::test]
@@ -364,4 +302,144 @@ async fn answers_can_be_awaited_on_any_thread() {
     assert!(is_send(engine.range(&[], &metric, &limits)).await.unwrap().series.is_empty());
     assert!(is_send(engine.label_names(&[], range, None, &limits)).await.unwrap().is_empty());
     assert_eq!(is_send(engine.index_stats(&[], &[], range, &limits)).await.unwrap().streams, 0);
+}
+
+#[tokio::test]
+async fn answers_over_a_loss_say_so_and_others_do_not() {
+    let engine = engine(&[vec![line("a", 10, "x")]]).await;
+    let loss = |lines, from_ns, to_ns| LaneRecord::Loss {
+        tenant: grant("alpha").tenant().clone(),
+        cluster: ClusterId::new("alpha").unwrap(),
+        edge: EdgeId::new("node-1").unwrap(),
+        source: String::new(),
+        reason: "drop_oldest".to_owned(),
+        from_ns,
+        to_ns,
+        lines,
+        bytes: None,
+    };
+    let records = vec![loss(Some(120), 2_000_000_000, 3_000_000_000), loss(None, 9_000_000_000, 9_000_000_000)];
+    engine.store.writer().await.unwrap().put(Draft { records, ..Draft::default() }).await.unwrap();
+    let limits = Limits::default();
+    let known = "lines missing: 120 lines of edge alpha/node-1 between 1970-01-01T00:00:02Z and 1970-01-01T00:00:03Z (reason drop_oldest)";
+    let unknown = "lines missing: an unknown number of lines of edge alpha/node-1 at 1970-01-01T00:00:09Z (reason drop_oldest)";
+    let range = |start_s, end_s| TimeRange { start: Timestamp::from_secs(start_s), end: Timestamp::from_secs(end_s) };
+    let of_logs = async |cluster, range| {
+        let request = LogRequest::new(log(r#"{app="a"}"#), range, 5, Direction::Forward, &limits).unwrap();
+        engine.logs(&[grant(cluster)], &request, &limits).await.unwrap().warnings
+    };
+    assert_eq!(of_logs("alpha", range(0, 5)).await, [known]);
+    assert_eq!(of_logs("alpha", range(3, 10)).await, [unknown, known]);
+    assert!(of_logs("alpha", range(4, 9)).await.is_empty());
+    assert!(of_logs("beta", range(0, 10)).await.is_empty());
+    // What the windows hold counts, not the steps.
+    let expr = metric(r#"count_over_time({app="a"}[2s] offset 1s)"#);
+    let at = async |secs| engine.instant(&[grant("alpha")], &InstantRequest::new(expr.clone(), Timestamp::from_secs(secs), &limits).unwrap(), &limits).await;
+    assert_eq!(at(5).await.unwrap().warnings, [known]);
+    assert!(at(7).await.unwrap().warnings.is_empty());
+    let request = RangeRequest::new(expr.clone(), range(7, 10), 1_000_000_000, &limits).unwrap();
+    assert_eq!(engine.range(&[grant("alpha")], &request, &limits).await.unwrap().warnings, [unknown]);
+}
+
+/// A hub of its own on the same bucket, which absorbs and collects.
+async fn keeper(memory: &Arc<InMemory>) -> Keeper {
+    let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
+    Keeper::new(Store::open(StoreSettings::new(Arc::clone(memory) as Arc<dyn object_store::ObjectStore>, Path::default()), world).await.unwrap())
+}
+
+/// Absorbs all there is into one more segment, and raises the floor to it.
+async fn absorb_all(keeper: &Keeper, memory: &InMemory) -> Arc<Manifest> {
+    let (store, grant) = (keeper.store(), grant("alpha"));
+    let view = store.fresh(Timestamp(World::real().clock.now_ns())).await.unwrap();
+    let base = keeper.open(grant.tenant()).await.unwrap();
+    let last = view.sections(&grant, TimeRange::ALL).pop().unwrap();
+    let built = built(store, &grant, &view, &base, (last.lane, last.number)).await;
+    let segment = keeper.put_segment(grant.tenant(), &built).await.unwrap();
+    assert!(memory.head(&location(&segment)).await.is_ok());
+    let change = Change::Absorb { lane: last.lane, from: base.watermark(last.lane), to: last.number, segments: vec![segment] };
+    let manifest = keeper.commit(&base, &change).await.unwrap();
+    assert_eq!(keeper.raise_floor(last.lane).await.unwrap(), last.number);
+    manifest
+}
+
+#[tokio::test]
+async fn sections_that_were_absorbed_and_collected_are_read_from_segments() {
+    let memory = Arc::new(InMemory::new());
+    let objects = (0..4).map(|at| (grant("alpha"), batch(&[line("a", at, format!("line {at}"))], at.unsigned_abs()))).collect();
+    let engine = engine_in(Arc::clone(&memory), objects).await;
+    let old = engine.store.view();
+    let sections = old.sections(&grant("alpha"), TimeRange::ALL);
+    let keeper = keeper(&memory).await;
+    absorb_all(&keeper, &memory).await;
+    for section in &sections[..3] {
+        memory.delete(&Path::from(format!("lanes/{}/log/{:020}", section.lane, section.number))).await.unwrap();
+    }
+    // An old view with what was known of the manifest then: moved, never less.
+    let plan = LogPlan {
+        range: TimeRange::ALL,
+        limit: 10,
+        direction: Direction::Forward,
+        selector: Selector::default(),
+        pipeline: Arc::new(Pipeline::new(&[], Wanted::All).unwrap()),
+    };
+    let fault = run(&engine, &grant("alpha"), &old, &nothing(&grant("alpha")), &Limits::default()).logs(Arc::new(plan)).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Store(StoreFault::Moved { .. })), "{fault}");
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Forward).await.unwrap();
+    assert_eq!(entries(&answer).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["line 0", "line 1", "line 2", "line 3"]);
+    assert_eq!((answer.stats.sections, answer.stats.blocks), (0, 1));
+}
+
+#[tokio::test]
+async fn a_segment_that_was_merged_away_is_read_from_the_newest_manifest() {
+    let memory = Arc::new(InMemory::new());
+    let engine = engine_in(Arc::clone(&memory), vec![(grant("alpha"), batch(&[line("a", 1, "one")], 1))]).await;
+    let keeper = keeper(&memory).await;
+    absorb_all(&keeper, &memory).await;
+    put(&engine.store, vec![(grant("alpha"), batch(&[line("a", 2, "two")], 2))]).await;
+    let second = absorb_all(&keeper, &memory).await;
+    // The hub that answers knows this manifest, and has read nothing that it names.
+    let known = async || {
+        let view = engine.store.fresh(Timestamp(engine.world.clock.now_ns())).await.unwrap();
+        engine.store.manifest(&grant("alpha"), &view).await.unwrap().number
+    };
+    assert_eq!(known().await, second.number);
+    let output = merged(&memory, &grant("alpha"), &second).await.segments[0].clone();
+    let change = Change::Merge { inputs: second.segments.iter().map(|segment| segment.id).collect(), output };
+    keeper.commit(&second, &change).await.unwrap();
+    for segment in &second.segments {
+        memory.delete(&location(segment)).await.unwrap();
+    }
+    assert_eq!(known().await, second.number);
+    let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Backward).await.unwrap();
+    assert_eq!(entries(&answer), [(2, "two".to_owned()), (1, "one".to_owned())]);
+    assert_eq!(known().await, second.number + 1);
+    let names = engine.label_values(&[grant("alpha")], "app", TimeRange::ALL, None, &Limits::default()).await.unwrap();
+    assert_eq!(names, ["a"]);
+    // Nothing that stands names what is gone now: after three views the answer is to ask again.
+    memory.delete(&location(&keeper.newest(grant("alpha").tenant()).await.unwrap().unwrap().segments[0])).await.unwrap();
+    let other = Engine::new(Arc::clone(self::keeper(&memory).await.store()), engine.world.clone(), QueryMetrics::default());
+    let fault = ask_logs(&other, &[grant("alpha")], r#"{app="a"}"#, 10, Direction::Backward).await.unwrap_err();
+    assert!(matches!(fault, QueryFault::Moved { views: VIEWS_MAX }), "{fault}");
+}
+
+/// Answers while a hub absorbs: whatever meets, every line is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_during_absorptions_has_every_line_once() {
+    let memory = Arc::new(InMemory::new());
+    let engine = engine_in(Arc::clone(&memory), Vec::new()).await;
+    let keeper = keeper(&memory).await;
+    let asking = async |at: u64| {
+        let answer = ask_logs(&engine, &[grant("alpha")], r#"{app="a"}"#, 1_000, Direction::Forward).await.unwrap();
+        let found: Vec<String> = entries(&answer).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(found, (0..=at).map(|at| format!("line {at}")).collect::<Vec<_>>());
+    };
+    for at in 0..12_u64 {
+        put(&engine.store, vec![(grant("alpha"), batch(&[line("a", i64::try_from(at).unwrap(), format!("line {at}"))], at))]).await;
+        if at % 2 == 0 {
+            asking(at).await;
+            continue;
+        }
+        let absorbing = async { drop(absorb_all(&keeper, &memory).await) };
+        tokio::join!(absorbing, asking(at), asking(at));
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proto_model::{Labels, LaneId, Timestamp};
 
-use super::{Cut, Found, Order, Top};
+use super::{Cut, Found, Order, Place, Top};
 use crate::answer::AnsweredEntry;
 use crate::request::Direction;
 
 fn found(time: i64, number: u64) -> Found {
-    let order = Order { lane: LaneId(1), number, tenant: 0, batch: 0, stream: 0, index: 0 };
+    let order = Order { place: Place::Section(LaneId(1), number), tenant: 0, batch: 0, stream: 0, index: 0 };
     let entry = AnsweredEntry { time: Timestamp(time), line: number.to_string(), metadata: Vec::new(), parsed: Vec::new() };
     Found { order, labels: Arc::new(Labels::empty()), entry }
 }

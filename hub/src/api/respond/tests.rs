@@ -32,3 +32,31 @@ fn the_form_is_read_from_headers() {
     let form = Form::of(&HeaderMap::new());
     assert!(!form.gzip && !form.categorize);
 }
+
+async fn json_of(response: Response) -> serde_json::Value {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_bears_warnings_before_its_data() {
+    let form = Form { categorize: true, gzip: false };
+    let warnings = vec!["lane 1 cannot be read".to_owned(), "lines missing: 3 lines".to_owned()];
+    let stats = Stats { sections: 2, blocks: 5, chunks_skipped: 9, ..Stats::default() };
+    let vector = |value| VectorAnswer { value, stats, warnings: warnings.clone() };
+    let answers = [
+        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone() }, &form)),
+        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone() }, &Form { categorize: false, gzip: false })),
+        ("matrix", matrix(&MatrixAnswer { series: Vec::new(), stats, warnings: warnings.clone() }, &form)),
+        ("scalar", instant(&vector(InstantValue::Scalar(Timestamp(0), 1.0)), &form)),
+        ("vector", instant(&vector(InstantValue::Vector(Vec::new())), &form)),
+    ];
+    for (kind, response) in answers {
+        let json = json_of(response).await;
+        assert_eq!(json["data"]["resultType"], kind);
+        assert_eq!(json["warnings"], serde_json::json!(warnings), "{kind}");
+        assert_eq!(json["data"]["stats"]["querier"]["store"], serde_json::json!({"totalChunksRef": 16, "totalChunksDownloaded": 7}), "{kind}");
+    }
+    let silent = json_of(matrix(&MatrixAnswer::default(), &form)).await;
+    assert!(silent.get("warnings").is_none(), "{silent}");
+}

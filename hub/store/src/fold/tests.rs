@@ -302,8 +302,7 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
         positions: Vec::new(),
         after: None,
     };
-    let (last, chain) = (state.last.0, state.chain);
-    let foreign = ProducerId { lane: LaneId(8), unique: 1 };
+    let (last, chain, foreign) = (state.last.0, state.chain, ProducerId { lane: LaneId(8), unique: 1 });
     let bad: Vec<(&str, LaneRecord)> = vec![
         ("unknown producer", turned(id(50), 1, 4, 5, chain_to, digests.clone())),
         ("closed", turned(id(2), 1, 1, 2, chain_to, digests.clone())),
@@ -325,16 +324,6 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
         ("opened though quarantined", opened(id(3), 2, 0, Chain::default(), "alpha/one")),
         ("opened under epoch 0", opened(id(60), 0, 0, Chain::default(), "alpha/one")),
         ("opened in another lane", opened(foreign, 1, 0, Chain::default(), "alpha/one")),
-        ("opened out of nothing but not at 0", opened(id(60), 1, 1, Chain([1; 16]), "alpha/one")),
-        ("opened out of nothing with a chain", opened(id(60), 1, 0, Chain([1; 16]), "alpha/one")),
-        ("opened after itself", follow_on(id(60), id(60), (Sequence(0), Chain::default()), Vec::new())),
-        ("opened after one that is open", follow_on(id(60), id(1), (Sequence(last), chain), Vec::new())),
-        ("opened after one that is unknown", follow_on(id(60), id(50), (Sequence(0), Chain::default()), Vec::new())),
-        ("opened after one whose end names another", follow_on(id(60), id(2), (Sequence(0), Chain::default()), Vec::new())),
-        ("opened after one elsewhere at 0 with a chain", follow_on(id(60), foreign, (Sequence(0), Chain([1; 16])), Vec::new())),
-        ("opened elsewhere than where the one before ended", follow_on(id(99), id(2), (Sequence(1), Chain([1; 16])), Vec::new())),
-        ("opened again as if it went on for another", follow_on(id(1), foreign, (Sequence(last), chain), Vec::new())),
-        ("opened with too many positions", follow_on(id(60), foreign, (Sequence(0), Chain::default()), vec![at(1, 1, false); SOURCES_MAX + 1])),
         ("quarantined though closed", LaneRecord::Quarantine { producer: id(2), reason: String::new() }),
         ("closed elsewhere", LaneRecord::Close { producer: id(1), sequence: Sequence(last + 1), chain, next: id(70) }),
         ("closed twice", LaneRecord::Close { producer: id(2), sequence: Sequence(0), chain: Chain::default(), next: id(70) }),
@@ -358,6 +347,33 @@ fn what_does_not_follow_is_refused_and_changes_nothing() {
         assert!(fold.apply(&wrong).is_err(), "{what}");
     }
     fold.apply(&next).unwrap();
+}
+
+#[test]
+fn rule_8_who_does_not_begin_where_another_ended_is_refused() {
+    let fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, Vec::new()), Step::Open(2), Step::Close(2)]));
+    let foreign = ProducerId { lane: LaneId(8), unique: 1 };
+    let (last, chain) = fold.producer(&id(1)).map(|state| (state.last.0, state.chain)).unwrap();
+    let opened = |sequence, chain| {
+        let LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, positions, .. } = open(&fold, id(60)) else { unreachable!() };
+        LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence: Sequence(sequence), chain, positions, after: None }
+    };
+    for (what, record) in [
+        ("opened out of nothing but not at 0", opened(1, Chain([1; 16]))),
+        ("opened out of nothing with a chain", opened(0, Chain([1; 16]))),
+        ("opened after itself", follow_on(id(60), id(60), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one that is open", follow_on(id(60), id(1), (Sequence(last), chain), Vec::new())),
+        ("opened after one that is unknown", follow_on(id(60), id(50), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one whose end names another", follow_on(id(60), id(2), (Sequence(0), Chain::default()), Vec::new())),
+        ("opened after one elsewhere at 0 with a chain", follow_on(id(60), foreign, (Sequence(0), Chain([1; 16])), Vec::new())),
+        ("opened elsewhere than where the one before ended", follow_on(id(99), id(2), (Sequence(1), Chain([1; 16])), Vec::new())),
+        ("opened again as if it went on for another", follow_on(id(1), foreign, (Sequence(last), chain), Vec::new())),
+        ("opened with too many positions", follow_on(id(60), foreign, (Sequence(0), Chain::default()), vec![at(1, 1, false); SOURCES_MAX + 1])),
+    ] {
+        assert!(matches!(fold.check(&header(&fold, vec![record])), Err(StoreFault::Chain { .. })), "{what}");
+    }
+    fold.check(&header(&fold, vec![opened(0, Chain::default())])).unwrap();
+    fold.check(&header(&fold, vec![follow_on(id(99), id(2), (Sequence(0), Chain::default()), Vec::new())])).unwrap();
 }
 
 #[test]

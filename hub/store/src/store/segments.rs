@@ -1,6 +1,6 @@
 //! Manifests, footers and blocks by grant (lane rules 14, 16, 21).
 //!
-//! Parts: [`Store::manifest`], [`Store::footer`], [`Store::block`]; `Manifests`, the logs of all tenants as
+//! Parts: [`Store::manifest`], [`Store::footer`], [`Store::block`], [`Store::outline`]; `Manifests`, the logs of all tenants as
 //! far as they were read. Promises: a manifest is given only if it holds all that the view says is absorbed;
 //! what a manifest names and is not found makes the next one be read anew. Must not do: write.
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::FutureExt as _;
-use hub_segment::{Block, Footer};
+use hub_segment::{Block, Footer, Outline};
 use hub_tenant::Grant;
 use proto_model::TenantId;
 
@@ -100,7 +100,7 @@ impl Store {
         let found = self.cache.kept(Name::footer(of), load).await;
         match self.doubting(of, found)? {
             Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) => Err(misfiled()),
+            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
@@ -115,7 +115,22 @@ impl Store {
         let found = self.cache.kept(Name::block(of, at), load).await;
         match self.doubting(of, found)? {
             Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) => Err(misfiled()),
+            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(misfiled()),
+        }
+    }
+
+    /// Block `at` of a segment without its lines, with metadata only when that is asked for.
+    ///
+    /// # Errors
+    /// As [`Self::block`].
+    pub async fn outline(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize, metadata: bool) -> Result<Arc<Outline>, StoreFault> {
+        allowed(grant, of)?;
+        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, "it has no such block"))?;
+        let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry, metadata).boxed();
+        let found = self.cache.kept(Name::outline(of, at, metadata), load).await;
+        match self.doubting(of, found)? {
+            Kept::Outline(outline) => Ok(outline),
+            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) => Err(misfiled()),
         }
     }
 
@@ -161,4 +176,11 @@ pub(crate) async fn load_block(shore: Arc<Shore>, of: SegmentRef, entry: hub_seg
     let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
     let opened = shore.objects.world.workers.run(move || Block::open(&bytes, &entry)).await;
     opened.map(|block| Kept::Block(Arc::new(block))).map_err(|fault| damaged(&of, fault))
+}
+
+async fn load_outline(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry, metadata: bool) -> Result<Kept, StoreFault> {
+    let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
+    let open = move || if metadata { Outline::open_with_metadata(&bytes, &entry) } else { Outline::open(&bytes, &entry) };
+    let opened = shore.objects.world.workers.run(open).await;
+    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, fault))
 }

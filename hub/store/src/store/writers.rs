@@ -208,7 +208,7 @@ impl Store {
     pub async fn spread_map(self: &Arc<Self>, version: u64) -> Result<(), StoreFault> {
         self.follow_registry(self.shore.objects.moment()).await?;
         let version = self.tenant_maps().newest().await?.map_or(version, |map| map.version.max(version));
-        let lacks = |fold: &Fold| fold.map_version() < version || fold.head() == 0;
+        let lacks = |fold: &Fold| fold.map_version() < version;
         let note = || Draft { records: vec![LaneRecord::Map(version)], sections: Vec::new(), map_version: version };
         let spread = futures::stream::iter(self.cells()).map(|cell| async move {
             let judged = self.amend(cell.lane, |fold| Ok(lacks(fold).then(note))).await;

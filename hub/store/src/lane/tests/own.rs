@@ -198,8 +198,7 @@ async fn rule_7_fifty_lanes_are_fresh_within_a_second_on_a_slow_store() {
         let (reader, stop) = (Arc::clone(&reader), stop.clone());
         async move { reader.run(stop).await }
     });
-    for number in 0..50 {
-        let (_, writer, edge) = &mut hubs[number];
+    for (number, (_, writer, edge)) in hubs.iter_mut().enumerate() {
         commit(writer, edge).await;
         tokio::time::sleep(FOLLOW_EVERY + Duration::from_secs(1)).await;
         assert_eq!(reader.view().sections(&grant("acme"), TimeRange::ALL).len(), 52 + number);
