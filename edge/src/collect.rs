@@ -1,25 +1,28 @@
 //! Files -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
-//! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync), `Desk` (what moves to a worker for each
+//! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
 //! turn, since files and the WAL block). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync; when the WAL is full or the disk fails, reading stops and the
 //! files are the buffer. Must not do: talk to the hub.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use edge_wal::{Loss, Room, SourcePosition, WalFault};
-use proto_model::{Sequence, Timestamp, TrackId};
+use proto_model::{Timestamp, TrackId};
 use proto_seam::{Disk, World};
 use proto_wire::FrozenBatch;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::discover::discover;
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
-use crate::ship::{Adoption, SharedWal};
+use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
+use crate::tail::source::Source;
 use crate::tail::{Missed, Tail};
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
@@ -28,6 +31,10 @@ const TURN_BYTES: u64 = 8 * 1024 * 1024;
 const IDLE_MAX: Duration = Duration::from_millis(500);
 /// Between two tries while the WAL has no room or the disk fails.
 const STALLED: Duration = Duration::from_millis(250);
+/// With positions in doubt, reading waits so long for the hub's word on them: no longer, since lines must be kept.
+const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The wall clock may go so much ahead of or behind the steady one between two turns before it counts as set.
+const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Between two reports to the status page.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,9 +42,18 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 pub struct Collector {
     desk: Option<Box<Desk>>,
     world: World,
-    adoptions: mpsc::Receiver<Adoption>,
-    durable: watch::Sender<Sequence>,
+    orders: mpsc::Receiver<Order>,
+    durable: watch::Sender<Mark>,
+    began: Instant,
     stop: CancellationToken,
+}
+
+/// The time of one turn.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    wall: Timestamp,
+    /// Since the start, by a clock that nobody sets.
+    steady: Timestamp,
 }
 
 struct Desk {
@@ -47,8 +63,12 @@ struct Desk {
     disk: Arc<dyn Disk>,
     track: TrackId,
     discover_every: Duration,
-    /// When the last turn was, by the wall clock; a turn before that finds the clock set back.
-    last_turn: Timestamp,
+    /// When the last turn was: if the two clocks went apart since, the wall clock was set.
+    last_turn: Option<Now>,
+    /// Positions are in doubt: reading waits for the hub's word, until this steady time.
+    hub_awaited_until: Option<Timestamp>,
+    /// What the WAL knew of the sources when it was opened.
+    recovered: Vec<SourcePosition>,
     next_discovery: Timestamp,
     next_report: Timestamp,
     missed: Vec<Missed>,
@@ -60,7 +80,7 @@ struct Desk {
 
 /// What a turn came to.
 struct Done {
-    durable: Sequence,
+    durable: Mark,
     sleep: Duration,
 }
 
@@ -82,10 +102,14 @@ pub struct CollectorParts {
     pub status: Status,
     /// The world.
     pub world: World,
-    /// Adoptions to be carried out.
-    pub adoptions: mpsc::Receiver<Adoption>,
+    /// What the WAL knew of the sources when it was opened.
+    pub recovered: Vec<SourcePosition>,
+    /// The WAL was damaged: where the hub knows a source further on, its word is better.
+    pub positions_doubtful: bool,
+    /// Orders to be carried out.
+    pub orders: mpsc::Receiver<Order>,
     /// Newest durable sequence.
-    pub durable: watch::Sender<Sequence>,
+    pub durable: watch::Sender<Mark>,
     /// Ends the collecting.
     pub stop: CancellationToken,
 }
@@ -101,7 +125,9 @@ impl Collector {
             disk: Arc::clone(&parts.world.disk),
             track: parts.track,
             discover_every: parts.discover_every,
-            last_turn: Timestamp::MIN,
+            last_turn: None,
+            hub_awaited_until: parts.positions_doubtful.then(|| Timestamp(0).plus(HUB_WAIT_MAX)),
+            recovered: parts.recovered,
             next_discovery: Timestamp::MIN,
             next_report: Timestamp::MIN,
             missed: Vec::new(),
@@ -109,7 +135,12 @@ impl Collector {
             metrics: parts.metrics,
             status: parts.status,
         };
-        Self { desk: Some(Box::new(desk)), world: parts.world, adoptions: parts.adoptions, durable: parts.durable, stop: parts.stop }
+        let (world, began) = (parts.world, Instant::now());
+        Self { desk: Some(Box::new(desk)), world, orders: parts.orders, durable: parts.durable, began, stop: parts.stop }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: Timestamp(self.world.clock.now_ns()), steady: Timestamp(0).plus(self.began.elapsed()) }
     }
 
     async fn at_desk<T: Send + 'static>(&mut self, act: impl FnOnce(&mut Desk) -> T + Send + 'static) -> T {
@@ -129,22 +160,22 @@ impl Collector {
     /// Collects until told to stop; then what was gathered is made durable.
     pub async fn run(mut self) {
         loop {
-            let now = Timestamp(self.world.clock.now_ns());
+            let now = self.now();
             let done = self.at_desk(move |desk| desk.turn(now)).await;
             self.tell(done.durable);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(adoption) = self.adoptions.recv() => self.adopt(adoption).await,
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 () = tokio::time::sleep(done.sleep) => {}
             }
         }
-        let now = Timestamp(self.world.clock.now_ns());
+        let now = self.now().wall;
         let durable = self.at_desk(move |desk| desk.close(now)).await;
         self.tell(durable);
     }
 
-    fn tell(&self, durable: Sequence) {
+    fn tell(&self, durable: Mark) {
         self.durable.send_if_modified(|mark| {
             let moved = *mark != durable;
             *mark = durable;
@@ -152,22 +183,25 @@ impl Collector {
         });
     }
 
-    async fn adopt(&mut self, adoption: Adoption) {
-        let Adoption { track, producer, last, chain, positions, done } = adoption;
+    async fn obey(&mut self, order: Order) {
+        let now = self.now();
+        match order {
+            Order::Adopt(adoption) => self.adopt(adoption, now).await,
+            Order::BeginTrack(done) => {
+                let begun = self.at_desk(Desk::begin_track).await;
+                drop(done.send(begun));
+                let durable = self.at_desk(|desk| desk.durable()).await;
+                self.tell(durable);
+            }
+            Order::HubPositions(positions) => self.at_desk(move |desk| desk.hub_told(positions)).await,
+        }
+    }
+
+    async fn adopt(&mut self, adoption: Adoption, now: Now) {
+        let (producer, last, track) = (adoption.producer, adoption.last, adoption.track);
         tracing::warn!(%producer, last = last.0, "the hub knows this edge from a WAL that is gone: reading continues where the hub stands");
-        let result = self
-            .at_desk(move |desk| {
-                desk.gather.clear();
-                desk.pending = None;
-                let adopted = desk.lock().adopt(track, producer, last, chain, &positions);
-                if adopted.is_ok() {
-                    desk.tail.adopt(positions);
-                    desk.next_discovery = Timestamp::MIN;
-                }
-                adopted
-            })
-            .await;
-        self.tell(last);
+        let (result, done) = self.at_desk(move |desk| desk.adopt(adoption, now.wall)).await;
+        self.tell(Mark { track, sequence: last });
         drop(done.send(result));
     }
 }
@@ -177,17 +211,81 @@ impl Desk {
         self.wal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn turn(&mut self, now: Timestamp) -> Done {
-        if now < self.last_turn {
-            (self.next_discovery, self.next_report) = (now, now);
-            self.tail.set_back(now);
+    /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
+    fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
+        let Adoption { track, producer, last, chain, mut positions, was_bound, done } = adoption;
+        let waiting = self.lock().sources_unacked(track);
+        if was_bound {
+            // It was set back: of sources that this producer did not advance since, it knows more than the hub says of this one.
+            let told: BTreeSet<_> = positions.iter().map(|position| position.identity).collect();
+            positions.extend(self.recovered.iter().filter(|position| !told.contains(&position.identity)).cloned());
         }
-        self.last_turn = now;
+        self.gather.clear();
+        self.pending = None;
+        let adopted = self.lock().adopt(track, producer, last, chain, &positions);
+        if adopted.is_ok() {
+            let known: BTreeMap<_, _> = positions.iter().map(|position| (position.identity, position.clone())).collect();
+            self.tail.adopt(positions);
+            self.next_discovery = Timestamp::MIN;
+            self.hub_awaited_until = None;
+            // Void here, not with the hub, and nowhere to be read again.
+            let open: BTreeSet<_> = self.tail.sources().map(Source::identity).collect();
+            for source in waiting.into_iter().filter(|source| !known.contains_key(&source.identity) && !open.contains(&source.identity)) {
+                self.missed.push(Missed { source: source.path, reason: "wal_set_back", bytes: None, noticed: now });
+            }
+        }
+        (adopted, done)
+    }
+
+    /// What is gathered from now on goes to a new track; the one before is durable as a whole then.
+    fn begin_track(&mut self) -> Result<TrackId, WalFault> {
+        let track = {
+            let mut wal = self.lock();
+            wal.sync()?;
+            wal.new_track()?
+        };
+        self.track = track;
+        Ok(track)
+    }
+
+    /// The hub's word on the sources: it counts where positions are in doubt.
+    fn hub_told(&mut self, positions: Vec<SourcePosition>) {
+        if self.hub_awaited_until.take().is_some() {
+            let advanced = self.tail.advance(positions);
+            tracing::warn!(advanced, "the WAL was damaged: sources that the hub knows further on are read from there");
+        }
+    }
+
+    /// The wall clock was set: what waits by it must not wait longer or shorter.
+    fn heed_clock(&mut self, now: Now) {
+        if let Some(last) = self.last_turn {
+            let (wall, steady) = (now.wall.nanos().saturating_sub(last.wall.nanos()), now.steady.nanos().saturating_sub(last.steady.nanos()));
+            let step = wall.saturating_sub(steady);
+            if step.saturating_abs() >= CLOCK_STEP_MIN_NS {
+                self.tail.clock_stepped(step);
+            }
+            if now.wall < last.wall {
+                (self.next_discovery, self.next_report) = (now.wall, now.wall);
+                self.tail.set_back(now.wall);
+            }
+        }
+        self.last_turn = Some(now);
+    }
+
+    fn turn(&mut self, times: Now) -> Done {
+        self.heed_clock(times);
+        let now = times.wall;
         if now >= self.next_discovery {
             self.discover(now);
         }
         if now >= self.next_report {
             self.report(now);
+        }
+        if self.hub_awaited_until.is_some_and(|until| times.steady < until) {
+            return Done { durable: self.durable(), sleep: STALLED };
+        }
+        if self.hub_awaited_until.take().is_some() {
+            tracing::warn!("the hub cannot be asked how far it has the sources: some lines may be read a second time");
         }
         match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
             Ok(None) => {
@@ -226,14 +324,13 @@ impl Desk {
         drop(wal);
         for lost in lost {
             tracing::error!(reason = lost.reason, lines = ?lost.lines, from = lost.from.0, to = lost.to.0, "batches were given up");
-            self.metrics.lost(&lost.reason, lost.lines);
-            self.status.lost(lost.lines);
+            self.status.lost(&lost.reason, lost.lines);
         }
         Ok(room)
     }
 
-    fn durable(&self) -> Sequence {
-        self.lock().durable(self.track)
+    fn durable(&self) -> Mark {
+        Mark { track: self.track, sequence: self.lock().durable(self.track) }
     }
 
     fn discover(&mut self, now: Timestamp) {
@@ -262,9 +359,11 @@ impl Desk {
         let (bytes_behind, files_behind) = self.tail.behind();
         self.metrics.behind(bytes_behind, files_behind);
         self.status.behind(bytes_behind, files_behind);
-        let usage = self.lock().usage();
-        self.metrics.wal(&usage, now);
-        self.status.wal(&usage, now);
+        let (usage, tracks) = {
+            let wal = self.lock();
+            (wal.usage(), wal.track_usage())
+        };
+        self.status.wal(&usage, tracks, now);
     }
 
     /// Reads one turn and writes what became full or due. Gives how long to sleep.
@@ -301,8 +400,7 @@ impl Desk {
     fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append(now)?;
         for missed in std::mem::take(&mut self.missed) {
-            self.metrics.missed(missed.reason, missed.bytes);
-            self.status.lost(None);
+            self.status.lost(missed.reason, None);
             let loss =
                 Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason: missed.reason.to_owned(), source: missed.source };
             self.lock().append_loss(self.track, &loss, &[], now)?;
@@ -339,7 +437,7 @@ impl Desk {
     }
 
     /// The last words: what was gathered becomes durable.
-    fn close(&mut self, now: Timestamp) -> Sequence {
+    fn close(&mut self, now: Timestamp) -> Mark {
         if let Err(fault) = self.freeze(now).and_then(|()| self.lock().sync()) {
             tracing::error!(%fault, "the last lines could not be written; they are read again at the next start");
         }

@@ -35,7 +35,7 @@ use collect::{Collector, CollectorParts};
 use gather::Gather;
 use metrics::EdgeMetrics;
 use settings::Prepared;
-use ship::Shipper;
+use ship::{Mark, Shipper};
 use status::Status;
 use tail::Tail;
 
@@ -71,12 +71,15 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, world } = parts;
     let (wal, recovered) = open_wal(&prepared, &world).await?;
     let track = newest_track(&recovered);
-    let (durable, durable_mark) = watch::channel(wal.durable(track));
+    for lost in &recovered.lost {
+        status.lost(&lost.reason, lost.lines);
+    }
+    let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));
-    let (adopt, adoptions) = mpsc::channel(1);
+    let (orders, orders_taken) = mpsc::channel(1);
     let collector = Collector::new(CollectorParts {
-        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions),
+        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.clone()),
         gather: Gather::new(prepared.gather),
         wal: Arc::clone(&wal),
         track,
@@ -84,7 +87,9 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         metrics: EdgeMetrics::new(&metrics),
         status: status.clone(),
         world: world.clone(),
-        adoptions,
+        recovered: recovered.positions,
+        positions_doubtful: recovered.positions_doubtful,
+        orders: orders_taken,
         durable,
         stop: stop.clone(),
     });
@@ -93,13 +98,13 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         wal,
         wal_id: recovered.wal_id,
         reader,
-        track,
         dial,
         targets: prepared.targets,
         durable: durable_mark,
-        adopt,
+        orders,
         status,
         bandwidth,
+        backlog_mille: prepared.backlog_mille,
         began: tokio::time::Instant::now(),
         stop: stop.clone(),
     };

@@ -1,11 +1,16 @@
 //! Counters of an edge. Labels come from closed sets: reasons, transports; never paths or streams.
 
+use std::time::Duration;
+
 use edge_pipeline::Counters as PipelineCounters;
-use edge_wal::Usage;
-use proto_boot::telemetry::{Counter, Counters, Gauge, Metrics};
+use edge_wal::{TrackUsage, Usage};
+use proto_boot::telemetry::{Counter, Counters, Gauge, Gauges, Metrics};
 use proto_model::Timestamp;
 
 use crate::tail::source::LineCount;
+
+/// Label values of tracks, by age: their numbers rise for ever.
+const TRACK_WORDS: [&str; 8] = ["live", "1", "2", "3", "4", "5", "6", "7"];
 
 /// The counters; clones share them.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct EdgeMetrics {
     parse_errors: Counters<1>,
     wal_bytes: Gauge,
     wal_failures: Counter,
+    backlog_bytes: Gauges<1>,
+    live_latency: Gauge,
     stalled: Gauge,
     oldest_unacked: Gauge,
     bytes_behind: Gauge,
@@ -49,6 +56,8 @@ impl EdgeMetrics {
             dropped: metrics.counters("tributary_edge_lines_dropped_total", "Lines that a stage dropped as it was told to", ["reason"]),
             parse_errors: metrics.counters("tributary_edge_parse_errors_total", "Lines that a stage could not read; they are kept as they are", ["stage"]),
             wal_bytes: metrics.gauge("tributary_edge_wal_bytes", "Bytes of the WAL's files"),
+            backlog_bytes: metrics.gauges("tributary_edge_backlog_bytes", "Bytes not acknowledged yet, by track: live, then older ones, the oldest first", ["track"]),
+            live_latency: metrics.gauge("tributary_edge_live_latency_seconds", "Time from writing to acknowledgement of the newest acknowledged live batch"),
             wal_failures: metrics.counter("tributary_edge_wal_failures_total", "Times that the WAL could not be written"),
             stalled: metrics.gauge("tributary_edge_stalled", "1 while reading waits for room in the WAL"),
             oldest_unacked: metrics.gauge("tributary_edge_oldest_unacked_seconds", "Age of the oldest batch without an ack"),
@@ -80,17 +89,29 @@ impl EdgeMetrics {
         self.batch_bytes.add(batch_bytes);
     }
 
-    /// The hub acknowledged lines.
-    pub fn acked(&self, lines: u64) {
+    /// The hub acknowledged lines; the newest live batch among them took so long.
+    pub fn acked(&self, lines: u64, live_latency: Option<Duration>) {
         self.lines_acked.add(lines);
+        if let Some(latency) = live_latency {
+            self.live_latency.set(latency.as_secs_f64());
+        }
     }
 
-    /// Bytes of a source are gone before they were read.
-    pub fn missed(&self, reason: &str, _bytes: Option<u64>) {
-        self.losses.with([reason]).inc();
+    /// What waits in each track that is not closed, oldest first.
+    pub fn backlog(&self, tracks: &[TrackUsage]) {
+        let live = tracks.len().saturating_sub(1);
+        for (place, word) in TRACK_WORDS.iter().enumerate() {
+            // Of older tracks the oldest comes first; those beyond the words count as the last of them.
+            let is_last = place + 1 == TRACK_WORDS.len();
+            let bytes = tracks.iter().enumerate().filter(|(at, _)| match place {
+                0 => *at == live,
+                _ => *at < live && (at + 1 == place || is_last && at + 1 > place),
+            });
+            self.backlog_bytes.with([word]).set_whole(bytes.map(|(_, usage)| usage.unacked_bytes).sum());
+        }
     }
 
-    /// Batches were given up.
+    /// Lines were given up, or are gone before they were read.
     pub fn lost(&self, reason: &str, lines: Option<u64>) {
         self.losses.with([reason]).inc();
         self.lines_lost.with([reason]).add(lines.unwrap_or(0));

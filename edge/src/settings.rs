@@ -21,6 +21,7 @@ use serde_saphyr::Spanned;
 
 use crate::discover::{Job, Relabelled, relabel_target};
 use crate::gather::GatherSettings;
+use crate::ship::share::SHARE_MILLE_MAX;
 
 type Placed<T> = Spanned<T>;
 
@@ -181,9 +182,9 @@ pub struct HubSettings {
     /// Bytes a second; 0 = no limit.
     #[serde(default)]
     pub bandwidth: Bytes,
-    /// Share of the backlog beside live lines: accepted, there is one track yet.
+    /// Most that an old backlog takes of the bytes sent while live lines wait too: 0 to 0.95.
     #[serde(default)]
-    pub backlog_share: Option<f64>,
+    pub backlog_share: Option<Placed<f64>>,
     /// One-time token to enrol with: must be empty yet.
     #[serde(default)]
     pub enrol_token_file: Option<Placed<String>>,
@@ -243,10 +244,14 @@ pub struct Prepared {
     pub gather: GatherSettings,
     /// The WAL.
     pub wal: WalSettings,
+    /// Share of an old backlog beside live lines, per mille.
+    pub backlog_mille: u32,
     /// Said once at start: settings that are accepted and have no effect.
     pub remarks: Vec<String>,
 }
 
+/// Default of `hub.backlog_share`, per mille.
+const BACKLOG_MILLE: u32 = 700;
 /// Smallest WAL: a few files.
 const WAL_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Largest batch: half of what the format unpacks.
@@ -278,13 +283,14 @@ impl EdgeSettings {
         let compression = checker.word(self.hub.compression.as_ref(), "compression", &packings);
         let bytes_max = checker.between(&self.batch.max_bytes, "batch.max_bytes", 1_024, BATCH_BYTES_MAX);
         let wal = checker.wal(&self.wal);
+        let backlog_mille = checker.backlog_mille(self.hub.backlog_share.as_ref());
         checker.other(self);
         let (Checker { mistakes, remarks, .. }, Some(targets)) = (checker, targets) else { return Err(Vec::new()) };
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let gather = GatherSettings { bytes_max, wait_max: self.batch.max_wait.0, compression };
-        Ok(Prepared { jobs, targets, transport, gather, wal, remarks })
+        Ok(Prepared { jobs, targets, transport, gather, wal, backlog_mille, remarks })
     }
 }
 
@@ -340,6 +346,16 @@ impl Checker<'_> {
         }
     }
 
+    fn backlog_mille(&mut self, written: Option<&Placed<f64>>) -> u32 {
+        let Some(written) = written else { return BACKLOG_MILLE };
+        let most = f64::from(SHARE_MILLE_MAX) / 1_000.0;
+        if !(0.0..=most).contains(&written.value) {
+            self.mistake(written, format!("hub.backlog_share is {}", written.value), format!("write 0 to {most}"));
+            return BACKLOG_MILLE;
+        }
+        (0..=SHARE_MILLE_MAX).find(|mille| f64::from(*mille) >= written.value * 1_000.0 - 0.5).unwrap_or(SHARE_MILLE_MAX)
+    }
+
     fn other(&mut self, settings: &EdgeSettings) {
         for clients in [&settings.clients, &settings.client].into_iter().flatten() {
             let fix = "take the key out and say under `hub` where to send; an edge beside the old agent can push to Loki until then";
@@ -348,8 +364,8 @@ impl Checker<'_> {
         if let Some(token) = settings.hub.enrol_token_file.as_ref().filter(|token| !token.value.is_empty()) {
             self.mistake(token, "enrolment by token is not supported yet", "issue the edge a certificate with tributary-certs issue edge");
         }
-        if settings.hub.backlog_share.is_some() || settings.wal.sink_max_lag.is_some() {
-            self.remarks.push("hub.backlog_share and wal.sink_max_lag have no effect yet: there is one track and one sink".to_owned());
+        if settings.wal.sink_max_lag.is_some() {
+            self.remarks.push("wal.sink_max_lag has no effect yet: there is one sink".to_owned());
         }
         if settings.positions.is_some() {
             self.remarks.push("positions lie in the WAL: the key `positions` has no effect".to_owned());

@@ -3,9 +3,10 @@
 //! One struct behind a lock held for a moment. Must not do: decide anything.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use edge_wal::Usage;
-use proto_model::{Epoch, ProducerId, Sequence, Timestamp};
+use edge_wal::{TrackUsage, Usage};
+use proto_model::{Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::Heartbeat;
 use serde::Serialize;
 
@@ -26,6 +27,42 @@ pub struct SourceReport {
     pub draining: bool,
 }
 
+/// One track, as the session sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct TrackStanding {
+    /// Its number.
+    pub track: TrackId,
+    /// Its producer, once bound.
+    pub producer: Option<ProducerId>,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Newest acked sequence.
+    pub acked: Sequence,
+    /// `open`, `closed`, `closing`, or why the hub refused it.
+    pub state: &'static str,
+}
+
+/// One track that is not closed, for people; the last is the live one.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrackReport {
+    /// Its number.
+    pub track: u32,
+    /// Its producer, once bound.
+    pub producer: Option<String>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Newest durable sequence.
+    pub sequence: u64,
+    /// Newest acked sequence.
+    pub acked: u64,
+    /// Bytes not acked yet.
+    pub backlog_bytes: u64,
+    /// Age of the oldest unacked batch, whole seconds.
+    pub oldest_s: u64,
+    /// `open`, `closed`, `closing`, or why the hub refused it.
+    pub state: &'static str,
+}
+
 /// What `status` prints (`docs/contract.md`).
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusReport {
@@ -43,22 +80,53 @@ pub struct StatusReport {
     pub wal_bytes: u64,
     /// Age of the oldest unacked batch, whole seconds.
     pub oldest_unacked_s: u64,
-    /// Lines given up, as far as they can be counted.
+    /// Lines given up since the start, as far as they can be counted.
     pub lost_lines: u64,
+    /// Time from writing to ack of the newest acked live batch, milliseconds.
+    pub live_latency_ms: u64,
+    /// Tracks that are not closed, oldest first.
+    pub tracks: Vec<TrackReport>,
     /// When the certificate ends, RFC 3339; empty when there is none.
     pub cert_not_after: String,
     /// Why there is no session, or what the hub refused last; empty when all is well.
     pub trouble: String,
 }
 
+impl State {
+    /// The track that new batches join, as the session sees it.
+    fn live(&self) -> Option<&TrackStanding> {
+        self.standings.last()
+    }
+
+    fn is_open(&self) -> bool {
+        self.session.is_some() && self.live().is_some_and(|live| live.state == "open")
+    }
+
+    fn track_report(&self, usage: &TrackUsage) -> TrackReport {
+        let standing = self.standings.iter().find(|standing| standing.track == usage.state.track);
+        TrackReport {
+            track: usage.state.track.0,
+            producer: standing.and_then(|standing| standing.producer).or(usage.state.producer).map(|producer| producer.to_string()),
+            epoch: standing.map_or(0, |standing| standing.epoch.0),
+            sequence: usage.state.next.0 - 1,
+            acked: usage.state.acked.0.max(standing.map_or(0, |standing| standing.acked.0)),
+            backlog_bytes: usage.unacked_bytes,
+            oldest_s: usage.oldest_unacked.map_or(0, |oldest| self.tracks_at.since(oldest).as_secs()),
+            state: standing.filter(|_| self.session.is_some()).map_or("closed", |standing| standing.state),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     session: Option<&'static str>,
-    open: bool,
-    producer: Option<ProducerId>,
-    epoch: Epoch,
-    acked: Sequence,
-    sequence: Sequence,
+    standings: Vec<TrackStanding>,
+    tracks: Vec<TrackUsage>,
+    /// The wall time of `tracks`.
+    tracks_at: Timestamp,
+    live_latency: Duration,
+    /// Lines in records that turned out damaged while they were read.
+    damaged_lines: u64,
     wal_bytes: u64,
     unacked_bytes: u64,
     oldest_unacked_s: u64,
@@ -107,7 +175,6 @@ impl Status {
     pub fn session_ended(&self, why: &str) {
         let mut state = self.state();
         state.session = None;
-        state.open = false;
         why.clone_into(&mut state.trouble);
     }
 
@@ -127,27 +194,33 @@ impl Status {
         }
     }
 
-    /// Where the producer stands.
-    pub fn stands(&self, producer: Option<ProducerId>, epoch: Epoch, acked: Sequence, open: bool) {
+    /// Where the tracks stand, oldest first.
+    pub fn stand(&self, standings: Vec<TrackStanding>) {
         let mut state = self.state();
-        (state.producer, state.epoch, state.acked, state.open) = (producer, epoch, acked, open);
-        if open {
+        state.standings = standings;
+        if state.is_open() {
             state.trouble.clear();
         }
     }
 
-    /// Lines that the hub acknowledged.
-    pub fn acked_lines(&self, lines: u64) {
+    /// Lines that the hub acknowledged, and how long the newest live batch among them took.
+    pub fn acked(&self, lines: u64, live_latency: Option<Duration>) {
+        if let Some(latency) = live_latency {
+            self.state().live_latency = latency;
+        }
         if let Some(metrics) = &self.metrics {
-            metrics.acked(lines);
+            metrics.acked(lines, live_latency);
         }
     }
 
-    /// Lines that were given up; `None` = unknown how many.
-    pub fn lost(&self, lines: Option<u64>) {
+    /// Lines that were given up, and why; `None` = unknown how many.
+    pub fn lost(&self, reason: &str, lines: Option<u64>) {
         let mut state = self.state();
         state.losses += 1;
         state.lost_lines += lines.unwrap_or(0);
+        if let Some(metrics) = &self.metrics {
+            metrics.lost(reason, lines);
+        }
     }
 
     /// What is being read, and what is not.
@@ -162,13 +235,21 @@ impl Status {
         (state.bytes_behind, state.files_behind) = (bytes, files);
     }
 
-    /// What the WAL holds.
-    pub fn wal(&self, usage: &Usage, now: Timestamp) {
+    /// What the WAL holds, and of each track that is not closed.
+    pub fn wal(&self, usage: &Usage, tracks: Vec<TrackUsage>, now: Timestamp) {
         let mut state = self.state();
+        if let Some(metrics) = &self.metrics {
+            metrics.wal(usage, now);
+            metrics.backlog(&tracks);
+            if usage.damaged_lines > state.damaged_lines {
+                metrics.lost(edge_wal::reason::WAL_DAMAGED, Some(usage.damaged_lines - state.damaged_lines));
+            }
+        }
+        state.damaged_lines = usage.damaged_lines;
         state.wal_bytes = usage.bytes;
         state.unacked_bytes = usage.unacked_bytes;
         state.oldest_unacked_s = usage.oldest_unacked.map_or(0, |oldest| now.since(oldest).as_secs());
-        state.sequence = Sequence(state.acked.0 + usage.unacked_batches);
+        (state.tracks, state.tracks_at) = (tracks, now);
     }
 
     /// The certificate in use: its end in seconds since 1970 and as RFC 3339.
@@ -186,15 +267,20 @@ impl Status {
     #[must_use]
     pub fn report(&self) -> StatusReport {
         let state = self.state();
+        let live = state.live();
+        let acked = live.map_or(0, |live| live.acked.0);
+        let newest = state.tracks.last();
         StatusReport {
-            session: state.session.filter(|_| state.open).unwrap_or("none"),
-            producer: state.producer.map(|producer| producer.to_string()),
-            epoch: state.epoch.0,
-            sequence: state.sequence.0,
-            acked: state.acked.0,
+            session: state.session.filter(|_| state.is_open()).unwrap_or("none"),
+            producer: live.and_then(|live| live.producer).or_else(|| newest.and_then(|newest| newest.state.producer)).map(|producer| producer.to_string()),
+            epoch: live.map_or(0, |live| live.epoch.0),
+            sequence: newest.map_or(0, |newest| newest.state.next.0 - 1).max(acked),
+            acked: acked.max(newest.filter(|_| live.is_none()).map_or(0, |newest| newest.state.acked.0)),
             wal_bytes: state.wal_bytes,
             oldest_unacked_s: state.oldest_unacked_s,
-            lost_lines: state.lost_lines,
+            lost_lines: state.lost_lines + state.damaged_lines,
+            live_latency_ms: u64::try_from(state.live_latency.as_millis()).unwrap_or(u64::MAX),
+            tracks: state.tracks.iter().map(|usage| state.track_report(usage)).collect(),
             cert_not_after: state.certificate.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
             trouble: state.trouble.clone(),
         }
@@ -217,7 +303,7 @@ impl Status {
             oldest_s: state.oldest_unacked_s,
             files_behind: state.files_behind,
             bytes_behind: state.bytes_behind,
-            lost_lines: state.lost_lines,
+            lost_lines: state.lost_lines + state.damaged_lines,
             clock_ns: now.nanos(),
             cert_not_after_s: state.certificate.as_ref().map_or(0, |(secs, _)| *secs),
         }

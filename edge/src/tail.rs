@@ -411,6 +411,36 @@ impl Tail {
         self.known = adopted.into_iter().filter(|(_, position)| !position.gone).collect();
     }
 
+    /// What the hub holds, after the WAL was damaged: sources that it knows further on are read from there. Gives how many.
+    pub fn advance(&mut self, positions: Vec<SourcePosition>) -> usize {
+        let mut furthest: BTreeMap<FileIdentity, SourcePosition> = BTreeMap::new();
+        for position in positions {
+            let known = furthest.entry(position.identity).or_insert_with(|| position.clone());
+            if (known.generation, known.resume) < (position.generation, position.resume) || position.gone {
+                *known = position;
+            }
+        }
+        let mut advanced = 0;
+        for (identity, position) in furthest {
+            if let Some(source) = self.sources.get_mut(&identity) {
+                let own = source.position();
+                if (own.generation, own.resume) < (position.generation, position.resume) {
+                    source.reposition(position.resume, position.generation, &Arc::clone(&self.jobs[source.found.job].program));
+                    advanced += 1;
+                }
+            } else if !position.gone && self.known.get(&identity).is_none_or(|own| (own.generation, own.resume) < (position.generation, position.resume)) {
+                self.known.insert(identity, position);
+                advanced += 1;
+            }
+        }
+        advanced
+    }
+
+    /// The wall clock was set forward by `by_ns` (back, if negative): what pipelines hold waits as long as it would have.
+    pub fn clock_stepped(&mut self, by_ns: i64) {
+        self.sources.values_mut().for_each(|source| source.clock_stepped(by_ns));
+    }
+
     /// Bytes that were found but not read yet, and the number of files they are in.
     #[must_use]
     pub fn behind(&self) -> (u64, u64) {

@@ -8,127 +8,22 @@
 #[path = "../../tests/harness/disk.rs"]
 mod sim_disk;
 
+#[allow(dead_code, unreachable_pub, reason = "shared by several tests, each of which uses other parts")]
+#[path = "bed/host.rs"]
+mod host;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::metrics::EdgeMetrics;
-use edge::settings::EdgeSettings;
-use edge::status::Status;
-use edge::{Edge, EdgeParts};
-use proto_boot::Metrics;
-use proto_boot::settings::parse_all;
-use proto_link::{DirectNet, DirectServer, Listen as _, Session};
+use host::{Host, Talk};
 use proto_model::{BatchDigest, Chain, LaneId, ProducerId};
-use proto_seam::{Clock, Disk as _, Entropy, OpenHow, Workers, World};
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Ack, Batch, Gap, Hello, Message, Open, Position, Refuse, RefuseCode, Welcome};
+use proto_wire::edge_hub::{Ack, Batch, Gap, Position, Refuse, RefuseCode, Welcome};
 use proto_wire::{BatchView, digest};
-use sim_disk::SimDisk;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
 const P: ProducerId = ProducerId { lane: LaneId(4), unique: 9 };
-
-/// One machine: its disk outlives its edges.
-struct Host {
-    disk: SimDisk,
-    net: DirectNet,
-    server: DirectServer,
-}
-
-struct Running {
-    edge: Edge,
-    status: Status,
-    stop: CancellationToken,
-}
-
-impl Host {
-    fn new() -> Self {
-        let (disk, net) = (SimDisk::new(&Entropy::seeded(3)), DirectNet::new());
-        disk.make_dirs(Path::new("/logs")).unwrap();
-        let server = net.listen("hub");
-        Self { disk, net, server }
-    }
-
-    fn append(&self, name: &str, text: &str) {
-        self.disk.open(&Path::new("/logs").join(name), OpenHow::Append).unwrap().append(text.as_bytes()).unwrap();
-    }
-
-    async fn start(&self, wal: &str) -> Running {
-        let text = format!(
-            "scrape_configs: [{{job_name: t, static_configs: [{{labels: {{job: t, __path__: /logs/*.log}}}}]}}]\n\
-             hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i, compression: none}}\nwal: {wal}\nbatch: {{max_bytes: 64KB, max_wait: 200ms}}\n"
-        );
-        let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
-        assert!(mistakes.is_empty(), "{mistakes:?}");
-        let prepared = parsed.unwrap().prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let metrics = Metrics::new();
-        let status = Status::new(EdgeMetrics::new(&metrics));
-        let clock = Clock::simulated(1_700_000_000_000_000_000);
-        let world = World { clock, entropy: Entropy::seeded(5), disk: Arc::new(self.disk.clone()), workers: Workers::Inline };
-        let dial = Arc::new(self.net.client("link", None));
-        let discover_every = Duration::from_secs(1);
-        let stop = CancellationToken::new();
-        let parts = EdgeParts { prepared, discover_every, bandwidth: 0, dial, metrics, status: status.clone(), world };
-        Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
-    }
-
-    /// The next session that stands; those that the edge gave up meanwhile are passed over.
-    async fn accept(&mut self) -> Talk {
-        loop {
-            let session = timeout(Duration::from_secs(600), self.server.accept()).await.expect("the edge dials").unwrap().unwrap();
-            if session.control.is_closed() {
-                continue;
-            }
-            let mut talk = Talk { session };
-            let Kind::Hello(hello) = talk.hear().await else { panic!("no Hello") };
-            let answer = Hello { version_min: hello.version_max, version_max: hello.version_max, ..Hello::default() };
-            if talk.session.outgoing.send(Message { kind: Some(Kind::Hello(answer)) }).await.is_ok() {
-                return talk;
-            }
-        }
-    }
-}
-
-impl Running {
-    async fn end(self) {
-        self.stop.cancel();
-        timeout(Duration::from_secs(60), self.edge.ended()).await.expect("it ends").unwrap();
-    }
-}
-
-struct Talk {
-    session: Session,
-}
-
-impl Talk {
-    async fn say(&self, kind: Kind) {
-        self.session.outgoing.send(Message { kind: Some(kind) }).await.unwrap();
-    }
-
-    async fn hear(&mut self) -> Kind {
-        loop {
-            let heard = timeout(Duration::from_secs(600), self.session.incoming.recv()).await.expect("the edge speaks");
-            let kind = heard.expect("the session stands").unwrap().kind.unwrap();
-            if !matches!(kind, Kind::Heartbeat(_)) {
-                return kind;
-            }
-        }
-    }
-
-    async fn open(&mut self) -> Open {
-        let Kind::Open(open) = self.hear().await else { panic!("no Open") };
-        open
-    }
-
-    /// What comes within `wait`.
-    async fn within(&mut self, wait: Duration) -> Option<Kind> {
-        timeout(wait, self.hear()).await.ok()
-    }
-}
 
 /// The hub's books of one producer.
 #[derive(Default)]

@@ -112,6 +112,16 @@ impl Run {
         }
     }
 
+    /// The wall clock was set forward by `by_ns` (back, if negative): what is held waits as long as it would have.
+    pub fn clock_stepped(&mut self, by_ns: i64) {
+        self.state.each_wait(|since| *since = Timestamp(since.nanos().saturating_add(by_ns)));
+    }
+
+    /// Nothing held was read after `now`: a clock that was set back while nobody ran holds no line longer than it may be held.
+    pub fn read_by(&mut self, now: Timestamp) {
+        self.state.each_wait(|since| *since = now.min(*since));
+    }
+
     /// When [`Self::tick`] has something to send, if nothing comes before; `Timestamp::MIN` means at once.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

@@ -124,6 +124,13 @@ impl State {
         self.ready.push(Ready { next, time, labels, text: joined.text, metadata: Vec::new(), values: Values::Stream(stream) });
     }
 
+    /// The times that held lines wait from.
+    pub(crate) fn each_wait(&mut self, mut act: impl FnMut(&mut Timestamp)) {
+        let partials = self.partials.iter_mut().flat_map(|stage| &mut stage.held).map(|partial| &mut partial.since);
+        let blocks = self.blocks.iter_mut().flat_map(|stage| &mut stage.streams).map(|block| &mut block.last);
+        partials.chain(blocks).for_each(&mut act);
+    }
+
     /// What [`Self::held`] must be.
     pub(crate) fn held_bytes(&self) -> usize {
         let partials: usize = self.partials.iter().flat_map(|p| &p.held).map(|p| p.text.len()).sum();

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto_model::{Chain, Epoch, ProducerId, Sequence, Timestamp, TrackId};
+use edge_wal::Committed;
+use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Message, Open, Position, Refuse, RefuseCode, Welcome};
+use proto_wire::edge_hub::{Carry, Close, Message, Open, Position, Refuse, RefuseCode, Welcome};
 
 /// Tries of one batch that the hub calls damaged, before it is set aside (reliability: a poisoned batch never blocks others).
 const CORRUPT_TRIES_MAX: u32 = 3;
@@ -38,8 +39,10 @@ pub enum Step {
         positions: Vec<Position>,
     },
     /// The hub stands at `last`: compare with the WAL, then call [`Window::settled`], [`Window::diverged`], or
-    /// adopt as above.
+    /// adopt as above. Another producer than before goes on for it: bind that one too, before anything is sent.
     Settle {
+        /// The producer.
+        producer: ProducerId,
         /// Newest committed sequence and its chain.
         last: Sequence,
         /// See `last`.
@@ -47,6 +50,16 @@ pub enum Step {
         /// How far sources are committed.
         positions: Vec<Position>,
     },
+    /// `producer` begins a numbering of its own in place of the one before, of which `committed` stands: carry the track
+    /// over in the WAL, then call [`Window::bound`].
+    Carry {
+        /// The producer.
+        producer: ProducerId,
+        /// What stands of the one before.
+        committed: Committed,
+    },
+    /// The hub holds the end of this track: close it in the WAL and forget it.
+    Closed,
     /// All up to here are acked: tell the WAL.
     Acked(Sequence),
     /// Give this batch up, as a gap with a reason.
@@ -62,6 +75,8 @@ pub enum Standing {
     Closed,
     /// Batches may be sent.
     Open,
+    /// The hub was told that the track is done, and has not answered.
+    Closing,
     /// The hub said no; ask again at this time.
     Refused {
         /// When to open again.
@@ -71,6 +86,19 @@ pub enum Standing {
         /// The hub's text.
         text: String,
     },
+}
+
+impl Standing {
+    /// The word of the status page.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Refused { word, .. } => word,
+        }
+    }
 }
 
 /// One track's window.
@@ -85,12 +113,17 @@ pub struct Window {
     sent_max: Sequence,
     acked: Sequence,
     acked_chain: Chain,
-    in_flight: VecDeque<(Sequence, u64)>,
+    /// Last sequence, bytes and time of sending.
+    in_flight: VecDeque<(Sequence, u64, Timestamp)>,
     bytes_in_flight: u64,
     batches_max: usize,
     bytes_max: u64,
     corrupt: Option<(Sequence, u32)>,
     last_progress: Timestamp,
+    /// Since when Open or Close is not answered.
+    asked: Option<Timestamp>,
+    /// Bytes of the newest ack, and how long after sending it came.
+    last_ack: (u64, Duration),
 }
 
 impl Window {
@@ -112,7 +145,15 @@ impl Window {
             bytes_max: 0,
             corrupt: None,
             last_progress: Timestamp::MIN,
+            asked: None,
+            last_ack: (0, Duration::ZERO),
         }
+    }
+
+    /// Its track.
+    #[must_use]
+    pub const fn track(&self) -> TrackId {
+        self.track
     }
 
     /// Where it stands.
@@ -133,12 +174,36 @@ impl Window {
         self.in_flight.clear();
         self.bytes_in_flight = 0;
         self.sent_max = Sequence(0);
+        self.asked = None;
+    }
+
+    /// Whether it is time to ask the hub to open it.
+    #[must_use]
+    pub fn wants_open(&self, now: Timestamp) -> bool {
+        match &self.standing {
+            Standing::Closed => self.asked.is_none(),
+            Standing::Refused { until, .. } => *until <= now,
+            Standing::Open | Standing::Closing => false,
+        }
+    }
+
+    /// The Close of this track, which the hub has as a whole: `chain` is the one at the acked sequence, `next` the producer that
+    /// goes on in its place. `None` when it is not open.
+    pub fn close(&mut self, chain: Chain, next: ProducerId, now: Timestamp) -> Option<Message> {
+        let (producer, epoch) = self.stamp()?;
+        self.standing = Standing::Closing;
+        self.asked = Some(now);
+        let bytes = |producer: ProducerId| Bytes::copy_from_slice(&producer.to_bytes());
+        let close =
+            Close { producer: bytes(producer), epoch: epoch.0, sequence: self.acked.0, chain: Bytes::copy_from_slice(&chain.0), next: bytes(next) };
+        Some(Message { kind: Some(Kind::Close(close)) })
     }
 
     /// The Open of this track; `next` and `oldest` are the WAL's.
     #[must_use]
-    pub fn open(&mut self, next: Sequence, oldest: Sequence) -> Message {
+    pub fn open(&mut self, next: Sequence, oldest: Sequence, now: Timestamp) -> Message {
         self.standing = Standing::Closed;
+        self.asked = Some(now);
         let open = Open {
             track: self.track.0,
             producer: self.producer.map(|producer| Bytes::copy_from_slice(&producer.to_bytes())).unwrap_or_default(),
@@ -158,12 +223,30 @@ impl Window {
         (self.standing == Standing::Open && room && self.next <= durable).then_some(self.next)
     }
 
+    /// Whether it is open and something durable was not sent yet.
+    #[must_use]
+    pub fn has_unsent(&self, durable: Sequence) -> bool {
+        self.standing == Standing::Open && self.next <= durable
+    }
+
+    /// Bytes sent and not acked.
+    #[must_use]
+    pub const fn bytes_in_flight(&self) -> u64 {
+        self.bytes_in_flight
+    }
+
+    /// Bytes of the newest ack, and how long after the last of them was sent it came.
+    #[must_use]
+    pub const fn last_ack(&self) -> (u64, Duration) {
+        self.last_ack
+    }
+
     /// A batch or gap ending at `to`, `bytes` long, was handed to the session.
     pub fn sent(&mut self, to: Sequence, bytes: u64, now: Timestamp) {
         if self.in_flight.is_empty() {
             self.last_progress = now;
         }
-        self.in_flight.push_back((to, bytes));
+        self.in_flight.push_back((to, bytes, now));
         self.bytes_in_flight += bytes;
         self.next = to.next();
         self.sent_max = self.sent_max.max(to);
@@ -175,10 +258,11 @@ impl Window {
         self.producer.filter(|_| self.standing == Standing::Open).map(|producer| (producer, self.epoch))
     }
 
-    /// How long the oldest batch in flight has waited without any ack.
+    /// How long the oldest batch in flight has waited without any ack, or Open or Close without an answer.
     #[must_use]
     pub fn waited(&self, now: Timestamp) -> Duration {
-        if self.in_flight.is_empty() { Duration::ZERO } else { now.since(self.last_progress) }
+        let for_ack = if self.in_flight.is_empty() { Duration::ZERO } else { now.since(self.last_progress) };
+        for_ack.max(self.asked.map_or(Duration::ZERO, |asked| now.since(asked)))
     }
 
     /// When to ask again after a refusal; `None` when not refused.
@@ -186,8 +270,13 @@ impl Window {
     pub const fn retry_at(&self) -> Option<Timestamp> {
         match &self.standing {
             Standing::Refused { until, .. } => Some(*until),
-            Standing::Closed | Standing::Open => None,
+            Standing::Closed | Standing::Open | Standing::Closing => None,
         }
+    }
+
+    /// The WAL holds another producer now, which goes on where the one before stands.
+    pub const fn moved(&mut self, producer: ProducerId) {
+        self.producer = Some(producer);
     }
 
     /// The WAL holds the producer now: batches may go, from the first.
@@ -224,6 +313,10 @@ impl Window {
                 self.rewind(Sequence(expect.sequence));
                 Vec::new()
             }
+            Kind::Close(close) if self.is_ours(&close.producer, close.epoch) && self.standing == Standing::Closing => {
+                self.asked = None;
+                vec![Step::Closed]
+            }
             Kind::Refuse(refuse) if self.is_meant(&refuse.producer) => self.refused(refuse, now),
             Kind::Welcome(_)
             | Kind::Ack(_)
@@ -252,17 +345,21 @@ impl Window {
         let (Some(producer), Some(chain)) = (ProducerId::from_bytes(&welcome.producer), Chain::from_bytes(&welcome.chain)) else {
             return vec![Step::Redial("the hub's Welcome is malformed".to_owned())];
         };
+        self.asked = None;
         self.epoch = Epoch(welcome.epoch);
         self.batches_max = usize::try_from(welcome.window_batches).unwrap_or(1).max(1);
         self.bytes_max = welcome.window_bytes;
         self.in_flight.clear();
         self.bytes_in_flight = 0;
         let (last, positions) = (Sequence(welcome.last), welcome.positions.clone());
-        vec![match self.producer {
-            None if last.0 == 0 => Step::Bind(producer),
-            None => Step::Adopt { producer, last, chain, positions },
-            Some(own) if own != producer => Step::Redial("the hub answered for another producer".to_owned()),
-            Some(_) => Step::Settle { last, chain, positions },
+        vec![match (self.producer, &welcome.carry) {
+            (None, _) if last.0 == 0 => Step::Bind(producer),
+            (None, _) => Step::Adopt { producer, last, chain, positions },
+            (Some(own), Some(carry)) if own != producer => match committed_of(carry) {
+                Some(committed) if last.0 == 0 => Step::Carry { producer, committed },
+                _ => Step::Redial("the hub's Welcome carries over what does not fit".to_owned()),
+            },
+            (Some(_), _) => Step::Settle { producer, last, chain, positions },
         }]
     }
 
@@ -272,11 +369,13 @@ impl Window {
         }
         // After a rewind the hub may already hold what was to be sent again.
         self.next = self.next.max(sequence.next());
-        while let Some(&(to, bytes)) = self.in_flight.front()
+        self.last_ack = (0, Duration::ZERO);
+        while let Some(&(to, bytes, at)) = self.in_flight.front()
             && to <= sequence
         {
             self.in_flight.pop_front();
             self.bytes_in_flight -= bytes;
+            self.last_ack = (self.last_ack.0 + bytes, now.since(at));
         }
         self.acked = sequence;
         self.last_progress = now;
@@ -286,8 +385,8 @@ impl Window {
     fn rewind(&mut self, to: Sequence) {
         if to > self.acked && to < self.next {
             self.next = to;
-            self.in_flight.retain(|(sequence, _)| *sequence < to);
-            self.bytes_in_flight = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
+            self.in_flight.retain(|(sequence, ..)| *sequence < to);
+            self.bytes_in_flight = self.in_flight.iter().map(|(_, bytes, _)| bytes).sum();
         }
     }
 
@@ -332,6 +431,11 @@ impl Window {
     pub const fn acked_chain(&mut self, chain: Chain) {
         self.acked_chain = chain;
     }
+}
+
+fn committed_of(carry: &Carry) -> Option<Committed> {
+    let digests = carry.digests.chunks(16).map(|digest| digest.try_into().ok().map(BatchDigest)).collect::<Option<_>>()?;
+    Some(Committed { last: Sequence(carry.last), digests })
 }
 
 #[cfg(test)]

@@ -155,6 +155,7 @@ impl Source {
             Change::Same => {
                 source.generation = position.generation;
                 source.restore(position, program, labels);
+                source.run.read_by(now);
             }
             Change::Truncated => source.generation = position.generation + 1,
             Change::Other => {}
@@ -274,6 +275,11 @@ impl Source {
         if let Life::Draining(last) = &mut self.life {
             *last = now.min(*last);
         }
+    }
+
+    /// The wall clock was set by so much: what the pipeline holds waits as long as it would have.
+    pub fn clock_stepped(&mut self, by_ns: i64) {
+        self.run.clock_stepped(by_ns);
     }
 
     /// Lets the pipeline flush what is due.

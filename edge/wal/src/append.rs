@@ -35,6 +35,15 @@ pub struct Loss {
     pub source: String,
 }
 
+/// What an ack was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acked {
+    /// Lines in the batches that were not acked before.
+    pub lines: u64,
+    /// When the newest of them was written; `None` when there was none.
+    pub newest: Option<Timestamp>,
+}
+
 impl Wal {
     /// Appends a batch with the positions it advances; gives its number. Durable after [`Self::sync`].
     ///
@@ -55,6 +64,7 @@ impl Wal {
             written_ns: now.nanos(),
             positions: position::all_to_pb(positions),
             positions_before: self.before.clone(),
+            rebased: self.rebased(track),
             synced: 0,
         };
         let slot = Slot::new(SlotKind::Batch, sequence, frozen.digest.0, now, frozen.lines);
@@ -84,6 +94,7 @@ impl Wal {
             written_ns: now.nanos(),
             positions: position::all_to_pb(positions),
             positions_before: self.before.clone(),
+            rebased: self.rebased(track),
             synced: 0,
         };
         let slot = Slot::gap(sequence, &head);
@@ -161,19 +172,24 @@ impl Wal {
     ///
     /// # Errors
     /// [`WalFault::NoTrack`], [`WalFault::Io`]; a full disk is no fault here.
-    pub fn acked(&mut self, track: TrackId, sequence: Sequence) -> Result<(), WalFault> {
-        let lags = {
+    pub fn acked(&mut self, track: TrackId, sequence: Sequence) -> Result<Acked, WalFault> {
+        let (lags, acked) = {
             let mut index = locked(&self.shared);
             let track = index.tracks.get_mut(&track.0).ok_or(WalFault::NoTrack { track })?;
             let sequence = sequence.0.min(track.durable);
+            let mut acked = Acked::default();
             if let Some(chain) = track.chain_at(sequence).filter(|_| sequence > track.acked) {
+                for (slot, _) in track.after(track.acked).take_while(|(_, to)| *to <= sequence).filter(|(slot, _)| slot.kind() == SlotKind::Batch) {
+                    acked.lines += u64::from(slot.lines);
+                    acked.newest = Some(slot.written);
+                }
                 track.set_acked(sequence, chain);
             }
-            lags(track)
+            (lags(track), acked)
         };
         match if lags { self.write_acks() } else { Ok(()) } {
-            Err(WalFault::DiskFull { .. }) => Ok(()),
-            other => other,
+            Ok(()) | Err(WalFault::DiskFull { .. }) => Ok(acked),
+            Err(other) => Err(other),
         }
     }
 
@@ -183,7 +199,12 @@ impl Wal {
         self.flush()
     }
 
-    fn known(&self, track: TrackId) -> Result<(), WalFault> {
+    /// How often `track` was numbered anew.
+    pub(crate) fn rebased(&self, track: TrackId) -> u32 {
+        locked(&self.shared).tracks.get(&track.0).map_or(0, |track| track.rebased)
+    }
+
+    pub(crate) fn known(&self, track: TrackId) -> Result<(), WalFault> {
         locked(&self.shared).tracks.get(&track.0).map(|_| ()).ok_or(WalFault::NoTrack { track })
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Track {
     cursor: (u64, Chain),
     /// Closed and acked as a whole since this file was begun.
     pub(crate) drained_in: Option<u32>,
+    /// How often it was numbered anew.
+    pub(crate) rebased: u32,
     /// Not all records were told yet: a hole keeps the chain that the record after it gives.
     is_replayed: bool,
 }
@@ -66,6 +68,7 @@ impl Track {
             slots: VecDeque::new(),
             cursor: (base, chain),
             drained_in: None,
+            rebased: 0,
             is_replayed: false,
         }
     }
@@ -73,6 +76,11 @@ impl Track {
     /// The same, until [`Self::settle`].
     pub(crate) fn replayed(base: u64, chain: Chain) -> Self {
         Self { is_replayed: true, ..Self::new(base, chain) }
+    }
+
+    /// The same after `rebased` new numberings, until [`Self::settle`].
+    pub(crate) fn replayed_after(rebased: u32, base: u64, chain: Chain) -> Self {
+        Self { rebased, ..Self::replayed(base, chain) }
     }
 
     /// The chain at `next - 1`.
@@ -218,6 +226,44 @@ impl Track {
         self.tail = chain;
     }
 
+    /// Numbers the track anew: what covers the sequences of `kept`, in order, gets 1, 2, 3, ..., everything else is
+    /// forgotten. What of `kept` is not here any more (its files are gone, the hub has it) is a hole.
+    pub(crate) fn rebase(&mut self, kept: &[(u64, u64)]) {
+        let mut slots = VecDeque::new();
+        let mut next = 1;
+        let hole = |from| Slot::new(SlotKind::Hole, from, [0; 16], Timestamp::default(), 0).durable();
+        for &(from, to) in kept {
+            let mut at = from;
+            for (mut slot, last) in self.after(from - 1).take_while(|(slot, _)| slot.from <= to) {
+                let (first, last) = (slot.from.max(from), last.min(to));
+                if first > at {
+                    slots.push_back(hole(next));
+                    next += first - at;
+                }
+                slot.from = next;
+                next += last + 1 - first;
+                at = last + 1;
+                slots.push_back(slot);
+            }
+            if at <= to {
+                slots.push_back(hole(next));
+                next += to + 1 - at;
+            }
+        }
+        let zero = Chain::default();
+        *self = Self {
+            producer: self.producer,
+            closed: self.closed,
+            next,
+            durable: next - 1,
+            slots,
+            rebased: self.rebased + 1,
+            is_replayed: self.is_replayed,
+            ..Self::new(0, zero)
+        };
+        self.refold();
+    }
+
     /// What an earlier process may have sent beyond the durable ack: what was in flight, and what was acked in memory alone.
     pub(crate) fn assume_sent(&mut self) {
         let (mut sent, mut entries, mut bytes) = (self.acked_durable, 0, 0);
@@ -297,8 +343,12 @@ pub(crate) struct Index {
     pub(crate) stalled: bool,
     /// Records found damaged while reading.
     pub(crate) damaged_reads: u64,
+    /// Lines in them.
+    pub(crate) damaged_lines: u64,
     /// Failed syncs.
     pub(crate) sync_failures: u64,
+    /// Files that tell how a track was numbered anew: what lies in older files cannot be read without them.
+    pub(crate) rebased_in: BTreeSet<u32>,
 }
 
 /// A file that no unacked entry needs.
@@ -333,6 +383,7 @@ impl Index {
     /// The files were removed: what lay in them is forgotten, with what came before.
     pub(crate) fn forget_files(&mut self, removed: &BTreeSet<u32>) {
         self.files.retain(|number, _| !removed.contains(number));
+        self.rebased_in.retain(|number| !removed.contains(number));
         for track in self.tracks.values_mut() {
             let in_removed = |slot: &Slot| slot.kind() != SlotKind::Hole && slot.is_durable() && removed.contains(&slot.where_it_lies().file);
             let acked = track.acked;
@@ -369,6 +420,7 @@ impl Index {
         hole.set_durable();
         track.replace(hole, to);
         self.damaged_reads += 1;
+        self.damaged_lines += u64::from(slot.lines);
         true
     }
 }

@@ -9,8 +9,8 @@
 //!
 //! Parts, from bytes to promises: `entry` and `file` (records and files, pure), `scan` and `walk`
 //! (what a directory holds, whatever happened to it), `recover` (the longest true state, pure), `slot` and
-//! `index` (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` (the hub's
-//! word), `trim` and `quota` (what goes, what is given up), `inspect` (for people).
+//! `index` (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` and `carry` (the
+//! hub's word), `trim` and `quota` (what goes, what is given up), `inspect` (for people).
 //!
 //! Promises: what `sync` returned for survives a power cut, with the positions it advances, and is read
 //! back byte for byte; what it did not return for is either whole or gone; damage costs the damaged
@@ -19,6 +19,7 @@
 //! Must not do: open sockets, read a clock, touch `std::fs`.
 
 mod append;
+mod carry;
 mod entry;
 pub mod fault;
 mod file;
@@ -37,11 +38,12 @@ mod wal;
 mod walk;
 mod writer;
 
-pub use append::Loss;
+pub use append::{Acked, Loss};
+pub use carry::{Carried, Committed};
 pub use fault::WalFault;
 pub use inspect::{Inspected, InspectedKind, Summary, inspect};
 pub use position::SourcePosition;
-pub use quota::{Room, Usage, WhenFull};
+pub use quota::{Room, TrackUsage, Usage, WhenFull};
 pub use read::{Entry, WalReader};
 pub use recover::{Lost, Recovered, TrackState, reason};
 pub use settle::Settled;

@@ -16,7 +16,7 @@ use crate::entry::{Head, pb};
 use crate::fault::WalFault;
 use crate::index::{FileFact, Index, Track};
 use crate::read::Fetched;
-use crate::recover::Lost;
+use crate::recover::{Lost, TrackState};
 use crate::slot::{GapCode, Slot, SlotKind};
 use crate::wal::{Wal, locked};
 use crate::writer::Pending;
@@ -48,8 +48,21 @@ pub struct Usage {
     pub stalled: bool,
     /// Records found damaged while reading since the start.
     pub damaged_reads: u64,
+    /// Lines in them, as far as known.
+    pub damaged_lines: u64,
     /// Failed syncs since the start.
     pub sync_failures: u64,
+}
+
+/// What the WAL holds of one track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackUsage {
+    /// Where it stands.
+    pub state: TrackState,
+    /// Bytes of records not yet acked.
+    pub unacked_bytes: u64,
+    /// When the oldest unacked batch was written.
+    pub oldest_unacked: Option<Timestamp>,
 }
 
 /// Whether a batch may be appended.
@@ -65,8 +78,14 @@ pub enum Room {
 
 impl Usage {
     pub(crate) fn of(index: &Index) -> Self {
-        let mut usage =
-            Self { bytes: index.bytes(), stalled: index.stalled, damaged_reads: index.damaged_reads, sync_failures: index.sync_failures, ..Self::default() };
+        let mut usage = Self {
+            bytes: index.bytes(),
+            stalled: index.stalled,
+            damaged_reads: index.damaged_reads,
+            damaged_lines: index.damaged_lines,
+            sync_failures: index.sync_failures,
+            ..Self::default()
+        };
         for track in index.tracks.values() {
             for (slot, _) in track.after(track.acked) {
                 usage.unacked_bytes += slot.len();
@@ -78,6 +97,17 @@ impl Usage {
             }
         }
         usage
+    }
+}
+
+impl TrackUsage {
+    pub(crate) fn of(number: u32, track: &Track) -> Self {
+        let unacked = || track.after(track.acked).map(|(slot, _)| slot);
+        Self {
+            state: track.state(number),
+            unacked_bytes: unacked().map(|slot| slot.len()).sum(),
+            oldest_unacked: unacked().filter(|slot| slot.kind() == SlotKind::Batch).map(|slot| slot.written).min(),
+        }
     }
 }
 
@@ -318,7 +348,7 @@ impl Wal {
         for slot in self.slots(number, from, to) {
             let place = slot.where_it_lies();
             match self.reader.fetch(place) {
-                Ok(Fetched::Record(Head::Gap(mut head), _)) => {
+                Ok(Fetched::Record(_, Head::Gap(mut head), _)) => {
                     head.to = to;
                     (head.positions, head.positions_before) = (Vec::new(), Vec::new());
                     self.put_gap(number, from, head);
@@ -338,8 +368,8 @@ impl Wal {
     /// What an entry holds, by its record if that can be read.
     fn counts(&self, slot: &Slot) -> Counts {
         match self.reader.fetch(slot.where_it_lies()) {
-            Ok(Fetched::Record(Head::Batch(head), _)) => Counts { lines: Some(head.lines), bytes: Some(head.raw_bytes), min: head.min_ns, max: head.max_ns },
-            Ok(Fetched::Record(Head::Gap(head), _)) => Counts { lines: head.lines, bytes: head.bytes, min: head.min_ns, max: head.max_ns },
+            Ok(Fetched::Record(_, Head::Batch(head), _)) => Counts { lines: Some(head.lines), bytes: Some(head.raw_bytes), min: head.min_ns, max: head.max_ns },
+            Ok(Fetched::Record(_, Head::Gap(head), _)) => Counts { lines: head.lines, bytes: head.bytes, min: head.min_ns, max: head.max_ns },
             Ok(Fetched::Record(..) | Fetched::Damaged) | Err(_) => {
                 Counts { lines: Some(u64::from(slot.lines)), bytes: None, min: slot.written.nanos(), max: slot.written.nanos() }
             }
@@ -353,6 +383,7 @@ impl Wal {
         let chain = track.chain_at(from - 1).unwrap_or_default();
         head.chain_previous = Bytes::copy_from_slice(&chain.0);
         head.chain_to = Bytes::copy_from_slice(&digest::extend_gap(chain, from, head.to).0);
+        head.rebased = track.rebased;
         track.replace(Slot::gap(from, &head), head.to);
         drop(index);
         self.pending.push_back(Pending { track: number, sequence: from, head: Head::Gap(head), body: Bytes::new(), place: None });

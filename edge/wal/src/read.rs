@@ -93,8 +93,8 @@ impl Clone for WalReader {
 /// What came of reading a record.
 #[expect(clippy::large_enum_variant, reason = "one at a time, never stored")]
 pub(crate) enum Fetched {
-    /// It is sound.
-    Record(Head, Bytes),
+    /// It is sound: the sequence it was written with, head, body.
+    Record(u64, Head, Bytes),
     /// It is damaged, or its file is gone.
     Damaged,
 }
@@ -126,8 +126,8 @@ impl WalReader {
             }
             let place = looked.slot.where_it_lies();
             match self.fetch(place) {
-                Ok(Fetched::Record(Head::Batch(head), body)) if looked.slot.kind() == SlotKind::Batch => return Ok(Some(looked.batch(head, body))),
-                Ok(Fetched::Record(Head::Gap(head), _)) if looked.slot.kind() == SlotKind::Gap => return Ok(Some(looked.gap(head))),
+                Ok(Fetched::Record(_, Head::Batch(head), body)) if looked.slot.kind() == SlotKind::Batch => return Ok(Some(looked.batch(head, body))),
+                Ok(Fetched::Record(from, Head::Gap(head), _)) if looked.slot.kind() == SlotKind::Gap => return Ok(Some(looked.gap(from, head))),
                 // Also when the slot changed meanwhile (trimmed, dropped): then nothing is given up and the new slot is read.
                 Ok(Fetched::Record(..) | Fetched::Damaged) => drop(locked(&self.shared).give_up(track.0, sequence.0, place)),
                 Err(fault) if self.may_retry(place) => return Err(fault),
@@ -182,7 +182,7 @@ impl WalReader {
             }
         }
         let seal = Seal::new(self.wal_id, u64::from(place.file));
-        Ok(entry::decode(seal, &Bytes::from(record)).map_or(Fetched::Damaged, |(_, head, body)| Fetched::Record(head, body)))
+        Ok(entry::decode(seal, &Bytes::from(record)).map_or(Fetched::Damaged, |(header, head, body)| Fetched::Record(header.sequence, head, body)))
     }
 
     fn file(&self, number: u32) -> io::Result<Arc<dyn DiskFile>> {
@@ -221,9 +221,10 @@ impl Looked {
         }
     }
 
-    fn gap(self, head: pb::GapHead) -> Entry {
-        // A part of a gap: how much of the counts belongs to it is unknown.
-        let is_whole = self.to == head.to && self.chain_to == digest::extend_gap(self.chain_previous, self.slot.from, head.to);
+    fn gap(self, from: u64, head: pb::GapHead) -> Entry {
+        // A part of a gap: how much of the counts belongs to it is unknown. (It may have been numbered anew since.)
+        let is_whole =
+            self.to - self.slot.from == head.to.wrapping_sub(from) && self.chain_to == digest::extend_gap(self.chain_previous, self.slot.from, self.to);
         let whole = |count: Option<u64>| count.filter(|_| is_whole);
         Entry::Gap {
             from: Sequence(self.slot.from),

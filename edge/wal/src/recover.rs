@@ -125,7 +125,7 @@ impl Replay {
             Head::Checkpoint(head) => self.checkpoint(head),
             Head::Control(head) => {
                 if let Some(kind) = head.kind {
-                    self.control(header.track, kind);
+                    self.control(file, header.track, kind);
                 }
             }
         }
@@ -184,7 +184,10 @@ impl Replay {
         self.advance(&head.positions_before, head.positions);
         let (Some(chain), Ok(digest)) = (chain_of(&head.chain_previous), <[u8; 16]>::try_from(&head.digest[..])) else { return };
         let Some(before) = sequence.checked_sub(1).filter(|_| sequence < u64::MAX) else { return };
-        let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed(before, chain));
+        let track = self.numbered(number, head.rebased, before, chain);
+        if head.rebased < track.rebased {
+            return;
+        }
         let slot = Slot::new(SlotKind::Batch, sequence, digest, Timestamp(head.written_ns), head.lines).placed(place);
         if sequence >= track.next {
             hole_up_to(track, sequence, chain);
@@ -201,7 +204,10 @@ impl Replay {
         self.advance(&head.positions_before, std::mem::take(&mut head.positions));
         let Some(chain) = chain_of(&head.chain_previous) else { return };
         let (Some(before), true) = (from.checked_sub(1), head.to >= from && head.to < u64::MAX) else { return };
-        let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed(before, chain));
+        let track = self.numbered(number, head.rebased, before, chain);
+        if head.rebased < track.rebased {
+            return;
+        }
         let slot = |from| Slot::gap(from, &head).placed(place);
         if from < track.oldest() && head.to < track.next && head.reason == reason::HUB_ROLLBACK {
             track.reach_back(chain, slot(from), head.to);
@@ -226,7 +232,10 @@ impl Replay {
             if told.next == 0 || told.next == u64::MAX || told.acked >= told.next {
                 continue;
             }
-            let track = self.index.tracks.entry(told.track).or_insert_with(|| Track::replayed(told.acked, acked_chain));
+            let track = self.numbered(told.track, told.rebased, told.acked, acked_chain);
+            if told.rebased < track.rebased {
+                continue;
+            }
             hole_up_to(track, told.next, chain);
             if told.acked >= track.oldest() - 1 {
                 track.set_acked(told.acked, acked_chain);
@@ -242,7 +251,7 @@ impl Replay {
         }
     }
 
-    fn control(&mut self, number: u32, kind: pb::control_head::Kind) {
+    fn control(&mut self, file: u32, number: u32, kind: pb::control_head::Kind) {
         use pb::control_head::Kind;
         match kind {
             Kind::Positions(told) => self.advance(&told.positions_before, told.positions),
@@ -258,13 +267,35 @@ impl Replay {
             }
             Kind::Adopt(told) => {
                 let Some(chain) = chain_of(&told.chain).filter(|_| told.last < u64::MAX) else { return };
+                let rebased = self.index.tracks.get(&number).map_or(0, |track| track.rebased);
                 let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed(told.last, chain));
-                *track = Track::replayed(told.last, chain);
+                *track = Track::replayed_after(rebased, told.last, chain);
                 track.producer = ProducerId::from_bytes(&told.producer);
                 self.positions.replace(&told.positions);
                 self.before.clear();
             }
+            Kind::Rebase(told) => {
+                self.index.rebased_in.insert(file);
+                let track = self.track(number);
+                if let Some(kept) = runs_of(&told).filter(|_| told.rebased == track.rebased + 1) {
+                    track.rebase(&kept);
+                    track.producer = ProducerId::from_bytes(&told.producer);
+                }
+            }
         }
+    }
+
+    /// The track of a record that was written after `rebased` new numberings: if the record of the last one is damaged,
+    /// what was numbered before it is void (the batches are found missing, and told).
+    fn numbered(&mut self, number: u32, rebased: u32, before: u64, chain: Chain) -> &mut Track {
+        let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed_after(rebased, before, chain));
+        if rebased > track.rebased {
+            let (producer, closed) = (track.producer, track.closed);
+            *track = Track::replayed_after(rebased, 0, Chain::default());
+            (track.producer, track.closed) = (producer, closed);
+            hole_up_to(track, before + 1, chain);
+        }
+        track
     }
 
     fn track(&mut self, number: u32) -> &mut Track {
@@ -274,6 +305,13 @@ impl Replay {
 
 fn chain_of(bytes: &[u8]) -> Option<Chain> {
     if bytes.is_empty() { Some(Chain::default()) } else { Chain::from_bytes(bytes) }
+}
+
+/// What a new numbering keeps; `None` when that is no list of rising runs.
+pub(crate) fn runs_of(told: &pb::Rebase) -> Option<Vec<(u64, u64)>> {
+    let runs: Vec<(u64, u64)> = told.kept.iter().map(|run| (run.from, run.to)).collect();
+    let is_sane = runs.iter().all(|(from, to)| 0 < *from && from <= to && *to < u64::MAX) && runs.windows(2).all(|two| two[0].1 < two[1].0);
+    is_sane.then_some(runs)
 }
 
 /// What lies between the end of `track` and `next` is missing; `chain` is the one before `next`.

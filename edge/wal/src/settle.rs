@@ -86,7 +86,7 @@ impl Wal {
             if slot.kind() != SlotKind::Batch {
                 continue;
             }
-            if let Fetched::Record(Head::Batch(head), _) = self.reader.fetch(slot.where_it_lies())? {
+            if let Fetched::Record(_, Head::Batch(head), _) = self.reader.fetch(slot.where_it_lies())? {
                 let before = Chain::from_bytes(&head.chain_previous).unwrap_or_default();
                 written.push(if is_next { before } else { digest::extend(before, BatchDigest(slot.link)) });
             }
@@ -105,6 +105,7 @@ impl Wal {
                 chain_previous: Bytes::copy_from_slice(&chain.0),
                 chain_to: Bytes::copy_from_slice(&digest::extend_gap(chain, from, to).0),
                 reason: reason::HUB_ROLLBACK.to_owned(),
+                rebased: found.rebased,
                 ..pb::GapHead::default()
             };
             found.reach_back(chain, Slot::gap(from, &head), to);
@@ -119,23 +120,23 @@ impl Wal {
     }
 
     /// The hub will not take the batch `sequence`: it goes to `aside/`, for people to look at, and a gap takes
-    /// its place. Durable when it returns.
+    /// its place. Durable when it returns; gives what was lost, `None` when it was no unacked batch.
     ///
     /// # Errors
     /// [`WalFault::NoTrack`], [`WalFault::Io`], [`WalFault::DiskFull`].
-    pub fn set_aside(&mut self, track: TrackId, sequence: Sequence, reason: &str) -> Result<(), WalFault> {
+    pub fn set_aside(&mut self, track: TrackId, sequence: Sequence, reason: &str) -> Result<Option<Lost>, WalFault> {
         let (found, acked) = {
             let index = locked(&self.shared);
             let found = index.tracks.get(&track.0).ok_or(WalFault::NoTrack { track })?;
             (found.at(sequence.0), found.acked)
         };
         let Some((slot, to)) = found.filter(|(slot, to)| slot.kind() == SlotKind::Batch && slot.is_durable() && *to > acked) else {
-            return Ok(());
+            return Ok(None);
         };
         let place = slot.where_it_lies();
         let mut head =
             pb::GapHead { to, lines: Some(u64::from(slot.lines)), min_ns: slot.written.nanos(), max_ns: slot.written.nanos(), ..pb::GapHead::default() };
-        if let Fetched::Record(Head::Batch(batch), body) = self.reader.fetch(place)? {
+        if let Fetched::Record(_, Head::Batch(batch), body) = self.reader.fetch(place)? {
             (head.lines, head.bytes) = (Some(batch.lines), Some(batch.raw_bytes));
             (head.min_ns, head.max_ns) = (batch.min_ns, batch.max_ns);
             // The gap matters, the copy is a favour: a disk that refuses it must not make others wait.
@@ -143,8 +144,9 @@ impl Wal {
         }
         head.reason = reason.chars().take(TEXT_BYTES_MAX / 4).collect();
         head.written_ns = slot.written.nanos();
+        let lost = Lost { track, from: sequence, to: Sequence(to), reason: head.reason.clone(), lines: head.lines, bytes: head.bytes };
         self.put_gap(track.0, sequence.0, head);
-        self.flush()
+        self.flush().map(|()| Some(lost))
     }
 
     fn write_aside(&self, track: TrackId, sequence: Sequence, body: &[u8]) -> io::Result<()> {

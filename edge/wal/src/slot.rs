@@ -134,6 +134,12 @@ impl Slot {
         }
     }
 
+    /// The same, durable.
+    pub(crate) const fn durable(mut self) -> Self {
+        self.set_durable();
+        self
+    }
+
     /// Its record was synced (or it has none).
     pub(crate) const fn is_durable(&self) -> bool {
         self.len_and_flags & UNDURABLE == 0

@@ -31,12 +31,13 @@ fn outside_grace(files: &BTreeMap<u32, FileFact>, clear: &BTreeMap<u32, Clear>, 
     out
 }
 
-/// The files of `chosen` that no kept file needs to know its own end.
-fn with_those_before(files: &BTreeMap<u32, FileFact>, chosen: &BTreeSet<u32>) -> BTreeSet<u32> {
+/// The files of `chosen` that no kept file needs to know its own end, or how its entries are numbered now.
+fn with_those_before(files: &BTreeMap<u32, FileFact>, rebased_in: &BTreeSet<u32>, chosen: &BTreeSet<u32>) -> BTreeSet<u32> {
     let mut out = BTreeSet::new();
     for number in chosen {
         let before = number - 1;
-        if out.contains(&before) || files.get(&before).is_none_or(|before| !before.needs_next) {
+        let ends = out.contains(&before) || files.get(&before).is_none_or(|before| !before.needs_next);
+        if ends && (!rebased_in.contains(number) || files.range(..number).all(|(older, _)| out.contains(older))) {
             out.insert(*number);
         }
     }
@@ -82,7 +83,10 @@ impl Wal {
     }
 
     fn remove(&mut self, chosen: &BTreeSet<u32>) -> Result<u64, WalFault> {
-        let going = &with_those_before(&locked(&self.shared).files, chosen);
+        let going = &{
+            let index = locked(&self.shared);
+            with_those_before(&index.files, &index.rebased_in, chosen)
+        };
         if going.is_empty() {
             return Ok(0);
         }
@@ -98,6 +102,9 @@ impl Wal {
         let mut removed = BTreeSet::new();
         let mut fault = None;
         for number in going.iter().filter(|number| clear.get(number).is_some_and(|clear| clear.is_durable)) {
+            if fault.is_some() && locked(&self.shared).rebased_in.contains(number) {
+                break; // An older file is still there, and cannot be read without this one.
+            }
             let path = self.settings.dir.join(file::name(u64::from(*number)));
             match self.disk.remove(&path) {
                 Ok(()) => drop(removed.insert(*number)),

@@ -14,15 +14,16 @@ use std::time::Duration;
 use proto_model::{Chain, Sequence, Timestamp, TrackId, WalId};
 use proto_seam::{Disk, DiskLock, Entropy, OpenHow};
 
-use crate::entry::{Seal, pb};
+use crate::entry::{Head, Seal, pb};
 use crate::fault::{WalFault, is_full};
 use crate::file::{self, HEAD_BYTES, HeadState};
 use crate::index::{FileFact, Index};
 use crate::limits::{FILE_BYTES_MAX, FILE_BYTES_MIN, FILES_MIN};
 use crate::position::{Positions, SourcePosition};
-use crate::quota::{Usage, WhenFull};
-use crate::read::{Entry, WalReader};
+use crate::quota::{TrackUsage, Usage, WhenFull};
+use crate::read::{Entry, Fetched, WalReader};
 use crate::recover::{Recovered, Replay, TrackState};
+use crate::slot::{Slot, SlotKind};
 use crate::walk::{Met, Survey, Surveyed, walk};
 use crate::writer::{Current, Pending};
 
@@ -214,6 +215,27 @@ impl Wal {
     #[must_use]
     pub fn tracks(&self) -> Vec<TrackState> {
         locked(&self.shared).tracks.iter().map(|(number, track)| track.state(*number)).collect()
+    }
+
+    /// What it holds of each track that is not closed, by number.
+    #[must_use]
+    pub fn track_usage(&self) -> Vec<TrackUsage> {
+        let index = locked(&self.shared);
+        index.tracks.iter().filter(|(_, track)| !track.closed).map(|(number, track)| TrackUsage::of(*number, track)).collect()
+    }
+
+    /// The sources that unacked batches of `track` tell of, each as the newest of them does. Reads all of them.
+    #[must_use]
+    pub fn sources_unacked(&self, track: TrackId) -> Vec<SourcePosition> {
+        let slots: Vec<Slot> = locked(&self.shared).tracks.get(&track.0).map(|track| track.after(track.acked).map(|(slot, _)| slot).collect()).unwrap_or_default();
+        let mut told = Positions::default();
+        for slot in slots.iter().filter(|slot| slot.kind() == SlotKind::Batch) {
+            if let Ok(Fetched::Record(_, Head::Batch(head), _)) = self.reader.fetch(slot.where_it_lies()) {
+                let kept = head.positions.into_iter().map(|position| pb::Position { gone: false, ..position });
+                told.apply(&kept.collect::<Vec<_>>());
+            }
+        }
+        told.iter().cloned().collect()
     }
 
     /// All sources that are not gone, as the durable records tell them.

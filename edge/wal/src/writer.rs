@@ -20,6 +20,7 @@ use crate::file::{self, FileHead};
 use crate::index::{FileFact, Index, Track};
 use crate::limits::CHECKPOINT_PART_BYTES;
 use crate::position::Positions;
+use crate::recover;
 use crate::slot::{Place, SlotKind};
 use crate::wal::{Wal, locked};
 
@@ -200,7 +201,7 @@ impl Wal {
                     self.positions.apply(&head.positions);
                     settle_slot(index.tracks.get_mut(&track), sequence, head.to, SlotKind::Gap, place);
                 }
-                Head::Control(pb::ControlHead { kind: Some(kind), .. }) => commit_control(&mut index, &mut self.positions, track, kind),
+                Head::Control(pb::ControlHead { kind: Some(kind), .. }) => commit_control(&mut index, &mut self.positions, track, kind, place),
                 Head::Control(_) | Head::Checkpoint(_) => {}
             }
         }
@@ -313,14 +314,17 @@ fn checkpoint_track(number: u32, track: &mut Track) -> pb::Track {
         acked_chain: Bytes::copy_from_slice(&track.acked_chain.0),
         oldest: track.oldest(),
         closed: track.closed,
+        rebased: track.rebased,
     }
 }
 
-fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind: pb::control_head::Kind) {
+fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind: pb::control_head::Kind, place: Option<Place>) {
     use pb::control_head::Kind;
     let track = match &kind {
         Kind::Positions(told) => return positions.apply(&told.positions),
-        Kind::Bind(_) | Kind::Acked(_) | Kind::Close(_) | Kind::Adopt(_) => index.tracks.entry(track).or_insert_with(|| Track::new(0, Chain::default())),
+        Kind::Bind(_) | Kind::Acked(_) | Kind::Close(_) | Kind::Adopt(_) | Kind::Rebase(_) => {
+            index.tracks.entry(track).or_insert_with(|| Track::new(0, Chain::default()))
+        }
     };
     match kind {
         Kind::Positions(_) => {}
@@ -328,9 +332,19 @@ fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind
         Kind::Acked(told) => track.acked_durable = told.sequence,
         Kind::Close(_) => track.closed = true,
         Kind::Adopt(told) => {
+            let rebased = track.rebased;
             *track = Track::new(told.last, Chain::from_bytes(&told.chain).unwrap_or_default());
+            track.rebased = rebased;
             track.producer = ProducerId::from_bytes(&told.producer);
             positions.replace(&told.positions);
+        }
+        // It stands twice; the second does nothing.
+        Kind::Rebase(told) => {
+            if let Some(kept) = recover::runs_of(&told).filter(|_| told.rebased == track.rebased + 1) {
+                track.rebase(&kept);
+                track.producer = ProducerId::from_bytes(&told.producer);
+            }
+            index.rebased_in.extend(place.map(|place| place.file));
         }
     }
 }

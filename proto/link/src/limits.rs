@@ -84,7 +84,9 @@ pub const QUIC_HEAD_START: Duration = Duration::from_secs(1);
 pub const QUIC_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Shortest wait before dialling again.
-pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest wait after the first failure: a thousand edges make 500 handshakes a second.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(2);
 /// Longest wait before dialling again.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 

@@ -10,7 +10,7 @@ use super::Run;
 use crate::counters::Counters;
 use crate::limits::{LABEL_SETS_MAX, LINE_BYTES_MAX};
 use crate::program::Program;
-use crate::testing::{NOW, Out, feed, lines, program, run};
+use crate::testing::{NOW, Out, feed, lines, program, run, sent};
 
 #[test]
 fn a_source_without_stages_has_one_address() {
@@ -211,4 +211,30 @@ fn a_tick_at_the_deadline_always_sends() {
     }
     assert!(ticks >= 2);
     assert_ne!(run.deadline(), Some(Timestamp::MIN));
+}
+
+#[test]
+fn a_clock_that_is_set_changes_no_wait() {
+    let second = Duration::from_secs(1);
+    for by in [86_400, -86_400_i64] {
+        let mut run = run("- cri: {}\n- multiline: {firstline: '^S', max_wait_time: 5s}\n", &[]);
+        run.line(b"2024-01-01T00:00:03Z stdout F S one", NOW, &mut |_| panic!("held"));
+        run.line(b"2024-01-01T00:00:03Z stderr P half", NOW, &mut |_| panic!("held"));
+        run.clock_stepped(by * 1_000_000_000);
+        let now = Timestamp(NOW.nanos() + by * 1_000_000_000);
+        assert_eq!(run.deadline(), Some(now.plus(5 * second)));
+        run.tick(now.plus(4 * second), &mut |_| panic!("not yet"));
+        let out = sent(|out| run.tick(now.plus(5 * second), out));
+        assert_eq!(lines(&out), ["S one"]);
+        assert_eq!(run.deadline(), Some(now.plus(crate::limits::PARTIAL_WAIT_MAX)));
+    }
+    // Set back while nobody ran.
+    let mut before = run("- multiline: {firstline: '^S', max_wait_time: 5s}\n", &[]);
+    before.line(b"S one", NOW, &mut |_| panic!("held"));
+    let mut after = Run::restore(program("- multiline: {firstline: '^S', max_wait_time: 5s}\n"), Arc::default(), &before.held().unwrap()).unwrap();
+    let now = NOW.minus(3_600 * second);
+    after.read_by(now);
+    assert_eq!(after.deadline(), Some(now.plus(5 * second)));
+    after.read_by(NOW);
+    assert_eq!(after.deadline(), Some(now.plus(5 * second)), "what waited already goes on waiting");
 }

@@ -29,8 +29,12 @@ fn a_file_that_tells_anothers_end_stays_with_it() {
     for number in [1, 2] {
         files.get_mut(&number).unwrap().needs_next = true;
     }
-    assert_eq!(with_those_before(&files, &BTreeSet::from([2, 3, 4])), BTreeSet::from([4]));
-    assert_eq!(with_those_before(&files, &BTreeSet::from([1, 2, 3])), BTreeSet::from([1, 2, 3]));
+    assert_eq!(with_those_before(&files, &BTreeSet::new(), &BTreeSet::from([2, 3, 4])), BTreeSet::from([4]));
+    assert_eq!(with_those_before(&files, &BTreeSet::new(), &BTreeSet::from([1, 2, 3])), BTreeSet::from([1, 2, 3]));
+    let rebased = BTreeSet::from([3]);
+    files.values_mut().for_each(|file| file.needs_next = false);
+    assert_eq!(with_those_before(&files, &rebased, &BTreeSet::from([2, 3, 4])), BTreeSet::from([2, 4]), "3 tells how 1 is numbered now");
+    assert_eq!(with_those_before(&files, &rebased, &BTreeSet::from([1, 2, 3])), BTreeSet::from([1, 2, 3]));
 }
 
 /// Ten batches in five files and more.

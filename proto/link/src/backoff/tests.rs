@@ -3,18 +3,23 @@
 use super::*;
 
 #[test]
-fn waits_double_within_their_bounds() {
+fn bounds_double_and_the_whole_of_them_is_used() {
     let entropy = Entropy::seeded(1);
-    for (attempts, least_ms, most_ms) in [(0, 500, 1_000), (1, 500, 1_000), (2, 1_000, 2_000), (3, 2_000, 4_000), (5, 8_000, 16_000), (6, 15_000, 30_000)] {
-        for _ in 0..200 {
-            let waited = wait(attempts, &entropy).as_millis();
-            assert!((least_ms..=most_ms).contains(&waited), "{attempts}: {waited}");
-        }
+    for (attempts, most_ms) in [(0, 2_000), (1, 2_000), (2, 4_000), (3, 8_000), (4, 16_000), (5, 30_000), (100, 30_000), (u32::MAX, 30_000)] {
+        let waits: Vec<u128> = (0..400).map(|_| wait(attempts, &entropy).as_millis()).collect();
+        assert!(waits.iter().all(|waited| (100..=most_ms).contains(waited)), "{attempts}: {waits:?}");
+        assert!(waits.iter().any(|waited| *waited < most_ms / 10) && waits.iter().any(|waited| *waited > most_ms / 10 * 9), "{attempts}: {waits:?}");
     }
-    for attempts in [100, u32::MAX] {
-        let waited = wait(attempts, &entropy);
-        assert!(waited >= BACKOFF_MAX / 2 && waited <= BACKOFF_MAX);
+}
+
+#[test]
+fn a_thousand_edges_that_lost_one_hub_come_back_spread_out() {
+    let mut per_100_ms = [0_u32; 20];
+    for edge in 0..1_000 {
+        let waited = wait(1, &Entropy::seeded(edge).fork("ship")).as_millis();
+        per_100_ms[usize::try_from(waited / 100).unwrap().min(19)] += 1;
     }
+    assert!(per_100_ms.iter().all(|edges| *edges < 100), "{per_100_ms:?}");
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! All tracks of one edge in one session: which is opened, which sends, which is done.
+//!
+//! Pure. [`Tracks`] holds a [`Window`] per track that is not closed, oldest first; the newest is the live one. Promises:
+//! older tracks drain first in, first out, beside the live one by [`Share`] and [`Drain`]; a track is closed only when
+//! the hub has all of it and the newest is bound. Must not do: read the WAL, send.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto_model::{ProducerId, Sequence, Timestamp, TrackId};
+use proto_wire::edge_hub::message::Kind;
+
+use super::share::{Drain, MESSAGE_BYTES_MIN, Share, Turn};
+use super::window::{Standing, Step, Window};
+
+/// A new track is opened when the oldest unacked batch of the newest one is older than this.
+pub const BACKLOG_AGE: Duration = Duration::from_secs(60);
+/// Tracks that are not closed at the most; beyond it new batches join the newest.
+pub const TRACKS_OPEN_MAX: usize = 8;
+
+/// The tracks.
+#[derive(Debug)]
+pub struct Tracks {
+    windows: BTreeMap<TrackId, Window>,
+    share: Share,
+    drain: Drain,
+}
+
+impl Tracks {
+    /// With the tracks that are not closed, and the backlog's share per mille.
+    #[must_use]
+    pub fn new(windows: impl IntoIterator<Item = Window>, backlog_mille: u32) -> Self {
+        let windows = windows.into_iter().map(|window| (window.track(), window)).collect();
+        Self { windows, share: Share::new(backlog_mille), drain: Drain::default() }
+    }
+
+    /// All windows, oldest track first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (TrackId, &Window)> {
+        self.windows.iter().map(|(track, window)| (*track, window))
+    }
+
+    /// The window of a track.
+    pub fn window(&mut self, track: TrackId) -> Option<&mut Window> {
+        self.windows.get_mut(&track)
+    }
+
+    /// The newest track, which new batches join.
+    #[must_use]
+    pub fn newest(&self) -> Option<TrackId> {
+        self.windows.keys().next_back().copied()
+    }
+
+    /// A track was begun.
+    pub fn add(&mut self, window: Window) {
+        self.windows.insert(window.track(), window);
+    }
+
+    /// A track is closed.
+    pub fn remove(&mut self, track: TrackId) {
+        self.windows.remove(&track);
+    }
+
+    /// The session is gone.
+    pub fn closed(&mut self) {
+        self.windows.values_mut().for_each(Window::closed);
+        self.drain = Drain::default();
+    }
+
+    /// Tracks that must be opened at the hub now.
+    #[must_use]
+    pub fn to_open(&self, now: Timestamp) -> Vec<TrackId> {
+        self.iter().filter(|(_, window)| window.wants_open(now)).map(|(track, _)| track).collect()
+    }
+
+    /// When a refused track asks again; `None` when none was refused.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        self.windows.values().filter_map(Window::retry_at).min()
+    }
+
+    /// How long the hub has not answered what is waited for.
+    #[must_use]
+    pub fn waited(&self, now: Timestamp) -> Duration {
+        self.windows.values().map(|window| window.waited(now)).max().unwrap_or_default()
+    }
+
+    /// The track bound to this producer, other than `but`.
+    #[must_use]
+    pub fn bound_to(&self, producer: &[u8], but: TrackId) -> Option<TrackId> {
+        let is_it = |window: &Window| window.report().0.is_some_and(|own| own.to_bytes() == producer);
+        self.iter().find(|(track, window)| *track != but && is_it(window)).map(|(track, _)| track)
+    }
+
+    /// Decides on a message of the hub; the steps of each track, in order.
+    pub fn hear(&mut self, kind: &Kind, now: Timestamp) -> Vec<(TrackId, Step)> {
+        if let Kind::Welcome(welcome) = kind {
+            let track = TrackId(welcome.track);
+            let before = welcome.carry.as_ref().map_or(&b""[..], |carry| &carry.producer);
+            // The hub closed this one in favour of another track: its Close was taken, the answer got lost.
+            let successor = self.bound_to(&welcome.producer, track).or_else(|| self.bound_to(before, track));
+            if let Some(successor) = successor.filter(|successor| *successor > track && self.windows.contains_key(&track)) {
+                // The hub allotted an epoch for the question; a Welcome that is still to come is newer than that.
+                if let Some(window) = self.windows.get_mut(&successor).filter(|window| *window.standing() == Standing::Open) {
+                    window.closed();
+                }
+                return vec![(track, Step::Closed)];
+            }
+        }
+        let newest = self.newest();
+        let mut out = Vec::new();
+        for (track, window) in &mut self.windows {
+            let steps = window.hear(kind, now);
+            if Some(*track) != newest && steps.iter().any(|step| matches!(step, Step::Acked(_))) {
+                let (bytes, took) = window.last_ack();
+                self.drain.acked(bytes, took, now);
+            }
+            out.extend(steps.into_iter().map(|step| (*track, step)));
+        }
+        out
+    }
+
+    /// The oldest of the older tracks that is open and has something unsent, if its window and the drain have room.
+    fn backlog(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, Sequence)> {
+        let newest = self.newest()?;
+        let older = || self.windows.range(..newest);
+        let in_flight: u64 = older().map(|(_, window)| window.bytes_in_flight()).sum();
+        let (track, window) = older().find(|(track, window)| window.has_unsent(durable(**track)))?;
+        window.wanted(durable(*track)).filter(|_| self.drain.has_room(in_flight)).map(|sequence| (*track, sequence))
+    }
+
+    fn live(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, Sequence)> {
+        let (track, window) = self.windows.iter().next_back()?;
+        window.wanted(durable(*track)).map(|sequence| (*track, sequence))
+    }
+
+    /// What to read from the WAL and send now; `durable` tells how far a track is durable.
+    #[must_use]
+    pub fn wanted(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, Sequence)> {
+        let (live, backlog) = (self.live(&durable), self.backlog(&durable));
+        match self.share.turn(live.is_some(), backlog.is_some())? {
+            Turn::Live => live,
+            Turn::Backlog => backlog,
+        }
+    }
+
+    /// A batch or gap of `track` ending at `to` was handed to the session.
+    pub fn sent(&mut self, track: TrackId, to: Sequence, bytes: u64, durable: impl Fn(TrackId) -> Sequence, now: Timestamp) {
+        let bytes = bytes.max(MESSAGE_BYTES_MIN);
+        let is_live = self.newest() == Some(track);
+        let (turn, other_waits) =
+            if is_live { (Turn::Live, self.backlog(&durable).is_some()) } else { (Turn::Backlog, self.live(&durable).is_some()) };
+        self.share.sent(turn, bytes, other_waits);
+        if let Some(window) = self.windows.get_mut(&track) {
+            window.sent(to, bytes, now);
+        }
+    }
+
+    /// An older track of which the hub has all, once the newest is open: to be closed with the newest's producer as next.
+    #[must_use]
+    pub fn drained(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, ProducerId)> {
+        let (newest, live) = self.windows.iter().next_back()?;
+        let next = live.stamp().map(|(producer, _)| producer)?;
+        let is_drained = |track: TrackId, window: &Window| *window.standing() == Standing::Open && window.report().2 >= durable(track);
+        self.windows.range(..newest).find(|(track, window)| is_drained(**track, window)).map(|(track, _)| (*track, next))
+    }
+
+    /// Whether what is read from now on should have a track of its own; `oldest` is when the oldest unacked batch of the newest was written.
+    #[must_use]
+    pub fn wants_new(&self, oldest: Option<Timestamp>, now: Timestamp) -> bool {
+        let is_open = self.windows.values().next_back().is_some_and(|window| *window.standing() == Standing::Open);
+        is_open && self.windows.len() < TRACKS_OPEN_MAX && oldest.is_some_and(|oldest| now.since(oldest) > BACKLOG_AGE)
+    }
+}
+
+#[cfg(test)]
+mod tests;
