@@ -67,7 +67,8 @@ impl Store {
         }
         let turn = OwnTurn(flag);
         self.learn_lanes().await?;
-        let lane = match self.own_lane().or_else(|| self.lane_of_name()).or_else(|| self.idle_lane(None)) {
+        let readable = |lane: &LaneId| self.cell(*lane).is_ok_and(|cell| cell.owned().is_some());
+        let lane = match self.own_lane().filter(readable).or_else(|| self.lane_of_name()).or_else(|| self.idle_lane(None)) {
             Some(lane) => lane,
             None => self.new_lane().await?,
         };
@@ -75,7 +76,7 @@ impl Store {
     }
 
     /// Gives the own lane up for another, an idle or a new one: after repeated conflicts with a hub of another
-    /// name that writes it too. The writer of the lane before goes on to work, as one of any lane.
+    /// name that writes it too, or when it is frozen. The writer of the lane before goes on to work, as one of any lane.
     ///
     /// # Errors
     /// The store's fault: then the own lane is what it was.
