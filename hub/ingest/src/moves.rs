@@ -236,7 +236,8 @@ impl Walk {
             return Some(Step::Denied(Refusal::Diverged(format!("producer {} is quarantined", self.at))));
         }
         // Who was its owner once does not take it back from the one that went on with it.
-        self.proven = !self.owned && state.last.0 > 0 && proves(state, self.asker.acked) == Some(true);
+        // The empty chain is known to all and proves nothing.
+        self.proven = !self.owned && self.asker.acked.0.0 > 0 && proves(state, self.asker.acked) == Some(true);
         (state.closed.is_none() && !self.proven).then_some(Step::Denied(Refusal::Denied))
     }
 

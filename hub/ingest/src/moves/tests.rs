@@ -1,1 +1,480 @@
+use hub_store::{CommitId, LaneHeader};
+use proto_model::{ClusterId, EdgeId, Timestamp};
 
+use super::*;
+
+/// This hub's lane, and others.
+const OWN: LaneId = LaneId(1);
+const THERE: LaneId = LaneId(2);
+const FAR: LaneId = LaneId(3);
+
+fn id(lane: LaneId, unique: u128) -> ProducerId {
+    ProducerId { lane, unique }
+}
+
+fn speaker(cluster: &str, edge: &str) -> Speaker {
+    Speaker { cluster: ClusterId::new(cluster).unwrap(), edge: EdgeId::new(edge).unwrap() }
+}
+
+fn digest_of(sequence: u64) -> BatchDigest {
+    digest::of_batch(format!("batch {sequence}").as_bytes())
+}
+
+fn chain_at(last: u64) -> Chain {
+    (1..=last).fold(Chain::default(), |chain, sequence| digest::extend(chain, digest_of(sequence)))
+}
+
+fn acked(last: u64) -> (Sequence, Chain) {
+    (Sequence(last), chain_at(last))
+}
+
+/// `alpha/one`, track 1 of WAL 7, with `producer` and acks up to `last`.
+fn asker(producer: Option<ProducerId>, last: u64) -> Asker {
+    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last) }
+}
+
+fn named(asker: Asker, edge: &str) -> Asker {
+    Asker { speaker: speaker("alpha", edge), ..asker }
+}
+
+fn position(inode: u64, offset: u64) -> Position {
+    Position { path: format!("/log/{inode}"), device: 1, inode, offset, ..Position::default() }
+}
+
+fn offsets(positions: &[Position]) -> Vec<(u64, u64)> {
+    positions.iter().map(|position| (position.inode, position.offset)).collect()
+}
+
+/// All lanes: the folds themselves say whether what a walk writes is valid.
+struct Lanes {
+    folds: BTreeMap<LaneId, Fold>,
+    minted: u128,
+    /// Objects that walks wrote.
+    written: usize,
+}
+
+impl Lanes {
+    fn new() -> Self {
+        let folds = [OWN, THERE, FAR].map(|lane| (lane, Fold::genesis(lane, CommitId([0; 16]))));
+        Self { folds: folds.into(), minted: 1_000, written: 0 }
+    }
+
+    fn commit(&mut self, lane: LaneId, records: Vec<LaneRecord>) {
+        let fold = self.folds.get_mut(&lane).unwrap();
+        let number = fold.head() + 1;
+        let header = LaneHeader {
+            lane,
+            number,
+            commit: CommitId([u8::try_from(number).unwrap(); 16]),
+            previous: fold.head_commit(),
+            writer: String::new(),
+            written: Timestamp(0),
+            map_version: 0,
+            records,
+            sections: Vec::new(),
+        };
+        fold.apply(&header).unwrap();
+    }
+
+    fn state(&self, producer: ProducerId) -> Option<&ProducerState> {
+        self.folds[&producer.lane].producer(&producer)
+    }
+
+    /// Opens `producer` for `alpha/<edge>` at 0 and stores batches up to `last`, with one source.
+    fn open(&mut self, producer: ProducerId, edge: &str, track: u32, last: u64) {
+        self.open_at(producer, edge, track, (0, last), None);
+    }
+
+    fn open_at(&mut self, producer: ProducerId, edge: &str, track: u32, (from, last): (u64, u64), after: Option<ProducerId>) {
+        let (identity, wal_id, (sequence, chain)) = (format!("alpha/{edge}"), 7, acked(from));
+        let mut records =
+            vec![LaneRecord::Open { producer, epoch: Epoch(1), identity, nonce: [9; 16], wal_id, track, sequence, chain, positions: Vec::new(), after }];
+        if last > from {
+            let digests = (from + 1..=last).map(digest_of).collect();
+            let (from, to) = (Sequence(from + 1), Sequence(last));
+            records.push(LaneRecord::Advance { producer, epoch: Epoch(1), from, to, chain_to: chain_at(last), digests, positions: vec![position(5, last)] });
+        }
+        self.commit(producer.lane, records);
+    }
+
+    fn close(&mut self, producer: ProducerId, next: ProducerId) {
+        let state = self.state(producer).unwrap();
+        let record = LaneRecord::Close { producer, sequence: state.last, chain: state.chain, next };
+        self.commit(producer.lane, vec![record]);
+    }
+
+    fn quarantine(&mut self, producer: ProducerId) {
+        self.commit(producer.lane, vec![LaneRecord::Quarantine { producer, reason: "test".to_owned() }]);
+    }
+
+    /// Walks until there is an end, writing what is to be written, and for what is opened the record of the sealer.
+    fn walk(&mut self, mut walk: Walk) -> Step {
+        for _ in 0..10_000 {
+            self.minted += 1;
+            let (at, fresh) = (walk.at().lane, id(OWN, self.minted));
+            match walk.steps(&self.folds[&at], OWN, fresh) {
+                Step::Follow => {}
+                Step::Close(records) => {
+                    self.commit(at, records);
+                    self.written += 1;
+                }
+                Step::OpenHere(target) => {
+                    self.arrive(walk.asker(), &target);
+                    return Step::OpenHere(target);
+                }
+                over => return over,
+            }
+        }
+        panic!("no end")
+    }
+
+    fn arrive(&mut self, asker: &Asker, target: &Target) {
+        let stands = self.state(target.producer).map(|state| (state.epoch, state.last, state.chain));
+        let begins = (Epoch(0), target.beginning.sequence, target.beginning.chain);
+        let (epoch, sequence, chain) = stands.unwrap_or(begins);
+        let open = LaneRecord::Open {
+            producer: target.producer,
+            epoch: Epoch(epoch.0 + 1),
+            identity: asker.speaker.to_string(),
+            nonce: asker.nonce,
+            wal_id: asker.wal_id,
+            track: asker.track.0,
+            sequence,
+            chain,
+            positions: target.beginning.positions.clone(),
+            after: target.beginning.after.filter(|_| stands.is_none()),
+        };
+        self.commit(OWN, vec![open]);
+    }
+
+    /// An edge with this producer asks.
+    fn ask(&mut self, asker: Asker) -> Step {
+        let producer = asker.producer.unwrap();
+        self.walk(Walk::at_producer(asker, producer, None))
+    }
+
+    fn all(&self, edge: &str) -> Vec<(ProducerId, ProducerState)> {
+        let of = format!("alpha/{edge}");
+        self.folds.values().flat_map(Fold::producers).filter(|(_, state)| state.identity == of).map(|(id, state)| (*id, state.clone())).collect()
+    }
+}
+
+fn target(step: Step) -> Target {
+    match step {
+        Step::OpenHere(target) => *target,
+        other => panic!("not to be opened: {other:?}"),
+    }
+}
+
+#[test]
+fn an_open_producer_of_the_own_lane_is_opened_as_it_is() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(OWN, 1), "one", 1, 5);
+    for last in 0..=5 {
+        let found = target(lanes.ask(asker(Some(id(OWN, 1)), last)));
+        assert_eq!((found.producer, found.beginning.sequence, found.carry, lanes.written), (id(OWN, 1), Sequence(5), None, 0));
+    }
+}
+
+#[test]
+fn a_producer_of_another_lane_is_closed_there_and_goes_on_here() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    let found = target(lanes.ask(asker(Some(id(THERE, 1)), 3)));
+    assert_eq!((found.producer.lane, lanes.written), (OWN, 1));
+    assert_eq!(lanes.state(id(THERE, 1)).unwrap().closed, Some(found.producer));
+    let Target { beginning, carry, nonce, .. } = found;
+    assert_eq!((beginning.sequence, beginning.chain, beginning.after), (Sequence(5), chain_at(5), Some(id(THERE, 1))));
+    assert_eq!((offsets(&beginning.positions), carry, nonce), (vec![(5, 5)], None, Some([9; 16])));
+    // Asked again with the old name (the Welcome was lost): the same one.
+    let again = target(lanes.ask(asker(Some(id(THERE, 1)), 3)));
+    assert_eq!((again.producer, again.nonce, lanes.written), (found.producer, Some([1; 16]), 1));
+}
+
+#[test]
+fn one_that_was_named_and_never_opened_is_opened_by_whoever_meets_it() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    // Another hub closed it for its own lane, and died before it opened the next one.
+    lanes.close(id(THERE, 1), id(FAR, 2));
+    let found = target(lanes.ask(asker(Some(id(THERE, 1)), 5)));
+    let skipped = lanes.state(id(FAR, 2)).unwrap();
+    assert_eq!((skipped.last, skipped.closed, skipped.after, skipped.positions.len()), (Sequence(5), Some(found.producer), Some(id(THERE, 1)), 1));
+    assert_eq!((found.beginning.sequence, found.beginning.after, offsets(&found.beginning.positions)), (Sequence(5), Some(id(FAR, 2)), vec![(5, 5)]));
+    // The same in the own lane: it is just opened.
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.close(id(THERE, 1), id(OWN, 2));
+    let found = target(lanes.ask(asker(Some(id(THERE, 1)), 5)));
+    assert_eq!((found.producer, found.beginning.sequence, lanes.written), (id(OWN, 2), Sequence(5), 0));
+}
+
+#[test]
+fn chains_are_walked_to_their_end_however_long() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.close(id(THERE, 1), id(FAR, 2));
+    lanes.open_at(id(FAR, 2), "one", 1, (5, 8), Some(id(THERE, 1)));
+    lanes.close(id(FAR, 2), id(OWN, 3));
+    lanes.open_at(id(OWN, 3), "one", 1, (8, 9), Some(id(FAR, 2)));
+    let found = target(lanes.ask(asker(Some(id(THERE, 1)), 5)));
+    assert_eq!((found.producer, found.beginning.sequence, found.carry), (id(OWN, 3), Sequence(9), None));
+
+    let mut lanes = Lanes::new();
+    let lane_of = |at: u128| if at.is_multiple_of(2) { THERE } else { FAR };
+    lanes.open(id(lane_of(1), 1), "one", 1, 2);
+    for at in 1..100 {
+        lanes.close(id(lane_of(at), at), id(lane_of(at + 1), at + 1));
+        lanes.open_at(id(lane_of(at + 1), at + 1), "one", 1, (2, 2), Some(id(lane_of(at), at)));
+    }
+    let found = target(lanes.ask(asker(Some(id(FAR, 1)), 2)));
+    assert_eq!((found.beginning.after, lanes.written), (Some(id(lane_of(100), 100)), 1));
+}
+
+#[test]
+fn a_ring_ends() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 0);
+    lanes.open(id(THERE, 2), "one", 2, 0);
+    lanes.close(id(THERE, 1), id(THERE, 2));
+    lanes.close(id(THERE, 2), id(THERE, 1));
+    assert_eq!(lanes.ask(asker(Some(id(THERE, 1)), 0)), Step::Denied(Refusal::Denied));
+}
+
+#[test]
+fn a_producer_that_nobody_knows_is_unknown_and_the_first_of_an_identity_begins_at_nothing() {
+    let mut lanes = Lanes::new();
+    assert_eq!(lanes.ask(asker(Some(id(THERE, 1)), 5)), Step::Unknown);
+    for lane in [OWN, THERE] {
+        let mut lanes = Lanes::new();
+        let walk = Walk::begin(asker(None, 0), Some(id(lane, 1)), &[]).unwrap();
+        let found = target(lanes.walk(walk));
+        assert_eq!((found.producer.lane, found.beginning.sequence, lanes.written), (OWN, Sequence(0), usize::from(lane != OWN)));
+        assert_eq!(found.producer == id(lane, 1), lane == OWN);
+    }
+}
+
+#[test]
+fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_chain_else_a_new_one() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.open(id(OWN, 2), "one", 2, 3);
+    let all = lanes.all("one");
+    let first = Some(id(THERE, 1));
+    let track = |track| Asker { track: TrackId(track), ..asker(None, 0) };
+    assert_eq!(Walk::begin(track(2), None, &all).unwrap().at(), id(OWN, 2));
+    assert_eq!(Walk::begin(track(1), first, &all).unwrap().at(), id(THERE, 1));
+    assert!(Walk::begin(track(3), None, &all).is_none(), "a new track of a WAL that is known");
+    assert!(!Walk::ends_others(&track(1), &all) && !Walk::ends_others(&track(2), &all));
+    // Another WAL: the edge lost the one before.
+    let lost = Asker { wal_id: 8, ..track(1) };
+    assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
+    assert!(Walk::ends_others(&lost, &all));
+    let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
+    let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
+    lanes.commit(OWN, vec![other]);
+    assert_eq!(lanes.state(id(OWN, 2)).unwrap().closed, Some(found.producer));
+    assert_eq!(close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer), None, "once");
+    assert_eq!(close_other(found.producer, lanes.state(found.producer), found.producer), None, "not itself");
+    // The new WAL's second track is one of its own.
+    assert!(Walk::begin(Asker { track: TrackId(2), ..lost }, None, &lanes.all("one")).is_none());
+}
+
+#[test]
+fn positions_of_several_producers_are_merged_to_the_farthest() {
+    let cut = Position { generation: 1, ..position(6, 3) };
+    let open = [position(5, 10), position(5, 40), position(6, 900), cut.clone(), position(5, 20)];
+    let ended = [position(5, 1_000), position(7, 7)];
+    let found = merged(&open, &ended);
+    assert_eq!(offsets(&found), [(5, 40), (6, 3), (7, 7)], "what had ended before does not outdo what stands");
+    assert_eq!(found[1], cut);
+    let many: Vec<Position> = (0..5_000).map(|inode| Position { gone: inode % 2 == 0, ..position(inode + 1, 1) }).collect();
+    let bounded = merged(&many, &[]);
+    assert_eq!((bounded.len(), bounded.iter().filter(|position| !position.gone).count()), (SOURCES_MAX, 2_500));
+}
+
+#[test]
+fn a_quarantined_producer_is_refused_until_it_is_released() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.quarantine(id(THERE, 1));
+    for who in [asker(Some(id(THERE, 1)), 5), named(asker(Some(id(THERE, 1)), 5), "new")] {
+        assert!(matches!(lanes.ask(who), Step::Denied(Refusal::Diverged(_))));
+    }
+    // Released by an operator: its own edge begins a numbering anew, and is told what stands.
+    lanes.close(id(THERE, 1), id(THERE, 2));
+    let found = target(lanes.ask(asker(Some(id(THERE, 1)), 2)));
+    let carry = found.carry.clone().unwrap();
+    assert_eq!((carry.producer, carry.last, carry.chain), (id(THERE, 1), Sequence(5), chain_at(5)));
+    assert_eq!(carry.digests, (1..=5).map(digest_of).collect::<Vec<_>>());
+    assert_eq!((found.beginning.sequence, found.beginning.chain, found.beginning.positions.len()), (Sequence(0), Chain::default(), 0));
+    // Asked again before its first batch: the same. After that: somebody else holds a copy of the WAL.
+    let again = target(lanes.ask(asker(Some(id(THERE, 1)), 2)));
+    assert_eq!((again.producer, again.carry), (found.producer, found.carry));
+    let (from, to, chain_to) = (Sequence(1), Sequence(1), digest::extend(Chain::default(), digest_of(77)));
+    let epoch = lanes.state(found.producer).unwrap().epoch;
+    let advance = LaneRecord::Advance { producer: found.producer, epoch, from, to, chain_to, digests: vec![digest_of(77)], positions: Vec::new() };
+    lanes.commit(OWN, vec![advance]);
+    assert!(matches!(lanes.ask(asker(Some(id(THERE, 1)), 2)), Step::Denied(Refusal::Diverged(_))));
+    let bound = Asker { acked: (Sequence(1), chain_to), ..asker(Some(found.producer), 0) };
+    assert_eq!(target(lanes.ask(bound)).carry, None, "who is bound to the new one goes on with it");
+}
+
+#[test]
+fn an_edge_whose_wal_is_new_brings_nothing_over_from_a_release_long_ago() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(OWN, 1), "one", 1, 5);
+    lanes.quarantine(id(OWN, 1));
+    lanes.close(id(OWN, 1), id(OWN, 2));
+    lanes.open_at(id(OWN, 2), "one", 1, (0, 3), Some(id(OWN, 1)));
+    let lost = Asker { wal_id: 8, ..asker(None, 0) };
+    let walk = Walk::begin(lost, Some(id(OWN, 1)), &lanes.all("one")).unwrap();
+    let found = target(lanes.walk(walk));
+    assert_eq!((found.producer, found.carry, found.beginning.sequence), (id(OWN, 2), None, Sequence(3)));
+}
+
+#[test]
+fn a_retired_producer_is_denied_for_ever() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.close(id(THERE, 1), id(THERE, 1));
+    assert_eq!(lanes.ask(asker(Some(id(THERE, 1)), 5)), Step::Denied(Refusal::Denied));
+    let walk = Walk::begin(asker(None, 0), Some(id(THERE, 1)), &lanes.all("one")).unwrap();
+    assert_eq!(lanes.walk(walk), Step::Denied(Refusal::Denied));
+}
+
+#[test]
+fn another_identity_goes_on_when_it_proves_that_it_holds_the_wal() {
+    for lane in [OWN, THERE] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(lane, 1), "old", 1, 5);
+        let denied = [
+            // Everybody knows the empty chain.
+            asker(Some(id(lane, 1)), 0),
+            Asker { acked: (Sequence(5), chain_at(4)), ..asker(Some(id(lane, 1)), 0) },
+            Asker { acked: (Sequence(6), chain_at(6)), ..asker(Some(id(lane, 1)), 0) },
+            Asker { speaker: speaker("beta", "old"), ..asker(Some(id(lane, 1)), 5) },
+        ];
+        for who in denied {
+            assert_eq!(lanes.ask(who.clone()), Step::Denied(Refusal::Denied), "{who:?}");
+        }
+        assert_eq!(lanes.written, 0);
+        let found = target(lanes.ask(asker(Some(id(lane, 1)), 3)));
+        assert_eq!((found.beginning.sequence, found.beginning.after, found.carry), (Sequence(5), Some(id(lane, 1)), None));
+        assert_eq!(lanes.state(found.producer).unwrap().identity, "alpha/one");
+        // The old identity does not take it back, whatever it can prove.
+        let owner = named(asker(Some(id(lane, 1)), 5), "old");
+        assert_eq!(lanes.ask(owner), Step::Denied(Refusal::Denied));
+        assert_eq!(target(lanes.ask(asker(Some(id(lane, 1)), 3))).producer, found.producer);
+    }
+}
+
+#[test]
+fn another_identity_takes_nothing_that_holds_nothing() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(OWN, 1), "old", 1, 0);
+    assert_eq!(lanes.ask(asker(Some(id(OWN, 1)), 0)), Step::Denied(Refusal::Denied), "there is nothing to prove");
+}
+
+#[test]
+fn another_identity_opens_what_was_named_only_with_the_same_proof() {
+    let lanes = || {
+        let mut lanes = Lanes::new();
+        lanes.open(id(THERE, 1), "old", 1, 5);
+        lanes.close(id(THERE, 1), id(FAR, 2));
+        lanes
+    };
+    assert_eq!(lanes().ask(Asker { acked: (Sequence(5), Chain([1; 16])), ..asker(Some(id(THERE, 1)), 5) }), Step::Denied(Refusal::Denied));
+    let mut lanes = lanes();
+    assert_eq!(target(lanes.ask(asker(Some(id(THERE, 1)), 5))).beginning.sequence, Sequence(5));
+}
+
+#[test]
+fn what_was_set_free_is_brought_over_by_another_identity_under_a_numbering_of_its_own() {
+    for released in [true, false] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(THERE, 1), "old", 1, 5);
+        if released {
+            lanes.quarantine(id(THERE, 1));
+        }
+        lanes.close(id(THERE, 1), if released { id(THERE, 2) } else { id(THERE, 1) });
+        // No proof is asked for: an operator decided.
+        let Step::Mint(carry) = lanes.ask(asker(Some(id(THERE, 1)), 0)) else { panic!("nothing brought over") };
+        assert_eq!((carry.producer, carry.last, carry.digests.len()), (id(THERE, 1), Sequence(5), 5));
+        let foreign = Asker { speaker: speaker("beta", "one"), ..asker(Some(id(THERE, 1)), 5) };
+        assert_eq!(lanes.ask(foreign), Step::Denied(Refusal::Denied), "of another cluster");
+        // Asked again: the one that was made for it, while it holds nothing.
+        lanes.open(id(OWN, 9), "one", 1, 0);
+        let walk = Walk::begin(asker(Some(id(THERE, 1)), 0), None, &lanes.all("one")).unwrap().carrying(Some(carry.clone()));
+        let found = target(lanes.walk(walk));
+        assert_eq!((found.producer, found.carry), (id(OWN, 9), Some(carry)));
+    }
+}
+
+#[test]
+fn a_track_that_ended_is_told_so_again() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(OWN, 1), "one", 1, 5);
+    lanes.open(id(OWN, 2), "one", 2, 3);
+    lanes.close(id(OWN, 1), id(OWN, 2));
+    assert_eq!(lanes.ask(asker(Some(id(OWN, 1)), 5)), Step::Ended { epoch: Epoch(1), next: id(OWN, 2) });
+    // A WAL from a backup: what it holds of the ended track is told from what stands, the rest goes on there.
+    let found = target(lanes.ask(asker(Some(id(OWN, 1)), 4)));
+    assert_eq!((found.producer, found.carry.unwrap().producer, found.beginning.sequence), (id(OWN, 2), id(OWN, 1), Sequence(3)));
+    // An edge without producer is given the end, whatever came before it.
+    let lost = Asker { wal_id: 8, ..asker(None, 0) };
+    let walk = Walk::begin(lost, Some(id(OWN, 1)), &lanes.all("one")).unwrap();
+    let found = target(lanes.walk(walk));
+    assert_eq!((found.producer, found.carry), (id(OWN, 2), None));
+}
+
+#[test]
+fn an_ack_that_contradicts_the_chain_is_not_moved() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    for wrong in [(5, chain_at(4)), (2, chain_at(3)), (0, Chain([1; 16]))] {
+        let who = Asker { acked: (Sequence(wrong.0), wrong.1), ..asker(Some(id(THERE, 1)), 0) };
+        assert!(matches!(lanes.ask(who), Step::Denied(Refusal::Diverged(_))), "{wrong:?}");
+    }
+    assert_eq!(lanes.written, 0);
+    // Beyond what stands: the bucket was rolled back. The edge is told where it stands.
+    assert_eq!(target(lanes.ask(asker(Some(id(THERE, 1)), 9))).beginning.sequence, Sequence(5));
+}
+
+#[test]
+fn proof_reaches_as_far_back_as_digests_are_kept() {
+    let mut lanes = Lanes::new();
+    lanes.open(id(OWN, 1), "one", 1, 100);
+    let state = lanes.state(id(OWN, 1)).unwrap();
+    assert_eq!(proves(state, acked(100)), Some(true));
+    assert_eq!(proves(state, acked(36)), Some(true));
+    assert_eq!(proves(state, acked(35)), None, "64 are kept");
+    assert_eq!(proves(state, acked(101)), None);
+    assert_eq!(proves(state, (Sequence(99), chain_at(98))), Some(false));
+    let carry = carry_of(id(OWN, 1), state);
+    assert_eq!((carry.digests.len(), carry.digests[63]), (64, digest_of(100)));
+}
+
+#[test]
+fn a_gap_among_the_kept_digests_is_shown_as_such_and_never_unfolded() {
+    let mut lanes = Lanes::new();
+    let producer = id(OWN, 1);
+    lanes.open(producer, "one", 1, 3);
+    let (to, end) = (1 << 40, Chain([4; 16]));
+    let (from, epoch) = (Sequence(4), Epoch(1));
+    let gap = LaneRecord::Advance { producer, epoch, from, to: Sequence(to), chain_to: end, digests: Vec::new(), positions: Vec::new() };
+    let chain_to = digest::extend(end, digest_of(9));
+    let (from, digests) = (Sequence(to + 1), vec![digest_of(9)]);
+    let next = LaneRecord::Advance { producer, epoch, from, to: Sequence(to + 1), chain_to, digests, positions: Vec::new() };
+    lanes.commit(OWN, vec![gap, next]);
+    let carry = carry_of(producer, lanes.state(producer).unwrap());
+    assert_eq!((carry.digests.len(), carry.digests[0], carry.digests[63]), (64, BatchDigest([0; 16]), digest_of(9)));
+    assert_eq!(proves(lanes.state(producer).unwrap(), acked(3)), None);
+}
+
+#[test]
+fn two_walks_over_one_producer_close_it_once() {
+    let mut once = Once::default();
+    let close = |unique| vec![LaneRecord::Close { producer: id(OWN, unique), sequence: Sequence(0), chain: Chain::default(), next: id(OWN, 9) }];
+    assert!(once.first(&close(1)) && once.first(&close(2)) && !once.first(&close(1)));
+}
