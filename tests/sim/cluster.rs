@@ -82,6 +82,8 @@ pub struct Cluster {
     rotations: BTreeMap<(usize, usize), usize>,
     half: BTreeMap<(usize, usize), Vec<u8>>,
     backups: BTreeMap<usize, tests::disk::Image>,
+    /// Of one edge at once.
+    most_tracks: usize,
     stamp: i64,
     asked: u64,
 }
@@ -159,6 +161,7 @@ impl Cluster {
             rotations: BTreeMap::new(),
             half: BTreeMap::new(),
             backups: BTreeMap::new(),
+            most_tracks: 1,
             stamp: 0,
             asked: 0,
             swarm,
@@ -259,16 +262,21 @@ impl Cluster {
     fn check(&mut self) -> Result<(), String> {
         for edge in &self.edges {
             let Some(report) = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report) else { continue };
-            let Some(producer) = &report.producer else { continue };
-            self.ground.bucket.oracle(|oracle| invariants::acked(oracle, &edge.name, producer, report.acked))?;
             invariants::wal_bytes(&edge.name, report.wal_bytes, edge.shape.wal_bytes_max + WAL_SLACK_BYTES)?;
             if report.wal_bytes * 4 > edge.shape.wal_bytes_max * 3 && self.full.insert(edge.name.clone()) {
                 self.fired.add("wal three quarters full");
             }
-            let newest = self.acked.entry(producer.clone()).or_default();
-            if report.acked > *newest {
-                *newest = report.acked;
-                self.ground.trace.note(&format!("{} acked {} epoch {}", edge.name, report.acked, report.epoch));
+            if report.tracks.len() > 1 {
+                self.most_tracks = self.most_tracks.max(report.tracks.len());
+            }
+            for track in report.tracks {
+                let Some(producer) = track.producer else { continue };
+                self.ground.bucket.oracle(|oracle| invariants::acked(oracle, &edge.name, &producer, track.acked))?;
+                let newest = self.acked.entry(producer).or_default();
+                if track.acked > *newest {
+                    *newest = track.acked;
+                    self.ground.trace.note(&format!("{} acked {} of track {} epoch {}", edge.name, track.acked, track.track, track.epoch));
+                }
             }
         }
         let now = self.now();
@@ -424,6 +432,9 @@ impl Cluster {
         let ((objects, by_another), batches) = self.ground.bucket.oracle(|oracle| (oracle.objects(), oracle.batches()));
         fired.insert("lane object after one of another hub", by_another);
         fired.insert("producer moved", self.ground.bucket.oracle(|oracle| oracle.closes()));
+        if self.most_tracks > 1 {
+            fired.insert("seed with several tracks of an edge", 1);
+        }
         if lost > 0 {
             fired.insert("packet lost", lost);
         }

@@ -65,8 +65,9 @@ impl Cluster {
             let edge = &self.edges[at];
             let (arrived, lost) = self.ground.bucket.oracle(|oracle| (oracle.lines_of_cluster(edge.cluster), oracle.losses().contains_key(edge.cluster)));
             let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);
+            let committed = |producer: &Option<String>| producer.as_ref().map(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(producer)));
             let all_acked = report.is_some_and(|report| {
-                report.producer.is_some_and(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(&producer)) == report.acked)
+                report.producer.is_some() && report.tracks.iter().all(|track| track.acked == track.sequence && committed(&track.producer) == Some(track.acked))
             });
             all_acked && (arrived >= self.owed_by_edge(at) || (lost && self.may_lose.contains(edge.cluster)))
         })
