@@ -28,6 +28,11 @@ impl<'b> Message<'b> {
         self.numbers.get(&field).copied().unwrap_or(0)
     }
 
+    /// Whether a number is there.
+    pub(crate) fn has(&self, field: u32) -> bool {
+        self.numbers.contains_key(&field)
+    }
+
     /// Empty when absent.
     pub(crate) fn bytes(&self, field: u32) -> &'b [u8] {
         self.all(field).last().copied().unwrap_or_default()

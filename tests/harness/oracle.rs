@@ -28,12 +28,23 @@ pub struct Oracle {
     of_cluster: BTreeMap<String, u64>,
     /// Pushes by key.
     pushes: BTreeMap<Vec<u8>, u64>,
-    losses: BTreeMap<String, (u64, u64)>,
+    losses: BTreeMap<String, Losses>,
     /// Cluster to tenant, by version.
     maps: BTreeMap<u64, BTreeMap<String, String>>,
     map_in_force: u64,
     batches: u64,
     violations: Vec<String>,
+}
+
+/// What loss records say.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Losses {
+    /// How many there are.
+    pub records: u64,
+    /// Lines that they count.
+    pub lines: u64,
+    /// Those that do not say how many lines.
+    pub uncounted: u64,
 }
 
 /// One lane.
@@ -175,8 +186,8 @@ impl Oracle {
         }
         if let Some(loss) = record.all(5).last() {
             let loss = Message::read(loss)?;
-            let of = self.losses.entry(loss.text(3)).or_default();
-            *of = (of.0 + 1, of.1 + loss.number(8));
+            let of = self.losses.entry(loss.text(2)).or_default();
+            *of = Losses { records: of.records + 1, lines: of.lines + loss.number(8), uncounted: of.uncounted + u64::from(!loss.has(8)) };
         }
         let of = self.lanes.entry(lane.to_owned()).or_default();
         of.map = of.map.max(record.number(7));
@@ -284,9 +295,9 @@ impl Oracle {
         self.objects.iter().filter(known).filter_map(|object| object.lines.get(tenant)).sum()
     }
 
-    /// Loss records, and the lines they count, by cluster.
+    /// Losses by cluster.
     #[must_use]
-    pub const fn losses(&self) -> &BTreeMap<String, (u64, u64)> {
+    pub const fn losses(&self) -> &BTreeMap<String, Losses> {
         &self.losses
     }
 

@@ -33,6 +33,8 @@ pub const TICK: Duration = Duration::from_millis(5);
 pub const DRAIN_MAX: Duration = Duration::from_secs(300);
 /// Then every query is answered within this: the longest timeout of a request to the store, and tries after it.
 pub const ANSWER_MAX: Duration = Duration::from_secs(90);
+/// And what lies in lanes is absorbed and collected within this.
+pub const TIDY_MAX: Duration = Duration::from_secs(120);
 /// A WAL passes its limit by one record at most: a batch of the largest setting, a long line, positions.
 const WAL_SLACK_BYTES: u64 = 32 * 1024;
 /// The tenants.

@@ -144,6 +144,7 @@ impl Cluster {
             return;
         }
         self.fired.add("wal lost");
+        self.ground.trace.note(&format!("the WAL of {} is lost", edge.name));
         self.crash_edge(at, false, away);
         edge.disk.wipe();
     }
@@ -155,9 +156,13 @@ impl Cluster {
             return;
         }
         match self.backups.remove(&at) {
-            None => drop(self.backups.insert(at, edge.disk.image())),
+            None => {
+                self.ground.trace.note(&format!("the WAL of {} is kept", edge.name));
+                self.backups.insert(at, edge.disk.image());
+            }
             Some(image) => {
                 self.fired.add("wal restored");
+                self.ground.trace.note(&format!("the WAL of {} is restored", edge.name));
                 self.crash_edge(at, false, away);
                 edge.disk.restore(&image);
             }
@@ -292,6 +297,7 @@ impl Cluster {
         self.maps_due.iter_mut().for_each(|(at, _, _)| *at = now);
         self.store_held = self.store_held.map(|_| now);
         self.edges.iter().for_each(|edge| edge.disk.heal());
+        self.edges.iter().map(|edge| &edge.wall).chain(self.hubs.iter().map(|hub| &hub.wall)).for_each(|wall| wall.shift(-wall.skew_ns()));
         self.finish_halves();
     }
 }

@@ -124,7 +124,7 @@ impl Cluster {
                     }
                     Outcome::Pushed { id, stored: false } => {
                         if let Some(push) = self.pushes.get_mut(&id) {
-                            push.again = self.floor.elapsed();
+                            push.again = self.floor.elapsed() + Duration::from_millis(500);
                         }
                     }
                     Outcome::Revoked(_) => {}
