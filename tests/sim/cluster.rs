@@ -36,7 +36,7 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(90);
 /// And what lies in lanes is absorbed and collected within this.
 pub const TIDY_MAX: Duration = Duration::from_secs(120);
 /// A WAL passes its limit by one record at most: a batch of the largest setting, a long line, positions.
-const WAL_SLACK_BYTES: u64 = 32 * 1024;
+const WAL_SLACK_BYTES: u64 = 48 * 1024;
 /// The tenants.
 pub const TENANTS: [&str; 2] = ["acme", "blue"];
 /// A cluster of each tenant that never moves and has no edges, so that the tenant can always be asked.
@@ -84,6 +84,8 @@ pub struct Cluster {
     rotations: BTreeMap<(usize, usize), usize>,
     half: BTreeMap<(usize, usize), Vec<u8>>,
     backups: BTreeMap<usize, tests::disk::Image>,
+    /// Edges whose WAL was restored.
+    restored: BTreeSet<usize>,
     /// Of one edge at once.
     most_tracks: usize,
     stamp: i64,
@@ -163,6 +165,7 @@ impl Cluster {
             rotations: BTreeMap::new(),
             half: BTreeMap::new(),
             backups: BTreeMap::new(),
+            restored: BTreeSet::new(),
             most_tracks: 1,
             stamp: 0,
             asked: 0,
@@ -176,6 +179,7 @@ impl Cluster {
     fn know_map(&mut self) {
         let owners: BTreeMap<String, String> = self.owners.iter().enumerate().map(|(at, owner)| (CLUSTERS[at].to_owned(), TENANTS[*owner].to_owned())).collect();
         owners.iter().for_each(|(cluster, tenant)| self.ledger.own(cluster, tenant));
+        SPARE.iter().zip(TENANTS).for_each(|(cluster, tenant)| self.ledger.own(cluster, tenant));
         self.ground.bucket.oracle_mut(|oracle| oracle.know_map(self.map, owners));
     }
 
@@ -242,6 +246,7 @@ impl Cluster {
         self.stopped_machines();
         self.due(now);
         self.carry_on_pushes();
+        self.delete_contradicted();
         self.check()
     }
 

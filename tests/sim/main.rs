@@ -9,5 +9,6 @@ mod determinism;
 mod directed;
 mod floor;
 mod hosts;
+mod planted;
 mod seeds;
 mod swarm;

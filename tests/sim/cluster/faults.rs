@@ -112,8 +112,11 @@ impl Cluster {
     fn misfortune_of_disks(&mut self) {
         let faults = self.swarm.faults.clone();
         if self.strikes(faults.disk_sync_failed) {
+            let at = self.pick(self.edges.len());
             self.fired.add("disk sync failed");
-            self.edges[self.pick(self.edges.len())].disk.fail_sync(1);
+            self.edges[at].disk.fail_sync(1);
+            // Dying before it could write anew elsewhere it may find only later records; what lies before them is counted.
+            self.may_lose.insert(self.edges[at].cluster);
         }
         if self.strikes(faults.disk_full) {
             self.fired.add("disk write found no room");
@@ -156,6 +159,8 @@ impl Cluster {
             return;
         }
         match self.backups.remove(&at) {
+            // A backup of a WAL that no hub has welcomed yet is one that an operator has to release.
+            None if edge.status.lock().unwrap().as_ref().is_none_or(|status| status.report().producer.is_none()) => {}
             None => {
                 self.ground.trace.note(&format!("the WAL of {} is kept", edge.name));
                 self.backups.insert(at, edge.disk.image());
@@ -165,6 +170,19 @@ impl Cluster {
                 self.ground.trace.note(&format!("the WAL of {} is restored", edge.name));
                 self.crash_edge(at, false, away);
                 edge.disk.restore(&image);
+                self.restored.insert(at);
+            }
+        }
+    }
+
+    /// A restored WAL that went on under numbers that were taken already contradicts what is stored: an operator deletes it.
+    pub(super) fn delete_contradicted(&mut self) {
+        for at in self.restored.clone() {
+            let report = self.edges[at].status.lock().unwrap().as_ref().map(edge::status::Status::report);
+            if report.is_some_and(|report| report.tracks.iter().any(|track| track.state == "diverged")) {
+                self.fired.add("restored wal deleted by an operator");
+                self.restored.remove(&at);
+                self.lose_wal(at, Duration::from_secs(1));
             }
         }
     }
@@ -205,7 +223,7 @@ impl Cluster {
             self.remap(at);
         }
         if self.strikes(faults.pushed) {
-            let at = self.pick(self.owners.len());
+            let at = self.pick(TENANTS.len());
             self.push(at);
         }
     }

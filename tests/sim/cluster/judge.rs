@@ -102,7 +102,8 @@ impl Cluster {
 
     /// Everything is absorbed, and what is absorbed is collected.
     fn tidied(&mut self) -> Result<(), String> {
-        let short = 3 * self.swarm.pace.snapshot_every + 8;
+        // Snapshots lie as far apart as the lane grew between two looks.
+        let short = 3 * self.swarm.pace.snapshot_every + 40;
         let is_tidy = move |oracle: &Oracle| oracle.is_absorbed() && oracle.lanes().all(|(_, head, _, below)| head < below + short);
         let tidy = self.until(TIDY_MAX, |cluster| cluster.ground.bucket.oracle(is_tidy))?;
         if tidy {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use proto_seam::{Disk, Entropy, OpenHow};
 use tests::disk::SimDisk;
-use tests::quic::CLUSTERS;
 use tests::world::START_NS;
 
-use super::Cluster;
+use super::{Cluster, SPARE};
 use crate::hosts::{EdgeHost, LOG_DIR, Order, Outcome};
 
 /// How long a sender of a push tries.
@@ -22,7 +21,7 @@ const PUSH_WAIT: Duration = Duration::from_secs(10);
 /// A push that nobody has answered yet.
 #[derive(Debug)]
 pub struct PendingPush {
-    cluster: usize,
+    tenant: usize,
     number: usize,
     key: Vec<u8>,
     line: String,
@@ -103,13 +102,13 @@ impl Cluster {
         }
     }
 
-    /// Pushes a line of a cluster.
-    pub fn push(&mut self, cluster: usize) {
-        let (number, line) = self.ledger.offer(&format!("{}.push", CLUSTERS[cluster]), &padding(&self.entropy, self.swarm.padding));
+    /// Pushes a line of a tenant.
+    pub fn push(&mut self, tenant: usize) {
+        let (number, line) = self.ledger.offer(&format!("{}.push", SPARE[tenant]), &padding(&self.entropy, self.swarm.padding));
         self.pushed += 1;
         let now = self.now();
         let key = format!("push {}", self.pushed).into_bytes();
-        self.pushes.insert(self.pushed, PendingPush { cluster, number, key, line, began: now, again: now, tries: 0 });
+        self.pushes.insert(self.pushed, PendingPush { tenant, number, key, line, began: now, again: now, tries: 0 });
     }
 
     /// Pushes that were answered are done, others are tried at another hub.
@@ -119,7 +118,7 @@ impl Cluster {
                 match outcome {
                     Outcome::Pushed { id, stored: true } => {
                         if let Some(push) = self.pushes.remove(&id) {
-                            self.ledger.owe(&format!("{}.push", CLUSTERS[push.cluster]), push.number);
+                            self.ledger.owe(&format!("{}.push", SPARE[push.tenant]), push.number);
                         }
                     }
                     Outcome::Pushed { id, stored: false } => {
@@ -138,7 +137,7 @@ impl Cluster {
             push.tries += 1;
             push.again = now + PUSH_WAIT;
             let at = i64::try_from(push.number).unwrap() * 1_000;
-            if hub.order(Order::Push { id: *id, cluster: CLUSTERS[push.cluster], key: push.key.clone(), line: push.line.clone(), at }) && push.tries > 1 {
+            if hub.order(Order::Push { id: *id, cluster: SPARE[push.tenant], key: push.key.clone(), line: push.line.clone(), at }) && push.tries > 1 {
                 self.fired.add("push retried at another hub");
             }
         }
