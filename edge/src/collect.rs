@@ -401,11 +401,13 @@ impl Desk {
     /// Writes what was gathered, with the positions after it, then what was missed.
     fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append(now)?;
-        for missed in std::mem::take(&mut self.missed) {
-            self.status.lost(missed.reason, None);
-            let loss =
-                Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason: missed.reason.to_owned(), source: missed.source };
+        while let Some(missed) = self.missed.first() {
+            let (reason, source) = (missed.reason.to_owned(), missed.source.clone());
+            let loss = Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason, source };
+            // One that the WAL does not take now waits.
             self.lock().append_loss(self.track, &loss, &[], now)?;
+            self.status.lost(&loss.reason, None);
+            self.missed.remove(0);
         }
         Ok(())
     }

@@ -56,7 +56,11 @@ impl EdgeMetrics {
             dropped: metrics.counters("tributary_edge_lines_dropped_total", "Lines that a stage dropped as it was told to", ["reason"]),
             parse_errors: metrics.counters("tributary_edge_parse_errors_total", "Lines that a stage could not read; they are kept as they are", ["stage"]),
             wal_bytes: metrics.gauge("tributary_edge_wal_bytes", "Bytes of the WAL's files"),
-            backlog_bytes: metrics.gauges("tributary_edge_backlog_bytes", "Bytes not acknowledged yet, by track: live, then older ones, the oldest first", ["track"]),
+            backlog_bytes: metrics.gauges(
+                "tributary_edge_backlog_bytes",
+                "Bytes not acknowledged yet, by track: live, then older ones, the oldest first",
+                ["track"],
+            ),
             live_latency: metrics.gauge("tributary_edge_live_latency_seconds", "Time from writing to acknowledgement of the newest acknowledged live batch"),
             wal_failures: metrics.counter("tributary_edge_wal_failures_total", "Times that the WAL could not be written"),
             stalled: metrics.gauge("tributary_edge_stalled", "1 while reading waits for room in the WAL"),

@@ -14,12 +14,13 @@ use hub_store::Store;
 use hub_tenant::{Need, Role};
 use hub_upkeep::Upkeep;
 use proto_boot::{Metrics, probes};
-use proto_model::{TenantId, Timestamp, TokenId};
+use proto_model::{ProducerId, TenantId, Timestamp, TokenId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::fault::ApiFault;
+use crate::producers::{self, Action, ProducerFault};
 use crate::segments;
 use crate::tokens::{self, TokenFault, Wanted};
 
@@ -45,6 +46,7 @@ pub fn routes(admin: Admin) -> Router {
         .route("/admin/v1/lanes", get(lanes))
         .route("/admin/v1/absorb", axum::routing::post(absorb))
         .route("/admin/v1/segments", get(segments))
+        .route("/admin/v1/producers", get(producer_list).post(producer_act))
         .route("/admin/v1/tenants", get(tenants).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tenants/{tenant}", get(tenant).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tokens", get(token_list).post(token_new))
@@ -88,7 +90,7 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(at.nanos())).map(|at| at.to_string()).unwrap_or_default()
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct OfTenant {
     tenant: Option<TenantId>,
     from: Option<String>,
@@ -144,8 +146,11 @@ async fn lanes(State(admin): State<Admin>, headers: HeaderMap) -> Answer {
 }
 
 /// Absorbs all that is committed now; 200 when it stands in segments.
-async fn absorb(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+async fn absorb(State(admin): State<Admin>, headers: HeaderMap, body: axum::body::Bytes) -> Answer {
+    const FORM: &str = "send {} for all tenants, or {\"tenant\":T}";
     admin.operator(&headers)?;
+    let asked = if body.is_empty() { Ok(OfTenant::default()) } else { serde_json::from_slice::<OfTenant>(&body) };
+    let asked = asked.map_err(|wrong| fault(StatusCode::BAD_REQUEST, wrong.to_string(), FORM))?;
     let done = admin.upkeep.absorb_all(asked.tenant.as_ref()).await;
     done.map(|()| Json(json!({})))
         .map_err(|fault| self::fault(StatusCode::SERVICE_UNAVAILABLE, fault.to_string(), "see that the store answers, then ask again"))
@@ -157,6 +162,33 @@ async fn segments(State(admin): State<Admin>, headers: HeaderMap, asked: Query<O
     let newest = admin.upkeep.manifest(&tenant).await;
     let newest = newest.map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "see that the store answers, then ask again"))?;
     Ok(Json(newest.map_or_else(|| json!([]), |manifest| manifest.segments.iter().map(segments::shown).collect())))
+}
+
+async fn producer_list(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {
+    admin.operator(&headers)?;
+    let tenants = Arc::clone(&admin.api.tenants.borrow());
+    let rows = producers::list(&admin.store, &tenants, asked.tenant.as_ref()).await;
+    rows.map(|rows| Json(json!(rows))).map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "try again"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProducerAsked {
+    producer: String,
+    action: Action,
+}
+
+async fn producer_act(State(admin): State<Admin>, headers: HeaderMap, body: Result<Json<ProducerAsked>, axum::extract::rejection::JsonRejection>) -> Answer {
+    const FORM: &str = "send {\"producer\":ID,\"action\":\"release\"} or \"retire\"; GET /admin/v1/producers lists them";
+    admin.operator(&headers)?;
+    let Json(asked) = body.map_err(|wrong| fault(StatusCode::BAD_REQUEST, wrong.body_text(), FORM))?;
+    let producer: ProducerId = asked.producer.parse().map_err(|_| fault(StatusCode::BAD_REQUEST, "that is no id of a producer", FORM))?;
+    producers::act(&admin.store, &admin.api.world.entropy, producer, asked.action).await.map_err(|wrong| match wrong {
+        ProducerFault::Unknown(_) => fault(StatusCode::NOT_FOUND, wrong.to_string(), "GET /admin/v1/producers lists them"),
+        ProducerFault::Unfit(text) => fault(StatusCode::CONFLICT, text, "GET /admin/v1/producers shows how it stands"),
+        ProducerFault::Store(away) => fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "ask again: the same action twice does no harm"),
+    })?;
+    Ok(Json(json!({})))
 }
 
 async fn tenants(State(admin): State<Admin>, headers: HeaderMap) -> Answer {

@@ -1,15 +1,16 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`segments`] (what
-//! both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`, `hub_upkeep`, `hub_logql`,
-//! `hub_tenant`.
+//! [`settings`], [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's),
+//! [`segments`] (what both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`,
+//! `hub_upkeep`, `hub_logql`, `hub_tenant`.
 //!
 //! Promises: nothing on this machine is needed to start again; what is acknowledged stands in the object
 //! store. Must not do: touch disk, clock or chance but through the [`World`].
 
 pub mod admin;
 pub mod api;
+pub mod producers;
 pub mod segments;
 pub mod settings;
 pub mod tenant_map;
@@ -103,7 +104,21 @@ pub async fn open_store(settings: &HubSettings, world: &World) -> Result<Arc<Sto
     store.keys = keys;
     store.cache_bytes = settings.cache.memory.as_usize();
     store.lane_object_max = settings.lane.object_max.value.as_usize();
+    store.writer = name_of(settings, world);
     Store::open(store, world.clone()).await
+}
+
+/// What the hub is called where it writes: the name it was given, else the host's and the link's port. A port that is chosen at
+/// start tells hubs of one host apart by chance only.
+fn name_of(settings: &HubSettings, world: &World) -> String {
+    if let Some(name) = &settings.name {
+        return name.value.clone();
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match settings.link.listen.value.parse::<SocketAddr>().map_or(0, |address| address.port()) {
+        0 => format!("{host}:{:08x}", world.entropy.below(1 << 32)),
+        port => format!("{host}:{port}"),
+    }
 }
 
 fn read_keys(file: &std::path::Path, world: &World) -> Result<StoreKeys, StoreFault> {
@@ -170,9 +185,7 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let query_metrics = QueryMetrics::default();
     metrics.register_with(|registry| query_metrics.register(registry));
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
-    let upkeep_metrics = UpkeepMetrics::default();
-    metrics.register_with(|registry| upkeep_metrics.register(registry));
-    let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), world.clone(), settings.upkeep(), upkeep_metrics));
+    let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
     let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
@@ -181,13 +194,11 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     if settings.has_role("upkeep") {
-        let (keeping, keep_stop) = (Arc::clone(&upkeep), rest_stop.clone());
-        tasks.spawn(async move { keeping.run(keep_stop).await });
+        tasks.spawn(Arc::clone(&upkeep).run_shared(rest_stop.clone()));
     }
     let serving = ServeParts { checked: &checked, settings: &settings, world: &world, wake: ingest.wake(), stop: rest_stop.clone() };
     serve_api(&mut tasks, http, api.clone(), serving).await?;
-    let pages = admin::routes(admin::Admin { api, store, upkeep, metrics });
-    let admin_stop = rest_stop.clone();
+    let (pages, admin_stop) = (admin::routes(admin::Admin { api, store, upkeep, metrics }), rest_stop.clone());
     tasks.spawn(async move { told("admin", serve_http(admin, Serving::new(pages), admin_stop).await) });
     ready.done("start");
     listening(&addresses);
@@ -214,6 +225,12 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),
     }
+}
+
+fn upkeep(settings: &HubSettings, store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Upkeep> {
+    let numbers = UpkeepMetrics::default();
+    metrics.register_with(|registry| numbers.register(registry));
+    Arc::new(Upkeep::new(Arc::clone(store), world.clone(), settings.upkeep(), numbers))
 }
 
 async fn join(mut tasks: JoinSet<()>) {

@@ -1,4 +1,4 @@
-//! `tributary-hub`: serve, token, check-config. Arguments, then [`hub::serve`].
+//! `tributary-hub`: serve, token, producer, revoke, check-config. Arguments, then [`hub::serve`].
 //!
 //! Exit codes: 0 done, 1 failed at work, 2 usage or configuration, 3 refused so as not to overwrite.
 
@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use hub::producers::{self, Action, ProducerFault};
 use hub::settings::{Checked, HubSettings};
 use hub::tokens::{self, TokenFault, Wanted};
 use hub::{Addresses, HubFault, segments, tenant_map};
-use hub_store::StoreFault;
+use hub_store::{SegmentId, SegmentRef, StoreFault};
 use hub_tenant::{Role, Tenants};
 use proto_boot::telemetry::log;
 use proto_boot::{Mistake, Stop, arguments, settings, units};
-use proto_model::{TenantId, Timestamp, TokenId};
+use proto_model::{ProducerId, TenantId, Timestamp, TokenId};
 use proto_seam::World;
 
 /// Takes in logs from edges, stores them per tenant, answers Loki's queries.
@@ -38,6 +39,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// List the producers of edges, release quarantined ones, retire those of edges that are gone.
+    Producer {
+        #[command(subcommand)]
+        command: ProducerCommand,
     },
     /// Revoke an edge's identity for ever; running hubs close its sessions within seconds.
     Revoke {
@@ -62,10 +68,19 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum SegmentCommand {
-    /// Streams and blocks of a segment, or the segments of a tenant; no lines.
+    /// Streams and blocks of a segment; no lines.
     Show {
-        /// Its id, 32 hex digits; without one all segments of the tenant are listed.
-        id: Option<String>,
+        /// Its key, `tenants/T/segments/ID`, as `segment list` and the admin API give it.
+        key: String,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The segments of a tenant.
+    List {
         /// Whose.
         #[arg(long)]
         tenant: TenantId,
@@ -111,6 +126,38 @@ enum TokenCommand {
     Revoke {
         /// Its id.
         id: TokenId,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ProducerCommand {
+    /// List all that are open, quarantined, released or retired.
+    List {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Of this tenant alone.
+        #[arg(long)]
+        tenant: Option<TenantId>,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a quarantine: the edge goes on under a numbering of its own and sends what is not stored.
+    Release {
+        /// Its id.
+        id: ProducerId,
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// End a producer for ever: whoever asks for it is denied.
+    Retire {
+        /// Its id.
+        id: ProducerId,
         /// The settings file.
         #[arg(long)]
         config: PathBuf,
@@ -163,8 +210,18 @@ async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
     match command {
         Command::Serve { config } => serve(world, &config, overrides).await,
         Command::Revoke { uri, config } => revoke(world, &config, overrides, &uri).await,
-        Command::Segment { command: SegmentCommand::Show { id, tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, id), json).await,
+        Command::Segment { command: SegmentCommand::List { tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, None), json).await,
+        Command::Segment { command: SegmentCommand::Show { key, config, json } } => match SegmentRef::parse_key(&key) {
+            Some((tenant, id)) => segment_show(&world, &config, overrides, (&tenant, Some(id)), json).await,
+            None => {
+                complain(&format!("{key} is no key of a segment; fix: write tenants/T/segments/ID, as segment list --tenant T shows it"));
+                2
+            }
+        },
         Command::CheckConfig { config } => check_config(&world, &config, overrides).await,
+        Command::Producer { command: ProducerCommand::List { config, tenant, json } } => producer_list(world, &config, overrides, tenant, json).await,
+        Command::Producer { command: ProducerCommand::Release { id, config } } => producer_act(world, &config, overrides, id, Action::Release).await,
+        Command::Producer { command: ProducerCommand::Retire { id, config } } => producer_act(world, &config, overrides, id, Action::Retire).await,
         Command::Token { command: TokenCommand::New { config, role, tenant, id, expires } } => {
             let expires = match expires.as_deref().map(units::parse_span).transpose() {
                 Ok(span) => span.map(|span| Timestamp(world.clock.now_ns()).plus(span)),
@@ -319,12 +376,12 @@ async fn token_list(world: World, file: &Path, overrides: &[(String, String)], j
     }
 }
 
-async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)], (tenant, id): (&TenantId, Option<String>), json: bool) -> u8 {
+async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)], (tenant, id): (&TenantId, Option<SegmentId>), json: bool) -> u8 {
     let store = match store_of(world, file, overrides).await {
         Ok((store, _)) => store,
         Err(code) => return code,
     };
-    let shown = segments_of(&store, tenant, id.as_deref()).await;
+    let shown = segments_of(&store, tenant, id).await;
     match shown {
         Ok(rows) => {
             for row in rows {
@@ -339,23 +396,68 @@ async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)]
     }
 }
 
-async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Option<&str>) -> Result<Vec<serde_json::Value>, anyhow::Error> {
+async fn producer_list(world: World, file: &Path, overrides: &[(String, String)], tenant: Option<TenantId>, json: bool) -> u8 {
+    let (store, tenants) = match store_of(&world, file, overrides).await {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    match producers::list(&store, &tenants, tenant.as_ref()).await {
+        Ok(listed) => {
+            for row in listed {
+                say(&if json {
+                    serde_json::to_string(&row).unwrap_or_default()
+                } else {
+                    let next = row.next.unwrap_or_default();
+                    format!(
+                        "{} {:11} {:32} track {} epoch {} last {} {} {next}",
+                        row.producer, row.state, row.identity, row.track, row.epoch, row.last, row.reason
+                    )
+                });
+            }
+            0
+        }
+        Err(fault) => {
+            complain(&fault.to_string());
+            1
+        }
+    }
+}
+
+async fn segments_of(store: &Arc<hub_store::Store>, tenant: &TenantId, id: Option<SegmentId>) -> Result<Vec<serde_json::Value>, anyhow::Error> {
     let keeper = hub_store::Keeper::new(Arc::clone(store));
     let manifest = keeper.newest(tenant).await?.ok_or_else(|| anyhow::anyhow!("tenant {tenant} has no segments"))?;
     let Some(id) = id else { return Ok(manifest.segments.iter().map(segments::shown).collect()) };
-    let found = manifest.segments.iter().find(|segment| segment.id.to_string() == id);
-    let segment = found.ok_or_else(|| anyhow::anyhow!("the newest manifest of {tenant} names no segment {id}; leave the id out to list them"))?;
+    let found = manifest.segments.iter().find(|segment| segment.id == id);
+    let segment =
+        found.ok_or_else(|| anyhow::anyhow!("the newest manifest of {tenant} names no segment {id}; segment list --tenant {tenant} shows what there is"))?;
     let footer = keeper.footer(segment).await?;
     Ok(std::iter::once(segments::shown(segment)).chain(segments::footer(&footer)).collect())
 }
 
 /// `key=value` for people.
 fn plain(row: &serde_json::Value) -> String {
-    let pairs = row.as_object().into_iter().flatten().map(|(key, value)| match value {
-        serde_json::Value::String(text) => format!("{key}={text}"),
-        other => format!("{key}={other}"),
+    let pairs = row.as_object().into_iter().flatten().map(|(key, value)| match value.as_str() {
+        Some(text) => format!("{key}={text}"),
+        None => format!("{key}={value}"),
     });
     pairs.collect::<Vec<_>>().join(" ")
+}
+
+async fn producer_act(world: World, file: &Path, overrides: &[(String, String)], id: ProducerId, action: Action) -> u8 {
+    let (store, _) = match store_of(&world, file, overrides).await {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    match producers::act(&store, &world.entropy, id, action).await {
+        Ok(()) => 0,
+        Err(fault) => {
+            complain(&fault.to_string());
+            match fault {
+                ProducerFault::Unknown(_) | ProducerFault::Unfit(_) => 2,
+                ProducerFault::Store(_) => 1,
+            }
+        }
+    }
 }
 
 async fn revoke(world: World, file: &Path, overrides: &[(String, String)], uri: &str) -> u8 {

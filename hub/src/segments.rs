@@ -25,8 +25,8 @@ fn day(kind: Kind) -> String {
 pub fn shown(segment: &SegmentRef) -> Value {
     let facts = &segment.facts;
     json!({
-        "id": segment.id.to_string(), "day": day(facts.kind), "lines": facts.lines, "raw_bytes": facts.raw_bytes, "bytes": facts.bytes,
-        "streams": facts.streams, "from": rfc3339(facts.min), "to": rfc3339(facts.max),
+        "key": segment.key(), "day": day(facts.kind), "lines": facts.lines, "raw_bytes": facts.raw_bytes, "bytes": facts.bytes,
+        "streams": facts.streams, "min_time": rfc3339(facts.min), "max_time": rfc3339(facts.max),
     })
 }
 
@@ -35,14 +35,14 @@ pub fn footer(footer: &Footer) -> impl Iterator<Item = Value> + '_ {
     let streams = footer.streams.iter().map(|stream| {
         let labels: serde_json::Map<String, Value> = stream.labels.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
         json!({
-            "kind": "stream", "labels": labels, "lines": stream.lines, "raw_bytes": stream.bytes, "from": rfc3339(stream.min), "to": rfc3339(stream.max),
+            "kind": "stream", "labels": labels, "lines": stream.lines, "raw_bytes": stream.bytes, "min_time": rfc3339(stream.min), "max_time": rfc3339(stream.max),
             "blocks": stream.runs.iter().map(|run| run.block).collect::<Vec<_>>(),
         })
     });
     let blocks = footer.blocks.iter().zip(0..).map(|(block, at): (_, usize)| {
         json!({
             "kind": "block", "at": at, "offset": block.offset, "bytes": block.length, "lines": block.lines, "raw_bytes": block.bytes,
-            "from": rfc3339(block.min), "to": rfc3339(block.max),
+            "min_time": rfc3339(block.min), "max_time": rfc3339(block.max),
         })
     });
     streams.chain(blocks)

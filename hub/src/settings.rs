@@ -21,6 +21,9 @@ use serde_saphyr::Spanned;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubSettings {
+    /// What this hub is called where it writes; no two hubs of one store have one name. Default: host name and link port.
+    #[serde(default)]
+    pub name: Option<Spanned<String>>,
     /// The query API.
     #[serde(default)]
     pub http: HttpSettings,
@@ -222,6 +225,9 @@ const ABSORB_BYTES_MIN: u64 = 64 << 10;
 /// Smallest and largest lane object.
 const OBJECT_BYTES: (u64, u64) = (64 << 10, 32 << 20);
 
+/// Longest name of a hub.
+const NAME_BYTES_MAX: usize = 253;
+
 impl HubSettings {
     /// Settings that are accepted and have no effect yet, to be told once at start.
     pub fn without_effect(&self) -> impl Iterator<Item = &'static str> {
@@ -275,6 +281,11 @@ impl HubSettings {
         }
         if self.absorb.bytes.value.0 < ABSORB_BYTES_MIN {
             wrong(place(&self.absorb.bytes), "absorb.bytes is less than 64KiB".to_owned(), "write more; 64MiB is the default");
+        }
+        if let Some(name) =
+            self.name.as_ref().filter(|name| name.value.is_empty() || name.value.len() > NAME_BYTES_MAX || name.value.contains(char::is_control))
+        {
+            wrong(place(name), "name is empty, too long or not printable".to_owned(), "write a name that no other hub of this store has");
         }
         for role in self.roles.iter().flat_map(|roles| roles.value.iter().map(move |role| (roles, role))) {
             if !["ingest", "query", "upkeep"].contains(&role.1.as_str()) {

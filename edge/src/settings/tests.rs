@@ -141,3 +141,16 @@ fn all_mistakes_are_told_together() {
     }
     assert_eq!(found.len(), 4);
 }
+
+#[test]
+fn the_backlogs_share_leaves_something_to_live_lines() {
+    let with = |share: &str| format!("hub: {{url: 'https://hub:9443', ca_file: /ca.crt, identity_dir: /id, backlog_share: {share}}}\nwal: {{dir: /wal}}\n");
+    for (share, mille) in [("0", 0), ("0.3", 300), ("0.7", 700), ("0.95", 950), ("0.0004", 0)] {
+        assert_eq!(prepared(&with(share)).backlog_mille, mille, "{share}");
+    }
+    for share in ["-0.1", "0.96", "1", ".nan"] {
+        let found = mistakes(&with(share));
+        assert!(found.len() == 1 && found[0].contains("backlog_share") && found[0].contains("0 to 0.95"), "{found:?}");
+    }
+    assert_eq!(prepared(REST).backlog_mille, 700);
+}

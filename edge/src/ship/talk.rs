@@ -269,7 +269,7 @@ impl<'s> Talk<'s> {
             Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions, false).await,
             Step::Settle { producer, last, chain, positions } => self.settle(track, (producer, last, chain), &positions).await,
             Step::Carry { producer, committed } => self.carry(track, producer, committed).await,
-            Step::Closed => self.close(track).await,
+            Step::Closed(end) => self.close(track, end).await,
             Step::Acked(sequence) => {
                 let acked = self.wal(move |wal| wal.acked(track, sequence)).await?;
                 let is_live = self.tracks.newest() == Some(track);
@@ -346,12 +346,18 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
-    /// The hub holds the end of `track`: all of it is acked.
-    async fn close(&mut self, track: TrackId) -> Result<(), String> {
-        let closed = with_wal(&self.shipper.world, &self.shipper.wal, move |wal| {
-            let durable = wal.durable(track);
-            wal.acked(track, durable).and_then(|_| wal.close_track(track))
-        });
+    /// The hub holds the end of `track`, at `end` if it said so: all of it is acked.
+    async fn close(&mut self, track: TrackId, end: Option<Sequence>) -> Result<(), String> {
+        let durable = self.shipper.reader.durable(track);
+        if end.is_some_and(|end| end < durable) {
+            tracing::error!(track = track.0, end = ?end, durable = durable.0, "the hub ended this track before its last batch: was another WAL of this edge in use?");
+            let now = self.shipper.steady();
+            if let Some(window) = self.tracks.window(track) {
+                window.diverged(now);
+            }
+            return Ok(());
+        }
+        let closed = with_wal(&self.shipper.world, &self.shipper.wal, move |wal| wal.acked(track, durable).and_then(|_| wal.close_track(track)));
         match closed.await {
             // A restart asks the hub again, which then says the same.
             Ok(()) | Err(WalFault::DiskFull { .. }) => {}

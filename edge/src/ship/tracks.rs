@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto_model::{ProducerId, Sequence, Timestamp, TrackId};
+use proto_wire::edge_hub::Welcome;
 use proto_wire::edge_hub::message::Kind;
 
 use super::share::{Drain, MESSAGE_BYTES_MIN, Share, Turn};
@@ -96,14 +97,9 @@ impl Tracks {
         if let Kind::Welcome(welcome) = kind {
             let track = TrackId(welcome.track);
             let before = welcome.carry.as_ref().map_or(&b""[..], |carry| &carry.producer);
-            // The hub closed this one in favour of another track: its Close was taken, the answer got lost.
-            let successor = self.bound_to(&welcome.producer, track).or_else(|| self.bound_to(before, track));
-            if let Some(successor) = successor.filter(|successor| *successor > track && self.windows.contains_key(&track)) {
-                // The hub allotted an epoch for the question; a Welcome that is still to come is newer than that.
-                if let Some(window) = self.windows.get_mut(&successor).filter(|window| *window.standing() == Standing::Open) {
-                    window.closed();
-                }
-                return vec![(track, Step::Closed)];
+            let other = self.bound_to(&welcome.producer, track).or_else(|| self.bound_to(before, track)).filter(|_| self.windows.contains_key(&track));
+            if let Some(other) = other {
+                return self.ended_in(track, other, welcome, now);
             }
         }
         let newest = self.newest();
@@ -117,6 +113,24 @@ impl Tracks {
             out.extend(steps.into_iter().map(|step| (*track, step)));
         }
         out
+    }
+
+    /// The hub names for `track` what another track is bound to. A later one: this one was closed in its favour, and the
+    /// answer got lost. An earlier one: another WAL of this edge ended this one there, and one numbering cannot serve two.
+    fn ended_in(&mut self, track: TrackId, other: TrackId, welcome: &Welcome, now: Timestamp) -> Vec<(TrackId, Step)> {
+        if let Some(window) = self.windows.get_mut(&track).filter(|_| other < track) {
+            window.diverged(now);
+        }
+        // The hub allotted an epoch for the question; a Welcome that is still to come is newer than that.
+        if let Some(window) = self.windows.get_mut(&other).filter(|window| *window.standing() == Standing::Open) {
+            window.closed();
+        }
+        if other < track {
+            return Vec::new();
+        }
+        let own = self.windows.get(&track).and_then(|window| window.report().0).map(ProducerId::to_bytes);
+        let end = welcome.carry.as_ref().filter(|carry| own.is_some_and(|own| own[..] == carry.producer[..]));
+        vec![(track, Step::Closed(end.map(|carry| Sequence(carry.last))))]
     }
 
     /// The oldest of the older tracks that is open and has something unsent, if its window and the drain have room.
@@ -147,8 +161,7 @@ impl Tracks {
     pub fn sent(&mut self, track: TrackId, to: Sequence, bytes: u64, durable: impl Fn(TrackId) -> Sequence, now: Timestamp) {
         let bytes = bytes.max(MESSAGE_BYTES_MIN);
         let is_live = self.newest() == Some(track);
-        let (turn, other_waits) =
-            if is_live { (Turn::Live, self.backlog(&durable).is_some()) } else { (Turn::Backlog, self.live(&durable).is_some()) };
+        let (turn, other_waits) = if is_live { (Turn::Live, self.backlog(&durable).is_some()) } else { (Turn::Backlog, self.live(&durable).is_some()) };
         self.share.sent(turn, bytes, other_waits);
         if let Some(window) = self.windows.get_mut(&track) {
             window.sent(to, bytes, now);

@@ -58,8 +58,9 @@ pub enum Step {
         /// What stands of the one before.
         committed: Committed,
     },
-    /// The hub holds the end of this track: close it in the WAL and forget it.
-    Closed,
+    /// The hub holds the end of this track, at this number as far as it said: if that is all there is, close it in the WAL and
+    /// forget it; else call [`Window::diverged`].
+    Closed(Option<Sequence>),
     /// All up to here are acked: tell the WAL.
     Acked(Sequence),
     /// Give this batch up, as a gap with a reason.
@@ -194,8 +195,7 @@ impl Window {
         self.standing = Standing::Closing;
         self.asked = Some(now);
         let bytes = |producer: ProducerId| Bytes::copy_from_slice(&producer.to_bytes());
-        let close =
-            Close { producer: bytes(producer), epoch: epoch.0, sequence: self.acked.0, chain: Bytes::copy_from_slice(&chain.0), next: bytes(next) };
+        let close = Close { producer: bytes(producer), epoch: epoch.0, sequence: self.acked.0, chain: Bytes::copy_from_slice(&chain.0), next: bytes(next) };
         Some(Message { kind: Some(Kind::Close(close)) })
     }
 
@@ -313,9 +313,10 @@ impl Window {
                 self.rewind(Sequence(expect.sequence));
                 Vec::new()
             }
-            Kind::Close(close) if self.is_ours(&close.producer, close.epoch) && self.standing == Standing::Closing => {
+            // Also in answer to Open: the end stands already.
+            Kind::Close(close) if self.awaits_close(close) => {
                 self.asked = None;
-                vec![Step::Closed]
+                vec![Step::Closed(Some(Sequence(close.sequence)))]
             }
             Kind::Refuse(refuse) if self.is_meant(&refuse.producer) => self.refused(refuse, now),
             Kind::Welcome(_)
@@ -330,6 +331,14 @@ impl Window {
             | Kind::Heartbeat(_)
             | Kind::Bye(_)
             | Kind::Close(_) => Vec::new(),
+        }
+    }
+
+    fn awaits_close(&self, close: &Close) -> bool {
+        match &self.standing {
+            Standing::Closing => self.is_ours(&close.producer, close.epoch),
+            Standing::Closed => self.asked.is_some() && !close.producer.is_empty() && self.is_meant(&close.producer),
+            Standing::Open | Standing::Refused { .. } => false,
         }
     }
 
@@ -355,9 +364,9 @@ impl Window {
         vec![match (self.producer, &welcome.carry) {
             (None, _) if last.0 == 0 => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
-            (Some(own), Some(carry)) if own != producer => match committed_of(carry) {
-                Some(committed) if last.0 == 0 => Step::Carry { producer, committed },
-                _ => Step::Redial("the hub's Welcome carries over what does not fit".to_owned()),
+            (Some(own), Some(carry)) if own != producer && last.0 == 0 => match committed_of(carry) {
+                Some(committed) => Step::Carry { producer, committed },
+                None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
             },
             (Some(_), _) => Step::Settle { producer, last, chain, positions },
         }]

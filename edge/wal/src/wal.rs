@@ -227,7 +227,8 @@ impl Wal {
     /// The sources that unacked batches of `track` tell of, each as the newest of them does. Reads all of them.
     #[must_use]
     pub fn sources_unacked(&self, track: TrackId) -> Vec<SourcePosition> {
-        let slots: Vec<Slot> = locked(&self.shared).tracks.get(&track.0).map(|track| track.after(track.acked).map(|(slot, _)| slot).collect()).unwrap_or_default();
+        let slots: Vec<Slot> =
+            locked(&self.shared).tracks.get(&track.0).map(|track| track.after(track.acked).map(|(slot, _)| slot).collect()).unwrap_or_default();
         let mut told = Positions::default();
         for slot in slots.iter().filter(|slot| slot.kind() == SlotKind::Batch) {
             if let Ok(Fetched::Record(_, Head::Batch(head), _)) = self.reader.fetch(slot.where_it_lies()) {

@@ -32,7 +32,7 @@ pub const WALKS_WAITING: usize = 4_096;
 pub const LOOKS_AT_ONCE: usize = 16;
 /// Walks of one opening before its edge is told to try again: each means that another hub was faster.
 pub const WALKS_MAX: u32 = 8;
-/// So many conflicts with a hub of another name within [`RIVAL_WITHIN`] mean that it writes the same lane as its own.
+/// So many conflicts within [`RIVAL_WITHIN`] mean that another hub writes the same lane as its own.
 pub const RIVAL_CONFLICTS: usize = 6;
 /// See [`RIVAL_CONFLICTS`].
 pub const RIVAL_WITHIN: Duration = Duration::from_secs(10);

@@ -25,7 +25,6 @@ mod metric;
 pub mod metrics;
 pub mod names;
 pub mod plan;
-mod quantity;
 mod range;
 mod record;
 pub mod request;

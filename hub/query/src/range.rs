@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_logql::{Grouping, RangeOp, UnwrapConversion};
+use proto_extract::quantity;
 use proto_model::{Labels, TimeRange, Timestamp};
 
 use crate::budget::Budget;
 use crate::fault::QueryFault;
 use crate::plan::{ChosenRow, Selector};
-use crate::quantity;
 use crate::record::LineLabels;
 use crate::source::{Needs, Part};
 use crate::stages::Pipeline;
@@ -228,7 +228,7 @@ impl Windows {
             #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
             Some(UnwrapConversion::Bytes) => quantity::bytes(text).map(|bytes| bytes as f64),
             #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
-            Some(UnwrapConversion::Duration | UnwrapConversion::DurationSeconds) => quantity::duration_ns(text).map(|ns| ns as f64 / 1e9),
+            Some(UnwrapConversion::Duration | UnwrapConversion::DurationSeconds) => quantity::duration_ns(text).map(quantity::seconds),
         };
         let value = value.unwrap_or_else(|details| {
             labels.fail(EXTRACTION_FAILED, details);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use hub_logql::{Grouping, LabelFilter, LabelFormatValue, Stage, Unwrap};
-use proto_extract::template::Template;
+use proto_extract::template::{Dialect, Template};
 
 use crate::record::ERROR;
 
@@ -40,7 +40,9 @@ impl Wanted {
     /// What `stages` and an unwrap need when series are made by `grouping` (`None`: by all labels).
     pub(crate) fn of_metric(stages: &[Stage], unwrap: Option<&Unwrap>, grouping: Option<&Grouping>) -> Self {
         let mut names = BTreeSet::new();
-        stages.iter().for_each(|stage| stage_names(stage, &mut names));
+        if !stages.iter().all(|stage| stage_names(stage, &mut names)) {
+            return Self::All;
+        }
         if let Some(unwrap) = unwrap {
             names.insert(unwrap.label.clone());
             unwrap.filters.iter().for_each(|filter| filter_names(filter, &mut names));
@@ -56,21 +58,24 @@ impl Wanted {
     }
 }
 
-fn stage_names(stage: &Stage, names: &mut BTreeSet<String>) {
+/// False when a stage may ask for any label.
+fn stage_names(stage: &Stage, names: &mut BTreeSet<String>) -> bool {
     match stage {
         Stage::LabelFilter(filter) => filter_names(filter, names),
-        Stage::LineFormat(source) => names.extend(template_names(source)),
+        Stage::LineFormat(source) => return template_names(source, names),
         Stage::LabelFormat(formats) => {
-            for format in formats {
-                match &format.value {
-                    LabelFormatValue::Rename(from) => drop(names.insert(from.clone())),
-                    LabelFormatValue::Template(source) => names.extend(template_names(source)),
+            return formats.iter().all(|format| match &format.value {
+                LabelFormatValue::Rename(from) => {
+                    names.insert(from.clone());
+                    true
                 }
-            }
+                LabelFormatValue::Template(source) => template_names(source, names),
+            });
         }
         Stage::LineFilter(_) | Stage::Json { .. } | Stage::Logfmt { .. } | Stage::Pattern(_) | Stage::Regexp(_) => {}
         Stage::Unpack | Stage::Drop(_) | Stage::Keep(_) | Stage::Decolorize => {}
     }
+    true
 }
 
 fn filter_names(filter: &LabelFilter, names: &mut BTreeSet<String>) {
@@ -86,9 +91,12 @@ fn filter_names(filter: &LabelFilter, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The fields a template asks for; a broken one is refused where it is compiled.
-fn template_names(source: &str) -> Vec<String> {
-    Template::parse(source).map(|template| template.fields().map(str::to_owned).collect()).unwrap_or_default()
+/// The fields a template asks for; false when it may ask for any. A broken one is refused where it is compiled.
+fn template_names(source: &str, names: &mut BTreeSet<String>) -> bool {
+    let Ok(template) = Template::parse("line", source, Dialect::LogQl) else { return true };
+    let Some(fields) = template.fields() else { return false };
+    names.extend(fields.into_iter().map(str::to_owned));
+    true
 }
 
 #[cfg(test)]

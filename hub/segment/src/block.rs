@@ -23,6 +23,8 @@ const MAGIC: [u8; 4] = *b"TRSB";
 const VERSION: u16 = 1;
 /// Runs, times, levels, lengths, metadata, lines.
 const COLUMNS: usize = 6;
+/// The place of the metadata among them.
+const METADATA: usize = 4;
 /// Bytes before the columns.
 const HEAD_BYTES: usize = 16 + COLUMNS * ENTRY_BYTES;
 const WHAT: &str = "a block";
@@ -128,7 +130,7 @@ impl<'a> Packed<'a> {
 
 impl Packed<'_> {
     fn outline_with_metadata(&self, entry: &BlockEntry) -> Result<Outline, SegmentFault> {
-        let (column, raw) = &self.columns[4];
+        let (column, raw) = &self.columns[METADATA];
         let metadata = metadata::decode(column.encoding, &column.unpack("a block's metadata", raw, COLUMN_BYTES_MAX)?, self.lines)?;
         Ok(Outline { metadata, ..self.outline(entry)? })
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proto_model::{Labels, Timestamp};
+use proto_wire::batch::Row;
 
 use crate::block::metadata;
 use crate::limits::{BUILD_BYTES_MAX, BUILD_LINES_MAX, LABELS_BYTES_MAX, STREAMS_MAX};
@@ -25,6 +26,8 @@ pub struct SegmentBuilder {
     /// The stream of the last line: lines come in runs.
     last: Option<(Arc<Labels>, usize)>,
     chunks: Vec<Vec<u8>>,
+    /// Where metadata is written before it is known how long it is.
+    scratch: Vec<u8>,
     labels_bytes: usize,
     bytes: usize,
     lines: u64,
@@ -46,14 +49,37 @@ impl SegmentBuilder {
     /// An empty one.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, streams: Vec::new(), by_labels: BTreeMap::new(), last: None, chunks: Vec::new(), labels_bytes: 0, bytes: 0, lines: 0, raw_bytes: 0 }
+        Self {
+            kind,
+            streams: Vec::new(),
+            by_labels: BTreeMap::new(),
+            last: None,
+            chunks: Vec::new(),
+            scratch: Vec::new(),
+            labels_bytes: 0,
+            bytes: 0,
+            lines: 0,
+            raw_bytes: 0,
+        }
     }
 
     /// Adds one line, in order of arrival. `level` is a code of `proto-extract`'s level, or 255 when none was looked for.
     /// Metadata pairs past `METADATA_MAX` are left out, as in a batch.
     pub fn push<'m>(&mut self, labels: &Arc<Labels>, time: Timestamp, level: u8, metadata: impl IntoIterator<Item = (&'m str, &'m str)>, line: &[u8]) {
-        let mut written = Vec::new();
+        let mut written = std::mem::take(&mut self.scratch);
+        written.clear();
         metadata::put_row(&mut written, metadata);
+        self.add(labels, (time.0, level), &written, line);
+        self.scratch = written;
+    }
+
+    /// Adds a row of a batch or block, in order of arrival; its metadata is taken over byte for byte.
+    pub fn push_row(&mut self, labels: &Arc<Labels>, row: &Row<'_>) {
+        let metadata = if row.has_metadata() { row.metadata_bytes() } else { &[] };
+        self.add(labels, (row.time.0, row.level), metadata, row.line);
+    }
+
+    fn add(&mut self, labels: &Arc<Labels>, (time, level): (i64, u8), written: &[u8], line: &[u8]) {
         let stream = match &self.last {
             Some((last, at)) if Arc::ptr_eq(last, labels) => *at,
             _ => self.stream_of(labels),
@@ -66,9 +92,9 @@ impl SegmentBuilder {
         let chunk = number(self.chunks.len() - 1);
         if let Some(bytes) = self.chunks.last_mut() {
             let (at, line_bytes, metadata) = (number(bytes.len()), number(line.len()), number(written.len()));
-            self.streams[stream].push(RowAt { time: time.0, chunk, at, line: line_bytes, metadata, level });
+            self.streams[stream].push(RowAt { time, chunk, at, line: line_bytes, metadata, level });
             bytes.extend_from_slice(line);
-            bytes.extend_from_slice(&written);
+            bytes.extend_from_slice(written);
         }
         self.bytes += size;
         self.lines += 1;

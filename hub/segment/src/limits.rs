@@ -29,9 +29,11 @@ pub const LABEL_OVERHEAD: usize = 64;
 pub const RUNS_MAX: usize = STREAMS_MAX + BLOCKS_MAX;
 /// Largest footer, unpacked.
 pub const FOOTER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Most bytes of lines and metadata that a builder takes: it holds them until it is finished.
-pub const BUILD_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Most lines that a builder takes: 24 bytes of memory each.
-pub const BUILD_LINES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of lines and metadata that a builder takes: it holds them until it is finished, and the hub lives within 512 MiB.
+pub const BUILD_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most lines that a builder takes: 32 bytes of memory each.
+pub const BUILD_LINES_MAX: usize = 2 * 1024 * 1024;
 /// Most segments merged at once: a block of each is in memory.
 pub const MERGE_INPUTS_MAX: usize = 64;
+/// Most bytes that are set aside for the output of a merge at its begin: 1 GiB of lines, packed; past that it grows.
+pub const MERGE_ROOM_MAX: usize = 256 * 1024 * 1024;

@@ -7,7 +7,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::limits::MERGE_INPUTS_MAX;
+use crate::limits::{MERGE_INPUTS_MAX, MERGE_ROOM_MAX};
 use crate::object::Writer;
 use crate::{Block, Built, Footer, Kind, RunEntry, SegmentFault, StreamEntry};
 
@@ -97,7 +97,8 @@ impl<F: Deref<Target = Footer>> Merger<F> {
             return Err(SegmentFault::Kind { what: "a segment to be merged", kind });
         }
         // Together they pack no worse than apart, about; what is not used of the room is never touched.
-        let room = inputs.iter().map(|footer| usize::try_from(footer.facts.bytes).unwrap_or(0)).sum();
+        let room = inputs.iter().fold(0_u64, |sum, footer| sum.saturating_add(footer.facts.bytes));
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(MERGE_ROOM_MAX);
         let lines = inputs.iter().map(|footer| footer.facts.lines).sum();
         let inputs = inputs.into_iter().map(|footer| Input { footer, stream: 0, run: 0, row: 0, block: None }).collect();
         Ok(Self { inputs, members: Vec::new(), writer: Some(Writer::new(kind, room)?), wanted: None, lines })

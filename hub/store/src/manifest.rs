@@ -15,6 +15,7 @@ use proto_model::{LaneId, TenantId, Timestamp};
 
 use crate::fault::StoreFault;
 use crate::header::CommitId;
+use crate::keys::{Key, segment_of};
 use crate::mac::StoreKeys;
 
 mod codec;
@@ -45,6 +46,21 @@ pub struct SegmentRef {
     pub tenant: TenantId,
     /// What is known without reading it.
     pub facts: Facts,
+}
+
+impl SegmentRef {
+    /// The key of its object, without the prefix.
+    #[must_use]
+    pub fn key(&self) -> String {
+        Key::segment(&self.tenant, self.id.0).to_string()
+    }
+
+    /// The tenant and segment that a key names; `None` when it is no segment's.
+    #[must_use]
+    pub fn parse_key(key: &str) -> Option<(TenantId, SegmentId)> {
+        let (tenant, last) = key.strip_prefix("tenants/")?.split_once("/segments/")?;
+        Some((TenantId::new(tenant).ok()?, SegmentId(segment_of(last)?)))
+    }
 }
 
 /// A segment that no job may name any more (lane rule 16).
@@ -250,3 +266,6 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

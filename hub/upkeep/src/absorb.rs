@@ -31,7 +31,7 @@ impl From<UpkeepFault> for Setback {
         match fault {
             // What the job was built on is old.
             UpkeepFault::Store(StoreFault::Moved { .. }) => Self::Lost,
-            other => Self::Fault(other),
+            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. }) => Self::Fault(other),
         }
     }
 }

@@ -56,25 +56,32 @@ fn are_neighbours(segments: &[SegmentRef], first: usize, second: usize) -> bool 
     segments[first + 1..second].iter().all(|between| between.facts.max < min || between.facts.min > max)
 }
 
+/// The first of a run's neighbours that are worth merging.
 fn worth(segments: &[SegmentRef], run: &[usize]) -> Option<Vec<SegmentRef>> {
-    if run.len() < MERGE_FAN {
-        return None;
-    }
+    (0..run.len()).find_map(|from| {
+        let taken = within_limits(segments, &run[from..]);
+        is_worth(&taken.iter().map(|segment| segment.facts.raw_bytes).collect::<Vec<_>>()).then_some(taken)
+    })
+}
+
+/// As many of the first as one merge may take.
+fn within_limits(segments: &[SegmentRef], run: &[usize]) -> Vec<SegmentRef> {
     let (mut raw, mut stored, mut streams) = (0, 0, 0_usize);
-    let taken: Vec<SegmentRef> = run
-        .iter()
-        .map(|place| &segments[*place])
-        .take(MERGE_INPUTS_MAX)
-        .take_while(|segment| {
-            raw += segment.facts.raw_bytes;
-            stored += segment.facts.bytes;
-            streams += segment.facts.streams as usize;
-            raw <= MERGE_RAW_MAX && stored <= MERGE_STORED_MAX && streams <= STREAMS_MAX
-        })
-        .cloned()
-        .collect();
-    // Fewer than a run's worth only when they are large: then what comes of them is not merged again.
-    (taken.len() >= 2).then_some(taken)
+    let fits = |segment: &&SegmentRef| {
+        raw += segment.facts.raw_bytes;
+        stored += segment.facts.bytes;
+        streams += segment.facts.streams as usize;
+        raw <= MERGE_RAW_MAX && stored <= MERGE_STORED_MAX && streams <= STREAMS_MAX
+    };
+    run.iter().map(|place| &segments[*place]).take(MERGE_INPUTS_MAX).take_while(fits).cloned().collect()
+}
+
+/// Whether what comes of merging these sizes is much larger than the largest of them: else its bytes would be
+/// rewritten again and again for a few new ones. What becomes so large that it stays is worth it sooner.
+fn is_worth(sizes: &[u64]) -> bool {
+    let (sum, largest) = (sizes.iter().sum::<u64>(), sizes.iter().copied().max().unwrap_or(0));
+    let stays = sizes.len() >= 2 && sum >= MERGE_RAW_MAX / 2 && sum >= 2 * largest;
+    stays || (sizes.len() >= MERGE_FAN && sum >= (MERGE_FAN as u64 - 1) * largest)
 }
 
 impl Upkeep {

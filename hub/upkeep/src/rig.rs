@@ -416,7 +416,8 @@ pub(crate) fn push(writer: &LaneWriter, now: Timestamp, pushes: &[(&str, String,
 /// Commits one push of each of the tenants, of `lines` lines.
 pub(crate) async fn commit(sea: &Sea, writer: &mut LaneWriter, tenants: &[&str], key: &str, lines: usize) -> u64 {
     let now = sea.clock.now_ns();
-    let pushes: Vec<_> = tenants.iter().map(|tenant| (*tenant, batch(key, lines, now))).map(|(tenant, (body, rows))| (tenant, key.to_owned(), body, rows)).collect();
+    let pushes: Vec<_> =
+        tenants.iter().map(|tenant| (*tenant, batch(key, lines, now))).map(|(tenant, (body, rows))| (tenant, key.to_owned(), body, rows)).collect();
     writer.follow().await.unwrap();
     let draft = push(writer, Timestamp(now), &pushes);
     writer.put(draft).await.unwrap().number

@@ -69,6 +69,11 @@ impl Upkeep {
         }
     }
 
+    /// As [`Self::run`], for a task of its own.
+    pub async fn run_shared(self: std::sync::Arc<Self>, stop: CancellationToken) {
+        self.run(stop).await;
+    }
+
     /// All that is due now, once.
     pub(crate) async fn round(&self) {
         let mut state = self.state.lock().await;

@@ -24,3 +24,15 @@ pub const TEMPLATE_SOURCE_BYTES_MAX: usize = 16 << 10;
 
 /// Parentheses inside parentheses of a template action.
 pub const TEMPLATE_NEST_MAX: usize = 50;
+
+/// Bytes that a template may make of one record: the longest line that is kept, twice over.
+pub const TEMPLATE_OUTPUT_BYTES_MAX: usize = 2 << 20;
+
+/// Parts of templates that are run for one record: a loop over a long list ends in a fault.
+pub const TEMPLATE_STEPS_MAX: usize = 100_000;
+
+/// Templates that call templates.
+pub const TEMPLATE_CALLS_MAX: usize = 100;
+
+/// Width and precision of a verb of `printf`.
+pub const TEMPLATE_WIDTH_MAX: usize = 10_000;

@@ -1,14 +1,18 @@
-//! Go templates over the fields of a record: `line_format`, `label_format` and template stages.
+//! Go templates over the fields of a record: `line_format`, `label_format` and Promtail's template stages.
 //!
-//! Parts: [`Template`] (parsed once, then [`Template::render`]), the tree below it, `parse` (text to tree), `lex` (the
-//! tokens of an action), `functions` (what a pipe can call), `value` (what is computed with).
+//! Parts: [`Template`] (parsed once, then [`Template::render`]), [`Fields`] (what it is rendered over), [`Dialect`] (whose
+//! functions it has); `lex` (tokens), `parse` and `node` (the tree), `exec` (runs it), `functions`, `format` (`printf`),
+//! `value` (what is computed with).
 //!
-//! Supported: text, `{{.name}}`, string constants, calls with arguments, pipes and parentheses, comments, trimming by `{{-` and
-//! `-}}`; the functions of `functions`. Everything else of the language is refused when the template is parsed, by name.
-//! Limits: [`TEMPLATE_SOURCE_BYTES_MAX`], [`TEMPLATE_NEST_MAX`](crate::limits::TEMPLATE_NEST_MAX). Promises: rendering has no loops, so it is linear in
-//! the tree and the values. Must not do: know where fields come from.
+//! The whole language: text, trimming, comments, fields, variables, pipes, `if`, `with`, `range`, `break`, `continue`,
+//! `define`, `template`, `block`. Limits: `TEMPLATE_*` of [`crate::limits`]: size and nesting of the source, parts run and
+//! bytes made for one record. Faults are in the words of Go's `text/template`, since Loki shows them. Must not do: know where
+//! fields come from.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "a function takes the kinds it names and refuses whatever else there is, as in Go")]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use proto_model::Timestamp;
 
@@ -16,186 +20,151 @@ use crate::limits::TEMPLATE_SOURCE_BYTES_MAX;
 use crate::text;
 
 pub use crate::fault::TemplateFault;
+pub use functions::Dialect;
 
-use self::functions::Function;
-use self::value::Value;
+use self::node::{Node, Operand, OperandKind, Pipe};
 
+mod exec;
+mod format;
 mod functions;
 mod lex;
+mod node;
 mod parse;
 mod value;
 
+/// What a template is rendered over: `.`.
+pub trait Fields {
+    /// The value of a field; `None` when there is none.
+    fn get(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// All fields, by name.
+    fn all(&self) -> Vec<(String, String)>;
+}
+
 /// A parsed template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Template {
     /// What it is for, as faults call it.
     name: &'static str,
+    source: String,
+    dialect: Dialect,
     nodes: Vec<Node>,
-}
-
-/// One part of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
-    Text(String),
-    Print(Pipe),
-}
-
-/// `first | second | …`: each call gets the value before it as its last argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Pipe {
-    first: Operand,
-    calls: Vec<Call>,
-}
-
-/// A function with the arguments written after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Call {
-    function: Function,
-    arguments: Vec<Operand>,
-    place: Place,
-}
-
-/// Something that has a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Operand {
-    /// `.name`; more names than one ask for a part of a text, which has none.
-    Field(Vec<String>, Place),
-    Constant(String),
-    Call(Box<Call>),
-    /// In parentheses.
-    Pipe(Box<Pipe>),
-}
-
-/// Where a part stands in the source, for faults.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    line: usize,
-    column: usize,
-    part: String,
+    /// Templates that it defines.
+    defined: BTreeMap<String, Vec<Node>>,
 }
 
 impl Template {
-    /// Reads a line's template.
-    ///
-    /// # Errors
-    /// When `source` is no template, names an unknown function, or uses a part of the language that is not supported.
-    pub fn parse(source: &str) -> Result<Self, TemplateFault> {
-        Self::named("line", source)
-    }
-
     /// Reads a template; `name` says in faults what it is for.
     ///
     /// # Errors
-    /// As [`Self::parse`].
-    pub fn named(name: &'static str, source: &str) -> Result<Self, TemplateFault> {
+    /// When `source` is no template or names an unknown function.
+    pub fn parse(name: &'static str, source: &str, dialect: Dialect) -> Result<Self, TemplateFault> {
         if source.len() > TEMPLATE_SOURCE_BYTES_MAX {
             return Err(TemplateFault::Size { name, bytes: source.len(), max: TEMPLATE_SOURCE_BYTES_MAX });
         }
-        Ok(Self { name, nodes: parse::parse(name, source)? })
+        let parse::Parsed { nodes, defined } = parse::parse(name, source, dialect)?;
+        Ok(Self { name, source: source.to_owned(), dialect, nodes, defined })
     }
 
-    /// Appends the template's text for one record to `out`. `field` gives the value of a name, `None` being the empty text.
+    /// Appends the template's text for one record to `out`.
     ///
     /// # Errors
-    /// When a function refuses a value; what was rendered before it stands in `out` then.
-    pub fn render<'a>(
-        &self,
-        field: &mut dyn FnMut(&str) -> Option<Cow<'a, str>>,
-        line: &'a [u8],
-        time: Timestamp,
-        out: &mut String,
-    ) -> Result<(), TemplateFault> {
-        let mut record = Record { name: self.name, field, line, time };
-        for node in &self.nodes {
-            match node {
-                Node::Text(text) => out.push_str(text),
-                Node::Print(pipe) => record.pipe(pipe)?.print(out),
-            }
+    /// When a function refuses a value or a limit is passed; nothing is appended then.
+    pub fn render(&self, fields: &dyn Fields, line: &[u8], time: Timestamp, out: &mut String) -> Result<(), TemplateFault> {
+        if self.is_plain() {
+            self.render_plain(fields, line, out);
+            return Ok(());
         }
+        let mut run = exec::Run::new(self, fields, line, time);
+        run.run()?;
+        out.push_str(&text::repaired(&run.out));
         Ok(())
     }
 
-    /// The names of all fields the template asks for, each as often as it is written.
-    pub fn fields(&self) -> impl Iterator<Item = &str> {
-        let mut names = Vec::new();
+    /// Whether it is text, fields and the line alone: most are, and cannot fail.
+    fn is_plain(&self) -> bool {
+        self.dialect == Dialect::LogQl && self.nodes.iter().all(|node| matches!(node, Node::Text(_)) || plain(node).is_some())
+    }
+
+    fn render_plain(&self, fields: &dyn Fields, line: &[u8], out: &mut String) {
         for node in &self.nodes {
-            if let Node::Print(pipe) = node {
-                collect(pipe, &mut names);
+            match (node, plain(node)) {
+                (Node::Text(text), _) => out.push_str(text),
+                (_, Some(Plain::Field(name))) => out.push_str(fields.get(name).as_deref().unwrap_or_default()),
+                (_, Some(Plain::Line)) => out.push_str(&text::repaired(line)),
+                (_, None) => {}
             }
         }
-        names.into_iter()
+    }
+
+    /// The names of all fields the template asks for, each as often as it is written; `None` when it may ask for any.
+    #[must_use]
+    pub fn fields(&self) -> Option<Vec<&str>> {
+        let mut names = Some(Vec::new());
+        collect_nodes(&self.nodes, &mut names);
+        self.defined.values().for_each(|nodes| collect_nodes(nodes, &mut names));
+        names
     }
 }
 
-fn collect<'t>(pipe: &'t Pipe, names: &mut Vec<&'t str>) {
-    collect_operand(&pipe.first, names);
-    pipe.calls.iter().flat_map(|call| &call.arguments).for_each(|argument| collect_operand(argument, names));
+/// What a node prints that is no more than a value of the record.
+enum Plain<'n> {
+    Field(&'n str),
+    Line,
 }
 
-fn collect_operand<'t>(operand: &'t Operand, names: &mut Vec<&'t str>) {
-    match operand {
-        Operand::Field(path, _) => names.extend(path.first().map(String::as_str)),
-        Operand::Constant(_) => {}
-        Operand::Call(call) => call.arguments.iter().for_each(|argument| collect_operand(argument, names)),
-        Operand::Pipe(pipe) => collect(pipe, names),
+fn plain(node: &Node) -> Option<Plain<'_>> {
+    let Node::Print(Pipe { set, commands, .. }) = node else { return None };
+    let ([], [command]) = (set.as_slice(), commands.as_slice()) else { return None };
+    let [operand] = command.operands.as_slice() else { return None };
+    match &operand.kind {
+        OperandKind::Field(path) => match path.as_slice() {
+            [name] => Some(Plain::Field(name)),
+            _ => None,
+        },
+        OperandKind::Function(_, name) if name == "__line__" => Some(Plain::Line),
+        _ => None,
     }
 }
 
-/// What a template is rendered over.
-struct Record<'f, 'a> {
-    name: &'static str,
-    field: &'f mut dyn FnMut(&str) -> Option<Cow<'a, str>>,
-    line: &'a [u8],
-    time: Timestamp,
+fn collect_nodes<'t>(nodes: &'t [Node], names: &mut Option<Vec<&'t str>>) {
+    for node in nodes {
+        match node {
+            Node::Text(_) | Node::Break | Node::Continue => {}
+            Node::Print(pipe) => collect_pipe(pipe, names),
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => {
+                collect_pipe(&branch.pipe, names);
+                collect_nodes(&branch.then, names);
+                collect_nodes(&branch.otherwise, names);
+            }
+            Node::Template { pipe, .. } => pipe.iter().for_each(|pipe| collect_pipe(pipe, names)),
+        }
+    }
 }
 
-impl<'a> Record<'_, 'a> {
-    fn pipe<'v>(&mut self, pipe: &'v Pipe) -> Result<Value<'v>, TemplateFault>
-    where
-        'a: 'v,
-    {
-        let mut value = self.operand(&pipe.first)?;
-        for call in &pipe.calls {
-            value = self.call(call, Some(value))?;
-        }
-        Ok(value)
-    }
+fn collect_pipe<'t>(pipe: &'t Pipe, names: &mut Option<Vec<&'t str>>) {
+    pipe.commands.iter().flat_map(|command| &command.operands).for_each(|operand| collect_operand(operand, names));
+}
 
-    fn operand<'v>(&mut self, operand: &'v Operand) -> Result<Value<'v>, TemplateFault>
-    where
-        'a: 'v,
-    {
-        match operand {
-            Operand::Field(path, place) => match path.as_slice() {
-                [name] => Ok(Value::Text((self.field)(name).unwrap_or_default())),
-                [_, part, ..] => Err(self.fault(place, format!("can't evaluate field {part} in type string"))),
-                [] => Ok(Value::Text(Cow::Borrowed(""))),
-            },
-            Operand::Constant(text) => Ok(Value::Text(Cow::Borrowed(text))),
-            Operand::Call(call) => self.call(call, None),
-            Operand::Pipe(pipe) => self.pipe(pipe),
+fn collect_operand<'t>(operand: &'t Operand, names: &mut Option<Vec<&'t str>>) {
+    match &operand.kind {
+        OperandKind::Field(path) => {
+            if let Some(names) = names {
+                names.extend(path.first().map(String::as_str));
+            }
         }
-    }
-
-    fn call<'v>(&mut self, call: &'v Call, piped: Option<Value<'v>>) -> Result<Value<'v>, TemplateFault>
-    where
-        'a: 'v,
-    {
-        match call.function {
-            Function::Line => return Ok(Value::Text(text::repaired(self.line))),
-            Function::Timestamp => return Ok(Value::Time(self.time)),
-            Function::ToLower | Function::ToUpper | Function::TrimSpace => {}
-        }
-        let mut arguments = Vec::with_capacity(call.arguments.len() + 1);
-        for argument in &call.arguments {
-            arguments.push(self.operand(argument)?);
-        }
-        arguments.extend(piped);
-        call.function.apply(arguments).map_err(|reason| self.fault(&call.place, reason))
-    }
-
-    fn fault(&self, place: &Place, reason: String) -> TemplateFault {
-        TemplateFault::Call { name: self.name, line: place.line, column: place.column, part: place.part.clone(), reason }
+        // A variable may stand for the record.
+        OperandKind::Variable(_, path) => match path.first() {
+            Some(name) => {
+                if let Some(names) = names {
+                    names.push(name);
+                }
+            }
+            None => *names = None,
+        },
+        OperandKind::Dot => *names = None,
+        OperandKind::Nil | OperandKind::Bool(_) | OperandKind::Text(..) | OperandKind::Number(..) | OperandKind::Function(..) => {}
+        OperandKind::Pipe(pipe) => collect_pipe(pipe, names),
+        OperandKind::Chain(inner, _) => collect_operand(inner, names),
     }
 }
 

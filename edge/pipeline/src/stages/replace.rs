@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use proto_extract::template::{Template, TemplateFault};
+use proto_extract::template::{Dialect, Fields, Template, TemplateFault};
 use proto_model::Timestamp;
 use regex::bytes::Regex;
 
@@ -19,9 +19,6 @@ use crate::haystack::Haystack;
 use crate::settings::{ReplaceSettings, place};
 use crate::stage::Flow;
 use crate::state::{Reader, State};
-
-/// How Go prints a name that a template asks for and that is not there.
-const NO_VALUE: &str = "<no value>";
 
 /// The stage.
 #[derive(Debug)]
@@ -43,8 +40,8 @@ struct Replaced {
 
 /// The names of extracted values that a template asks for; none when it is no template.
 pub(crate) fn names_in(template: &str) -> Vec<String> {
-    let parsed = Template::named("replace", template);
-    parsed.iter().flat_map(Template::fields).filter(|name| *name != "Value").map(str::to_owned).collect()
+    let parsed = Template::parse("replace", template, Dialect::Promtail);
+    parsed.iter().filter_map(Template::fields).flatten().filter(|name| *name != "Value").map(str::to_owned).collect()
 }
 
 impl Replace {
@@ -52,7 +49,7 @@ impl Replace {
         let expression = compiler.expression(at, "replace", "expression", settings.expression.as_ref());
         let source = compiler.source("replace", settings.source.as_ref());
         let (template_at, text) = settings.replace.as_ref().map_or((at, ""), |text| (place(text), &text.value));
-        let template = Template::named("replace", text)
+        let template = Template::parse("replace", text, Dialect::Promtail)
             .map_err(|fault| {
                 compiler.mistake(
                     template_at,
@@ -122,16 +119,33 @@ impl Replace {
     }
 
     fn render(&self, captured: &[u8], slots: &Slots, time: Timestamp) -> Result<String, TemplateFault> {
-        let mut field = |name: &str| {
-            if name == "Value" {
-                return Some(String::from_utf8_lossy(captured));
-            }
-            let slot = self.fields.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
-            Some(slot.and_then(|id| slots.text(id)).map_or(Cow::Borrowed(NO_VALUE), String::from_utf8_lossy))
-        };
         let mut out = String::new();
-        self.template.render(&mut field, captured, time, &mut out)?;
+        self.template.render(&Captured { captured, stage: self, slots }, captured, time, &mut out)?;
         Ok(out)
+    }
+}
+
+/// What a template sees: the captured text and extracted values.
+struct Captured<'c> {
+    captured: &'c [u8],
+    stage: &'c Replace,
+    slots: &'c Slots,
+}
+
+impl Fields for Captured<'_> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        if name == "Value" {
+            return Some(String::from_utf8_lossy(self.captured));
+        }
+        let (_, id) = self.stage.fields.iter().find(|(known, _)| known == name)?;
+        self.slots.text(*id).map(String::from_utf8_lossy)
+    }
+
+    fn all(&self) -> Vec<(String, String)> {
+        let known = self.stage.fields.iter().map(|(name, _)| name.as_str()).chain(["Value"]);
+        let mut all: Vec<_> = known.filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned()))).collect();
+        all.sort_unstable();
+        all
     }
 }
 

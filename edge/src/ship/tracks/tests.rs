@@ -101,7 +101,7 @@ fn a_drained_track_is_closed_once_the_newest_is_open() {
     assert_eq!((tracks.drained(durable), tracks.waited(NOW.plus(Duration::from_secs(9)))), (None, Duration::from_secs(9)), "asked once");
     let foreign = Close { epoch: 2, ..close.clone() };
     assert_eq!(tracks.hear(&Kind::Close(foreign), NOW), []);
-    assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [(TrackId(1), Step::Closed)]);
+    assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [(TrackId(1), Step::Closed(Some(Sequence(2))))]);
     tracks.remove(TrackId(1));
     assert_eq!(tracks.hear(&Kind::Close(close), NOW), []);
     tracks.hear(&ack(2, 1), NOW);
@@ -118,14 +118,27 @@ fn a_close_whose_answer_was_lost_is_known_by_the_answer_to_the_next_open() {
     }
     tracks.hear(&welcome(2, 2, 0), NOW);
     tracks.window(TrackId(2)).unwrap().settled(Sequence(0), Chain::default());
-    assert_eq!(tracks.hear(&welcome(1, 2, 0), NOW), [(TrackId(1), Step::Closed)]);
+    assert_eq!(tracks.hear(&welcome(1, 2, 0), NOW), [(TrackId(1), Step::Closed(None))]);
     tracks.remove(TrackId(1));
     assert_eq!(tracks.to_open(NOW), [TrackId(2)], "its epoch was overtaken");
     // The newest was released meanwhile: the carried one is not that of track 1.
     let mut tracks = open(2, 700);
     let Kind::Welcome(told) = welcome(1, 9, 0) else { panic!("no Welcome") };
     let carry = Carry { producer: id(2), last: 5, chain: Bytes::from_static(&[0; 16]), digests: Bytes::new() };
-    assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW), [(TrackId(1), Step::Closed)]);
+    assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW), [(TrackId(1), Step::Closed(None))]);
+    // The answer to Open may be the end itself, or name it.
+    let mut tracks = open(2, 700);
+    tracks.closed();
+    drop(tracks.window(TrackId(1)).unwrap().open(Sequence(1), Sequence(1), NOW));
+    let close = Close { producer: id(1), epoch: 7, sequence: 4, chain: Bytes::from_static(&[0; 16]), next: id(2) };
+    assert_eq!(tracks.hear(&Kind::Close(close), NOW), [(TrackId(1), Step::Closed(Some(Sequence(4))))]);
+    let Kind::Welcome(told) = welcome(1, 2, 9) else { panic!("no Welcome") };
+    let carry = Carry { producer: id(1), last: 4, chain: Bytes::from_static(&[0; 16]), digests: Bytes::new() };
+    assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW), [(TrackId(1), Step::Closed(Some(Sequence(4))))]);
+    // An older track's producer for a newer one: another WAL of this edge was at work.
+    let mut tracks = open(2, 700);
+    assert_eq!(tracks.hear(&welcome(2, 1, 9), NOW), []);
+    assert_eq!(tracks.retry_at(), Some(NOW.plus(Duration::from_secs(30))));
 }
 
 #[test]

@@ -301,7 +301,7 @@ proptest! {
                         acked = sequence.0;
                     }
                     Step::SetAside(sequence, _) => prop_assert!(sequence.0 > acked && sequence.0 <= ever_sent),
-                    other @ (Step::Say(_) | Step::Bind(_) | Step::Adopt { .. } | Step::Settle { .. } | Step::Carry { .. } | Step::Closed | Step::Redial(_)) => prop_assert!(false, "{other:?}"),
+                    other @ (Step::Say(_) | Step::Bind(_) | Step::Adopt { .. } | Step::Settle { .. } | Step::Carry { .. } | Step::Closed(_) | Step::Redial(_)) => prop_assert!(false, "{other:?}"),
                 }
             }
             prop_assert_eq!(window.report().2, Sequence(acked));

@@ -5,10 +5,10 @@
 //! and has the label passes every filter but those on text. Must not do: look at the line.
 
 use hub_logql::{CmpOp, LabelFilter};
+use proto_extract::quantity;
 use proto_extract::selector::CompiledMatcher;
 
 use crate::address::AddressTest;
-use crate::quantity;
 use crate::record::LineLabels;
 
 const FAILED: &str = "LabelFilterErr";

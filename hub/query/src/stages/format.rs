@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use proto_extract::template::Template;
+use proto_extract::template::{Dialect, Fields, Template};
 use proto_model::Timestamp;
 
 use crate::record::{ERROR, LineLabels};
@@ -22,7 +22,7 @@ impl Format {
     /// # Errors
     /// In Loki's words.
     pub(crate) fn line_of(source: &str) -> Result<Self, String> {
-        Template::named("line", source).map(Self).map_err(|fault| format!("invalid line template: {fault}"))
+        Template::parse("line", source, Dialect::LogQl).map(Self).map_err(|fault| format!("invalid line template: {fault}"))
     }
 
     /// The template of label `name`.
@@ -30,7 +30,7 @@ impl Format {
     /// # Errors
     /// In Loki's words.
     pub(crate) fn label_of(name: &str, source: &str) -> Result<Self, String> {
-        Template::named("label", source).map(Self).map_err(|fault| format!("invalid template for label '{name}': {fault}"))
+        Template::parse("label", source, Dialect::LogQl).map(Self).map_err(|fault| format!("invalid template for label '{name}': {fault}"))
     }
 
     /// Makes the line anew.
@@ -54,9 +54,21 @@ impl Format {
 
     fn render(&self, time: Timestamp, line: &[u8], labels: &LineLabels) -> Result<String, String> {
         let mut out = String::with_capacity(line.len());
-        // The error is no field of a template, as in Loki.
-        let mut field = |name: &str| labels.value(name).filter(|_| name != ERROR).map(|value| Cow::Owned(value.to_owned()));
-        self.0.render(&mut field, line, time, &mut out).map_err(|fault| fault.to_string())?;
+        self.0.render(&Shown(labels), line, time, &mut out).map_err(|fault| fault.to_string())?;
         Ok(out)
+    }
+}
+
+/// A line's labels as templates see them: the error is no field, as in Loki.
+struct Shown<'l>(&'l LineLabels);
+
+impl Fields for Shown<'_> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.0.value(name).filter(|_| name != ERROR).map(Cow::Borrowed)
+    }
+
+    fn all(&self) -> Vec<(String, String)> {
+        let all = self.0.all();
+        all.iter().filter(|(name, _)| !name.starts_with(ERROR)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }

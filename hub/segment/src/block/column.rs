@@ -10,15 +10,15 @@ const PLAIN: u8 = 0;
 /// zstd.
 const ZSTD: u8 = 1;
 /// On log text level 1 is better than 2 to 4 in ratio and speed; 6 gains 6 % for 4 times the CPU (`docs/formats/segment.md`).
-const LEVEL_LINES: i32 = 1;
-/// The small columns are a fortieth of the bytes and gain from a closer look.
+const LEVEL_LARGE: i32 = 1;
+/// The others are a twentieth of the bytes and gain from a closer look.
 const LEVEL_SMALL: i32 = 3;
 /// Bytes of a directory entry.
 pub(crate) const ENTRY_BYTES: usize = 12;
 
 /// Compresses columns and footers.
 pub(crate) struct Packer {
-    lines: zstd::bulk::Compressor<'static>,
+    large: zstd::bulk::Compressor<'static>,
     small: zstd::bulk::Compressor<'static>,
 }
 
@@ -35,15 +35,15 @@ fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> SegmentFault {
 impl Packer {
     pub(crate) fn new() -> Result<Self, SegmentFault> {
         let make = |level| zstd::bulk::Compressor::new(level).map_err(failed("a segment"));
-        Ok(Self { lines: make(LEVEL_LINES)?, small: make(LEVEL_SMALL)? })
+        Ok(Self { large: make(LEVEL_LARGE)?, small: make(LEVEL_SMALL)? })
     }
 
-    /// Appends the packed lines of a block to `out`; gives the packing.
-    pub(crate) fn lines(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<u8, SegmentFault> {
-        Self::pack(&mut self.lines, raw, out)
+    /// Appends packed lines or metadata to `out`; gives the packing.
+    pub(crate) fn large(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<u8, SegmentFault> {
+        Self::pack(&mut self.large, raw, out)
     }
 
-    /// Appends any other packed column to `out`; gives the packing.
+    /// Appends any other packed column, or a footer, to `out`; gives the packing.
     pub(crate) fn small(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<u8, SegmentFault> {
         Self::pack(&mut self.small, raw, out)
     }

@@ -1,7 +1,7 @@
 //! A block that is being filled.
 
 use crate::block::column::{Column, ENTRY_BYTES, Packer};
-use crate::block::{COLUMNS, HEAD_BYTES, MAGIC, VERSION, columns, metadata};
+use crate::block::{COLUMNS, HEAD_BYTES, MAGIC, METADATA, VERSION, columns, metadata};
 use crate::{BlockEntry, SegmentFault, checksum};
 use proto_model::Timestamp;
 
@@ -59,7 +59,7 @@ impl Draft {
         out.extend_from_slice(&runs.to_le_bytes());
         out.extend_from_slice(&lines.to_le_bytes());
         out.resize(begin + HEAD_BYTES, 0);
-        let (metadata_encoding, metadata) = metadata::encode(&self.metadata, self.lines());
+        let (metadata_encoding, metadata) = metadata::encode(&self.metadata, self.lines())?;
         let small = [
             (columns::ENCODING, columns::encode_runs(&self.runs, &self.times)),
             (columns::ENCODING, columns::encode_times(&self.runs, &self.times)),
@@ -70,11 +70,12 @@ impl Draft {
         let entry = |at: usize| begin + HEAD_BYTES - (COLUMNS - at) * ENTRY_BYTES;
         for (at, (encoding, raw)) in small.iter().enumerate() {
             let before = out.len();
-            let packing = packer.small(raw, out)?;
+            // Metadata may be as large as the lines, and ids in it as good as random.
+            let packing = if at == METADATA { packer.large(raw, out)? } else { packer.small(raw, out)? };
             Column { encoding: *encoding, packing, packed: out.len() - before, unpacked: raw.len() }.put(WHAT, &mut out[entry(at)..])?;
         }
         let before = out.len();
-        let packing = packer.lines(&self.text, out)?;
+        let packing = packer.large(&self.text, out)?;
         let column = Column { encoding: columns::ENCODING, packing, packed: out.len() - before, unpacked: self.text.len() };
         column.put(WHAT, &mut out[entry(COLUMNS - 1)..])?;
         let sealed = BlockEntry {

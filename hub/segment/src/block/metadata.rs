@@ -24,6 +24,9 @@ const DICTIONARY: u8 = 1;
 /// Lengths, then values.
 const VALUES: u8 = 2;
 
+/// After so many values it is clear whether they repeat.
+const PROBE: usize = 512;
+
 const WHAT: &str = "a block's metadata";
 
 const fn malformed(reason: &'static str) -> SegmentFault {
@@ -91,19 +94,22 @@ impl Rows {
 
 /// Writes one line's metadata as a batch does; pairs past `METADATA_MAX` are left out, as there.
 pub(crate) fn put_row<'m>(out: &mut Vec<u8>, pairs: impl IntoIterator<Item = (&'m str, &'m str)>) {
+    let mut pairs = pairs.into_iter().take(METADATA_MAX).peekable();
+    if pairs.peek().is_none() {
+        return;
+    }
     let begin = out.len();
     let mut count = 0;
-    let mut body = Vec::new();
-    for (name, value) in pairs.into_iter().take(METADATA_MAX) {
-        put_text(&mut body, name.as_bytes());
-        put_text(&mut body, value.as_bytes());
+    for (name, value) in pairs {
+        put_text(out, name.as_bytes());
+        put_text(out, value.as_bytes());
         count += 1;
     }
-    if count > 0 {
-        varint::put(out, count);
-        out.extend_from_slice(&body);
-    }
-    debug_assert!(count > 0 || out.len() == begin, "a line without metadata writes nothing");
+    // Their number goes before them, and is known only now.
+    let end = out.len();
+    varint::put(out, count);
+    let width = out.len() - end;
+    out[begin..].rotate_right(width);
 }
 
 fn put_text(out: &mut Vec<u8>, text: &[u8]) {
@@ -142,36 +148,56 @@ struct ByName<'a> {
 }
 
 impl<'a> ByName<'a> {
-    /// `None` when there are too many names or shapes for columns to be of use.
+    /// `None` when there are too many names or shapes for columns to be of use, or a row is malformed.
     fn of(rows: &'a Rows, lines: usize) -> Option<Self> {
         let mut all = Self { names: Vec::new(), shapes: BTreeMap::new(), shape_of: Vec::with_capacity(lines), values: Vec::new() };
         let mut ids = BTreeMap::new();
-        let mut shape = Vec::new();
+        let (mut shape, mut previous, mut previous_id) = (Vec::new(), Vec::new(), 0);
         for row in 0..lines {
             let mut rest = rows.at(row);
             let pairs = if rest.is_empty() { 0 } else { varint::take(&mut rest)? };
             shape.clear();
             for _ in 0..pairs {
                 let name = take_text(&mut rest)?;
-                let id = *ids.entry(name).or_insert(all.names.len());
-                if id == all.names.len() {
-                    all.names.push(name);
-                    all.values.push(Vec::new());
-                }
-                all.values[id].push(take_text(&mut rest)?);
-                shape.push(number(id)?);
+                // Lines that follow each other have the same names most of the time.
+                let likely = previous.get(shape.len()).copied().filter(|id| all.names[usize::from(*id)] == name);
+                let id = match likely {
+                    Some(id) => id,
+                    None => all.name(&mut ids, name)?,
+                };
+                all.values[usize::from(id)].push(take_text(&mut rest)?);
+                shape.push(id);
             }
-            let id = match all.shapes.get(&shape) {
-                Some(id) => *id,
-                None => {
-                    let next = number(all.shapes.len())?;
-                    all.shapes.insert(shape.clone(), next);
-                    next
-                }
-            };
-            all.shape_of.push(id);
+            if !rest.is_empty() {
+                return None;
+            }
+            if row == 0 || shape != previous {
+                previous_id = all.shape(&shape)?;
+                previous.clone_from(&shape);
+            }
+            all.shape_of.push(previous_id);
         }
         Some(all)
+    }
+
+    fn name(&mut self, ids: &mut BTreeMap<&'a [u8], u16>, name: &'a [u8]) -> Option<u16> {
+        if let Some(id) = ids.get(name) {
+            return Some(*id);
+        }
+        let id = number(self.names.len())?;
+        ids.insert(name, id);
+        self.names.push(name);
+        self.values.push(Vec::new());
+        Some(id)
+    }
+
+    fn shape(&mut self, shape: &[u16]) -> Option<u16> {
+        if let Some(id) = self.shapes.get(shape) {
+            return Some(*id);
+        }
+        let id = number(self.shapes.len())?;
+        self.shapes.insert(shape.to_vec(), id);
+        Some(id)
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -197,21 +223,31 @@ fn number(id: usize) -> Option<u16> {
     u16::try_from(id).ok().filter(|_| id < METADATA_NAMES_MAX)
 }
 
-fn put_values(out: &mut Vec<u8>, values: &[&[u8]]) {
+/// Values, each once, and the number of each line's, if that is of use.
+fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<usize>)> {
+    let limit = METADATA_DICTIONARY_MAX.min(values.len() / 2);
     let mut ids = BTreeMap::new();
     let mut distinct = Vec::new();
     let mut numbers = Vec::with_capacity(values.len());
-    for value in values {
+    for (at, value) in values.iter().enumerate() {
         let id = *ids.entry(*value).or_insert(distinct.len());
         if id == distinct.len() {
             distinct.push(*value);
         }
         numbers.push(id);
+        // Ids of traces and the like show soon what they are, and looking each of many up costs more than all the rest.
+        if distinct.len() > limit || (at == PROBE && distinct.len() > PROBE / 2) {
+            return None;
+        }
     }
-    if let [value] = distinct[..] {
+    Some((distinct, numbers))
+}
+
+fn put_values(out: &mut Vec<u8>, values: &[&[u8]]) {
+    if let Some(first) = values.first().filter(|first| values.iter().all(|value| value == *first)) {
         out.push(CONSTANT);
-        put_text(out, value);
-    } else if distinct.len() <= METADATA_DICTIONARY_MAX.min(values.len() / 2) {
+        put_text(out, first);
+    } else if let Some((distinct, numbers)) = dictionary(values) {
         out.push(DICTIONARY);
         varint::put(out, distinct.len() as u64);
         distinct.iter().for_each(|value| put_text(out, value));
@@ -224,22 +260,45 @@ fn put_values(out: &mut Vec<u8>, values: &[&[u8]]) {
 }
 
 /// The encoding and the column of `lines` lines.
-pub(crate) fn encode(rows: &Rows, lines: usize) -> (u8, Vec<u8>) {
+///
+/// # Errors
+/// [`SegmentFault`] when a row is not written as in a batch: what cannot be read back is not written.
+pub(crate) fn encode(rows: &Rows, lines: usize) -> Result<(u8, Vec<u8>), SegmentFault> {
     if rows.bytes.is_empty() {
-        return (NONE, Vec::new());
+        return Ok((NONE, Vec::new()));
+    }
+    let mut columns = Vec::new();
+    let by_name = ByName::of(rows, lines);
+    if let Some(by_name) = &by_name {
+        by_name.put(&mut columns);
+    }
+    if by_name.is_some() && columns.len() <= rows.bytes.len() {
+        return Ok((COLUMNS, columns));
     }
     let mut plain = Vec::with_capacity(rows.bytes.len() + lines);
     for row in 0..lines {
         match rows.at(row) {
             [] => plain.push(0),
-            metadata => plain.extend_from_slice(metadata),
+            metadata => {
+                let mut rest = metadata;
+                skip_row(&mut rest)?;
+                if !rest.is_empty() {
+                    return Err(malformed("bytes follow the last pair of a line"));
+                }
+                plain.extend_from_slice(metadata);
+            }
         }
     }
-    let mut columns = Vec::new();
-    if let Some(by_name) = ByName::of(rows, lines) {
-        by_name.put(&mut columns);
+    Ok((ROWS, plain))
+}
+
+/// Goes past one line's metadata; gives the number of its pairs.
+fn skip_row(rest: &mut &[u8]) -> Result<usize, SegmentFault> {
+    let pairs = take_pairs(rest)?;
+    for _ in 0..2 * pairs {
+        take_text(rest).ok_or_else(cut_short)?;
     }
-    if columns.is_empty() || columns.len() > plain.len() { (ROWS, plain) } else { (COLUMNS, columns) }
+    Ok(pairs)
 }
 
 /// Back from [`encode`]: metadata of exactly `lines` lines.
@@ -258,11 +317,7 @@ fn decode_rows(column: &[u8], lines: usize) -> Result<Rows, SegmentFault> {
     let mut rest = column;
     for _ in 0..lines {
         let begin = rest;
-        let pairs = take_pairs(&mut rest)?;
-        for _ in 0..2 * pairs {
-            take_text(&mut rest).ok_or_else(cut_short)?;
-        }
-        if pairs > 0 {
+        if skip_row(&mut rest)? > 0 {
             rows.bytes.extend_from_slice(&begin[..begin.len() - rest.len()]);
         }
         rows.close()?;

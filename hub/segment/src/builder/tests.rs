@@ -16,6 +16,22 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_a_batch_are_taken_over_as_they_are(lines in some_lines(6, 100)) {
+        let mut batch = proto_wire::batch::BatchBuilder::new();
+        for (app, line) in &lines {
+            batch.push(&labels(*app), Timestamp(line.time), line.level, &line.metadata, &line.line);
+        }
+        let view = proto_wire::batch::BatchView::parse(batch.freeze(proto_wire::batch::Compression::None).unwrap().body).unwrap();
+        let payload = view.payload().unwrap();
+        let mut builder = SegmentBuilder::new(Kind::Day(DAY));
+        for (at, stream) in view.table().streams.iter().enumerate() {
+            let labels = Arc::new(Labels::from_pairs(stream.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))));
+            payload.rows(at).for_each(|row| builder.push_row(&labels, &row.unwrap()));
+        }
+        prop_assert_eq!(builder.finish().unwrap().bytes, build(Kind::Day(DAY), &lines).bytes);
+    }
+
+    #[test]
     fn odd_lines_keep_their_times(times in prop::collection::vec(any::<i64>(), 1..50)) {
         let lines: Vec<(usize, Line)> = times.iter().map(|time| (0, Line { time: *time, ..line(0, "x") })).collect();
         prop_assert_eq!(read(&build(Kind::Odd, &lines)), sorted(&lines));

@@ -76,6 +76,12 @@ impl ManifestCell {
         self.now().used = at;
     }
 
+    /// As one who read so far and no further.
+    #[cfg(test)]
+    pub(crate) fn know(&self, newest: Arc<Manifest>) {
+        self.now().newest = Some(newest);
+    }
+
     /// Something that the newest names is not there.
     pub(crate) fn doubt(&self) {
         self.now().stale = true;

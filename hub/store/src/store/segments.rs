@@ -110,7 +110,7 @@ impl Store {
     /// As [`Self::footer`]; [`StoreFault::Damaged`] too when the footer has no such block.
     pub async fn block(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize) -> Result<Arc<Block>, StoreFault> {
         allowed(grant, of)?;
-        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, "it has no such block"))?;
+        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, &"it has no such block"))?;
         let load = || load_block(Arc::clone(&self.shore), of.clone(), entry).boxed();
         let found = self.cache.kept(Name::block(of, at), load).await;
         match self.doubting(of, found)? {
@@ -125,7 +125,7 @@ impl Store {
     /// As [`Self::block`].
     pub async fn outline(&self, grant: &Grant, of: &SegmentRef, footer: &Footer, at: usize, metadata: bool) -> Result<Arc<Outline>, StoreFault> {
         allowed(grant, of)?;
-        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, "it has no such block"))?;
+        let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, &"it has no such block"))?;
         let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry, metadata).boxed();
         let found = self.cache.kept(Name::outline(of, at, metadata), load).await;
         match self.doubting(of, found)? {
@@ -155,12 +155,12 @@ fn key_of(of: &SegmentRef) -> Key {
     Key::segment(&of.tenant, of.id.0)
 }
 
-fn damaged(of: &SegmentRef, reason: impl ToString) -> StoreFault {
+fn damaged(of: &SegmentRef, reason: &dyn ToString) -> StoreFault {
     StoreFault::Damaged { key: key_of(of).to_string(), reason: reason.to_string() }
 }
 
 async fn bytes_of(shore: &Shore, of: &SegmentRef, offset: u64, length: u32) -> Result<bytes::Bytes, StoreFault> {
-    let end = offset.checked_add(u64::from(length)).ok_or_else(|| damaged(of, "it is said to lie beyond all bounds"))?;
+    let end = offset.checked_add(u64::from(length)).ok_or_else(|| damaged(of, &"it is said to lie beyond all bounds"))?;
     let key = key_of(of);
     shore.objects.get(&key, Some(offset..end), Size::Large).await?.ok_or_else(|| StoreFault::Moved { key: key.to_string() })
 }
@@ -169,18 +169,18 @@ pub(crate) async fn load_footer(shore: Arc<Shore>, of: SegmentRef) -> Result<Kep
     let bytes = bytes_of(&shore, &of, of.facts.footer_offset, of.facts.footer_length).await?;
     let facts = of.facts;
     let read = shore.objects.world.workers.run(move || Footer::read(&bytes, &facts)).await;
-    read.map(|footer| Kept::Footer(Arc::new(footer))).map_err(|fault| damaged(&of, fault))
+    read.map(|footer| Kept::Footer(Arc::new(footer))).map_err(|fault| damaged(&of, &fault))
 }
 
 pub(crate) async fn load_block(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry) -> Result<Kept, StoreFault> {
     let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
     let opened = shore.objects.world.workers.run(move || Block::open(&bytes, &entry)).await;
-    opened.map(|block| Kept::Block(Arc::new(block))).map_err(|fault| damaged(&of, fault))
+    opened.map(|block| Kept::Block(Arc::new(block))).map_err(|fault| damaged(&of, &fault))
 }
 
 async fn load_outline(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry, metadata: bool) -> Result<Kept, StoreFault> {
     let bytes = bytes_of(&shore, &of, entry.offset, entry.length).await?;
     let open = move || if metadata { Outline::open_with_metadata(&bytes, &entry) } else { Outline::open(&bytes, &entry) };
     let opened = shore.objects.world.workers.run(open).await;
-    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, fault))
+    opened.map(|outline| Kept::Outline(Arc::new(outline))).map_err(|fault| damaged(&of, &fault))
 }

@@ -22,14 +22,7 @@ const LINES: usize = 4;
 
 fn weather(entropy: &Entropy) -> Weather {
     let rate = |most: f64| if entropy.chance(0.3) { 0.0 } else { most * f64::from(u32::try_from(entropy.below(1_000)).unwrap()) / 1_000.0 };
-    Weather {
-        refused: rate(0.05),
-        lost: rate(0.1),
-        late: rate(0.1),
-        slow_ms: 1 + entropy.below(100),
-        sleep: rate(0.01),
-        sleep_ms: 50 + entropy.below(30_000),
-    }
+    Weather { refused: rate(0.05), lost: rate(0.1), late: rate(0.1), slow_ms: 1 + entropy.below(100), sleep: rate(0.01), sleep_ms: 50 + entropy.below(30_000) }
 }
 
 /// One life of a hub.
@@ -67,7 +60,8 @@ async fn write(sea: &Sea, hub: &Hub, work: Arc<tokio::sync::Mutex<mpsc::Receiver
         // Keys are kept by one lane each, so what is not known to be committed is not handed to another hub.
         let Some(key) = work.recv().await else { return std::future::pending().await };
         let at = sea.clock.now_ns();
-        let pushes: Vec<_> = TENANTS.iter().map(|tenant| (*tenant, batch(&key, LINES, at))).map(|(tenant, (body, rows))| (tenant, key.clone(), body, rows)).collect();
+        let pushes: Vec<_> =
+            TENANTS.iter().map(|tenant| (*tenant, batch(&key, LINES, at))).map(|(tenant, (body, rows))| (tenant, key.clone(), body, rows)).collect();
         loop {
             hub.way.awake().await;
             let draft = push(&writer, Timestamp(at), &pushes);
@@ -113,7 +107,11 @@ async fn look(sea: &Sea, store: &Arc<Store>, tenant: &str) -> bool {
     let oracle = sea.oracle.lock().unwrap();
     for ((owner, line), at) in &oracle.acked {
         let before = asked.saturating_duration_since(*at) > Duration::from_secs(1);
-        assert!(owner.as_str() != tenant || !before || found.contains_key(line), "{line} of {tenant}, acked {:?} before it was asked for, is missing", asked - *at);
+        assert!(
+            owner.as_str() != tenant || !before || found.contains_key(line),
+            "{line} of {tenant}, acked {:?} before it was asked for, is missing",
+            asked - *at
+        );
     }
     true
 }

@@ -1,91 +1,150 @@
-//! The functions of templates: names, numbers of arguments, what they do.
+//! The functions of templates: names, arguments, what they do.
 //!
-//! Parts: [`Function`]: an enum, its table of names, and [`Function::apply`]. Letters change case one by one, as in Go: a
-//! letter that another case writes with several letters stays as it is.
+//! Parts: [`Function`] (one of [`tables`](Function::named)), [`Param`] (what an argument must be), [`Dialect`] (whose
+//! functions there are); `builtin` (Go's own), `text`, `number`, `time` (Loki's, Promtail's and Sprig's). Promises: no
+//! function makes more than [`TEMPLATE_OUTPUT_BYTES_MAX`](crate::limits::TEMPLATE_OUTPUT_BYTES_MAX) bytes. Must not do: read
+//! clocks; `now` is the time of the record.
 
 use std::borrow::Cow;
 
-use super::value::Value;
+use jiff::tz::TimeZone;
+use proto_model::Timestamp;
 
-/// Everything a template can call.
+use super::value::Value;
+use crate::text::repaired;
+
+mod builtin;
+mod number;
+mod text;
+mod time;
+
+/// Whose templates are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
-    /// `__line__`: the line.
-    Line,
-    /// `__timestamp__`: its time.
-    Timestamp,
-    ToLower,
-    ToUpper,
-    TrimSpace,
+pub enum Dialect {
+    /// `line_format` and `label_format`: a missing field is empty text.
+    LogQl,
+    /// Promtail's stages: a missing field prints `<no value>`.
+    Promtail,
 }
 
-/// Names, functions, numbers of arguments.
-const TABLE: [(&str, Function, usize); 5] = [
-    ("__line__", Function::Line, 0),
-    ("__timestamp__", Function::Timestamp, 0),
-    ("ToLower", Function::ToLower, 1),
-    ("ToUpper", Function::ToUpper, 1),
-    ("TrimSpace", Function::TrimSpace, 1),
-];
+/// What an argument must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Param {
+    Any,
+    Text,
+    Int,
+    Float,
+    Time,
+}
+
+/// How a function is run.
+#[derive(Clone, Copy)]
+pub(super) enum Run {
+    /// Of its arguments alone.
+    Pure(fn(&Arguments<'_, '_>) -> Outcome),
+    /// The line of the record.
+    Line,
+    /// The time of the record.
+    Timestamp,
+    /// The first argument that is false, else the last.
+    And,
+    /// The first argument that is true, else the last.
+    Or,
+}
+
+/// What a function gives; the fault is in Go's words.
+pub(super) type Outcome = Result<Value<'static>, String>;
+
+/// One function.
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) params: &'static [Param],
+    /// Of what kind more arguments may follow.
+    pub(super) more: Option<Param>,
+    pub(super) run: Run,
+}
+
+/// A function by its place in the tables.
+#[derive(Clone, Copy)]
+pub(super) struct Function(pub(super) &'static Entry);
 
 impl Function {
     /// The function of that name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        TABLE.iter().find(|(known, ..)| *known == name).map(|(_, function, _)| *function)
-    }
-
-    /// Its name and how many arguments it wants.
-    pub(super) fn signature(self) -> (&'static str, usize) {
-        TABLE.iter().find(|(_, function, _)| *function == self).map_or(("", 0), |(name, _, arguments)| (*name, *arguments))
-    }
-
-    /// Applies a function of values to its arguments, whose number has been checked.
-    pub(super) fn apply(self, arguments: Vec<Value<'_>>) -> Result<Value<'_>, String> {
-        let Some(text) = arguments.into_iter().next().map(Value::into_text).transpose()? else {
-            return Ok(Value::Text(Cow::Borrowed("")));
-        };
-        Ok(Value::Text(match self {
-            Self::ToLower => changed(text, lower),
-            Self::ToUpper => changed(text, upper),
-            Self::TrimSpace => trimmed(text),
-            Self::Line | Self::Timestamp => text,
-        }))
+    pub(super) fn named(name: &str, dialect: Dialect) -> Option<Self> {
+        let own = if dialect == Dialect::Promtail { text::PROMTAIL } else { LOGQL };
+        [own, builtin::TABLE, text::TABLE, number::TABLE, time::TABLE].into_iter().flatten().find(|entry| entry.name == name).map(Self)
     }
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name)
     }
 }
 
-fn changed(text: Cow<'_, str>, change: fn(char) -> char) -> Cow<'_, str> {
-    if text.chars().all(|c| change(c) == c) { text } else { Cow::Owned(text.chars().map(change).collect()) }
-}
-
-fn lower(c: char) -> char {
-    let mut letters = c.to_lowercase();
-    match (letters.next(), letters.next()) {
-        (Some(one), None) => one,
-        // The only letter whose lower case is written with two: a capital I with a dot.
-        _ => 'i',
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
     }
 }
 
-fn upper(c: char) -> char {
-    let mut letters = c.to_uppercase();
-    match (letters.next(), letters.next()) {
-        (Some(one), None) => one,
-        // Greek letters with a iota below have a capital form of one letter; the others have none.
-        _ => match c {
-            '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => shifted(c, 8),
-            '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => shifted(c, 9),
-            _ => c,
-        },
+/// Those that only LogQL has.
+const LOGQL: &[Entry] =
+    &[Entry { name: "__line__", params: &[], more: None, run: Run::Line }, Entry { name: "__timestamp__", params: &[], more: None, run: Run::Timestamp }];
+
+const fn pure(name: &'static str, params: &'static [Param], run: fn(&Arguments<'_, '_>) -> Outcome) -> Entry {
+    Entry { name, params, more: None, run: Run::Pure(run) }
+}
+
+const fn variadic(name: &'static str, params: &'static [Param], more: Param, run: fn(&Arguments<'_, '_>) -> Outcome) -> Entry {
+    Entry { name, params, more: Some(more), run: Run::Pure(run) }
+}
+
+/// The arguments of a call, each of the kind that its function wants.
+pub(super) struct Arguments<'c, 'v> {
+    pub(super) values: &'c [Value<'v>],
+    /// The time of the record.
+    pub(super) now: Timestamp,
+}
+
+impl<'v> Arguments<'_, 'v> {
+    fn any(&self, at: usize) -> &Value<'v> {
+        self.values.get(at).unwrap_or(&Value::Nil)
+    }
+
+    fn bytes(&self, at: usize) -> &[u8] {
+        match self.any(at) {
+            Value::Text(text) => text,
+            _ => &[],
+        }
+    }
+
+    fn text(&self, at: usize) -> Cow<'_, str> {
+        repaired(self.bytes(at))
+    }
+
+    fn int(&self, at: usize) -> i64 {
+        match self.any(at) {
+            Value::Int(value) | Value::Int64(value) => *value,
+            _ => 0,
+        }
+    }
+
+    fn time(&self, at: usize) -> (Timestamp, TimeZone) {
+        match self.any(at) {
+            Value::Time(time, zone) => (*time, zone.clone()),
+            _ => (self.now, TimeZone::UTC),
+        }
     }
 }
 
-fn shifted(c: char, by: u32) -> char {
-    char::from_u32(c as u32 + by).unwrap_or(c)
+/// The name of a kind in Go's faults.
+pub(super) const fn kind_name(param: Param) -> &'static str {
+    match param {
+        Param::Any => "interface {}",
+        Param::Text => "string",
+        Param::Int => "int",
+        Param::Float => "float64",
+        Param::Time => "time.Time",
+    }
 }

@@ -1,232 +1,449 @@
-//! Text to tree: splits a template at its actions and reads each as a pipe.
+//! Tokens to tree, by Go's grammar of templates.
 //!
-//! Parts: [`parse`], then [`Parser`], one method per level of the grammar: action, pipe, command, operand. What Go's
-//! language has beyond that is refused by name. Limits: [`TEMPLATE_NEST_MAX`], which bounds the recursion.
+//! Parts: [`parse`] (all templates of a source), [`Parser`], one method per level: list, action, pipe, command, operand.
+//! Faults are in the words of Go's parser, which clients show. Limits: [`TEMPLATE_NEST_MAX`], which bounds the recursion.
 
-use super::functions::Function;
-use super::lex::{Lexer, SPACES, Token};
-use super::{Call, Node, Operand, Pipe, Place};
+use std::collections::BTreeMap;
+
+use proto_model::labels::quoted;
+
+use super::functions::{Dialect, Function};
+use super::lex::{Item, Token, lex};
+use super::node::{Branch, Command, Node, Operand, OperandKind, Pipe};
+use super::value::Number;
 use crate::fault::TemplateFault;
 use crate::limits::TEMPLATE_NEST_MAX;
+
+/// The main template and those that it defines.
+pub(super) struct Parsed {
+    pub(super) nodes: Vec<Node>,
+    pub(super) defined: BTreeMap<String, Vec<Node>>,
+}
+
+pub(super) fn parse(name: &'static str, source: &str, dialect: Dialect) -> Result<Parsed, TemplateFault> {
+    let mut parser =
+        Parser { name, source, dialect, items: lex(source), next: 0, variables: vec!["$".to_owned()], depth: 0, ranges: 0, defined: BTreeMap::new() };
+    let (nodes, end) = parser.list()?;
+    match end {
+        ListEnd::Eof => Ok(Parsed { nodes, defined: parser.defined }),
+        ListEnd::End => Err(parser.fault("unexpected {{end}}")),
+        ListEnd::Else => Err(parser.fault("unexpected {{else}}")),
+    }
+}
+
+struct Parser<'a> {
+    name: &'static str,
+    source: &'a str,
+    dialect: Dialect,
+    items: Vec<Item>,
+    next: usize,
+    /// Names of variables in sight.
+    variables: Vec<String>,
+    /// Parentheses and branches around this place.
+    depth: usize,
+    /// Ranges around this place.
+    ranges: usize,
+    defined: BTreeMap<String, Vec<Node>>,
+}
+
+/// What ends a list of nodes.
+#[derive(PartialEq)]
+enum ListEnd {
+    Eof,
+    End,
+    Else,
+}
+
+type Parse<T> = Result<T, TemplateFault>;
+
+impl Parser<'_> {
+    fn peek(&self) -> &Item {
+        // The last item is an end, and nothing goes on after it.
+        &self.items[self.next.min(self.items.len() - 1)]
+    }
+
+    fn item(&mut self) -> Parse<Item> {
+        let item = self.peek().clone();
+        self.next += 1;
+        match item.token {
+            Token::Bad(reason) => Err(self.fault_at(item.at, &reason)),
+            _ => Ok(item),
+        }
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().token == Token::Space {
+            self.next += 1;
+        }
+    }
+
+    fn solid(&mut self) -> Parse<Item> {
+        self.skip_space();
+        self.item()
+    }
+
+    fn fault_at(&self, at: usize, reason: &str) -> TemplateFault {
+        let line = self.source[..at].bytes().filter(|b| *b == b'\n').count() + 1;
+        TemplateFault::Syntax { name: self.name, line, reason: reason.to_owned() }
+    }
+
+    /// A fault at the token that was read last.
+    fn fault(&self, reason: &str) -> TemplateFault {
+        let at = self.items.get(self.next.saturating_sub(1)).map_or(self.source.len(), |item| item.at);
+        self.fault_at(at, reason)
+    }
+
+    fn unexpected(&self, token: &Token, place: &str) -> TemplateFault {
+        self.fault(&format!("unexpected {} in {place}", named(token)))
+    }
+
+    fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
+        self.depth += 1;
+        if self.depth > TEMPLATE_NEST_MAX {
+            return Err(self.fault(&format!("parts nest deeper than {TEMPLATE_NEST_MAX} levels")));
+        }
+        let done = inside(self);
+        self.depth -= 1;
+        done
+    }
+
+    /// Nodes up to `{{end}}`, `{{else`, or the end of the source; after `{{else` the parser stands behind that word.
+    fn list(&mut self) -> Parse<(Vec<Node>, ListEnd)> {
+        let mut nodes = Vec::new();
+        loop {
+            let item = self.item()?;
+            match item.token {
+                Token::Text(text) => nodes.push(Node::Text(text)),
+                Token::Eof => return Ok((nodes, ListEnd::Eof)),
+                _ => {
+                    self.skip_space();
+                    let keyword = match &self.peek().token {
+                        Token::Name(word) => word.clone(),
+                        _ => String::new(),
+                    };
+                    match keyword.as_str() {
+                        "end" => {
+                            self.next += 1;
+                            self.right_delimiter("end")?;
+                            return Ok((nodes, ListEnd::End));
+                        }
+                        "else" => {
+                            self.next += 1;
+                            return Ok((nodes, ListEnd::Else));
+                        }
+                        "define" if self.depth == 0 => self.define()?,
+                        word => nodes.extend(self.action(word)?),
+                    }
+                }
+            }
+        }
+    }
+
+    fn right_delimiter(&mut self, place: &str) -> Parse<()> {
+        let item = self.solid()?;
+        if item.token == Token::End { Ok(()) } else { Err(self.unexpected(&item.token, place)) }
+    }
+
+    fn action(&mut self, word: &str) -> Parse<Option<Node>> {
+        let variables = self.variables.len();
+        let node = match word {
+            "if" | "with" | "range" => {
+                self.next += 1;
+                let branch = self.deeper(|parser| parser.branch(word))?;
+                self.variables.truncate(variables);
+                match word {
+                    "if" => Node::If(branch),
+                    "with" => Node::With(branch),
+                    _ => Node::Range(branch),
+                }
+            }
+            "block" => {
+                self.next += 1;
+                self.deeper(Self::block)?
+            }
+            "template" => {
+                self.next += 1;
+                self.template()?
+            }
+            "break" | "continue" => {
+                self.next += 1;
+                let item = self.solid()?;
+                if item.token != Token::End {
+                    return Err(self.unexpected(&item.token, &format!("{{{{{word}}}}}")));
+                }
+                if self.ranges == 0 {
+                    return Err(self.fault(&format!("{{{{{word}}}}} outside {{{{range}}}}")));
+                }
+                if word == "break" { Node::Break } else { Node::Continue }
+            }
+            "define" => return Err(self.unexpected(&Token::Name("define".to_owned()), "command")),
+            _ => Node::Print(self.pipe("command", &Token::End)?),
+        };
+        Ok(Some(node))
+    }
+
+    fn branch(&mut self, word: &str) -> Parse<Branch> {
+        let pipe = self.pipe(word, &Token::End)?;
+        self.ranges += usize::from(word == "range");
+        let (then, end) = self.list()?;
+        self.ranges -= usize::from(word == "range");
+        let otherwise = match end {
+            ListEnd::Eof => return Err(self.fault("unexpected EOF")),
+            ListEnd::End => Vec::new(),
+            ListEnd::Else => self.otherwise(word)?,
+        };
+        Ok(Branch { pipe, then, otherwise })
+    }
+
+    /// What stands after `{{else`.
+    fn otherwise(&mut self, word: &str) -> Parse<Vec<Node>> {
+        self.skip_space();
+        if let Token::Name(next) = &self.peek().token
+            && next == word
+            && matches!(word, "if" | "with")
+        {
+            self.next += 1;
+            let branch = self.deeper(|parser| parser.branch(word))?;
+            return Ok(vec![if word == "if" { Node::If(branch) } else { Node::With(branch) }]);
+        }
+        self.right_delimiter("else")?;
+        let (nodes, end) = self.list()?;
+        match end {
+            ListEnd::End => Ok(nodes),
+            ListEnd::Else => Err(self.fault("expected end; found {{else}}")),
+            ListEnd::Eof => Err(self.fault("unexpected EOF")),
+        }
+    }
+
+    fn quoted_name(&mut self, place: &str) -> Parse<String> {
+        let item = self.solid()?;
+        match item.token {
+            Token::Quoted(name, _) => Ok(name),
+            token => Err(self.unexpected(&token, place)),
+        }
+    }
+
+    fn body(&mut self, name: String) -> Parse<()> {
+        let variables = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let (nodes, end) = self.list()?;
+        self.variables = variables;
+        if end != ListEnd::End {
+            return Err(self.fault(if end == ListEnd::Eof { "unexpected EOF" } else { "unexpected {{else}}" }));
+        }
+        if !nodes.is_empty() || !self.defined.contains_key(&name) {
+            self.defined.insert(name, nodes);
+        }
+        Ok(())
+    }
+
+    fn define(&mut self) -> Parse<()> {
+        self.next += 1;
+        let name = self.quoted_name("define clause")?;
+        self.right_delimiter("define clause")?;
+        self.deeper(|parser| parser.body(name))
+    }
+
+    fn block(&mut self) -> Parse<Node> {
+        let at = self.peek().at;
+        let name = self.quoted_name("block clause")?;
+        let pipe = self.pipe("block clause", &Token::End)?;
+        self.body(name.clone())?;
+        Ok(Node::Template { name, pipe: Some(pipe), at })
+    }
+
+    fn template(&mut self) -> Parse<Node> {
+        self.skip_space();
+        let at = self.peek().at;
+        let name = self.quoted_name("template clause")?;
+        self.skip_space();
+        let pipe = if self.peek().token == Token::End {
+            self.next += 1;
+            None
+        } else {
+            Some(self.pipe("template clause", &Token::End)?)
+        };
+        Ok(Node::Template { name, pipe, at })
+    }
+
+    /// Commands joined by `|`, up to `end`.
+    fn pipe(&mut self, place: &str, end: &Token) -> Parse<Pipe> {
+        self.skip_space();
+        let mut pipe = Pipe { at: self.peek().at, set: Vec::new(), is_assignment: false, commands: Vec::new() };
+        self.declarations(place, &mut pipe)?;
+        loop {
+            let item = self.solid()?;
+            match &item.token {
+                token if token == end => {
+                    self.checked(place, &pipe)?;
+                    self.variables.extend(pipe.set.iter().filter(|_| !pipe.is_assignment).cloned());
+                    return Ok(pipe);
+                }
+                Token::Dot | Token::Field(_) | Token::Name(_) | Token::Number(_) | Token::Quoted(..) | Token::Variable(_) | Token::Open => {
+                    self.next -= 1;
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                token => return Err(self.unexpected(token, place)),
+            }
+        }
+    }
+
+    /// `$x :=`, `$x =`, and `$i, $x :=` of a range.
+    fn declarations(&mut self, place: &str, pipe: &mut Pipe) -> Parse<()> {
+        loop {
+            let start = self.next;
+            self.skip_space();
+            let Token::Variable(name) = self.peek().token.clone() else {
+                self.next = start;
+                return Ok(());
+            };
+            self.next += 1;
+            self.skip_space();
+            match self.peek().token.clone() {
+                token @ (Token::Assign | Token::Declare) => {
+                    self.next += 1;
+                    pipe.is_assignment = token == Token::Assign;
+                    pipe.set.push(name);
+                    return Ok(());
+                }
+                Token::Char(',') => {
+                    self.next += 1;
+                    pipe.set.push(name);
+                    if place != "range" || pipe.set.len() > 1 {
+                        return Err(self.fault(&format!("too many declarations in {place}")));
+                    }
+                    self.skip_space();
+                    if !matches!(self.peek().token, Token::Variable(_)) {
+                        return Err(self.fault("range can only initialize variables"));
+                    }
+                }
+                _ => {
+                    self.next = start;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn checked(&self, place: &str, pipe: &Pipe) -> Parse<()> {
+        if pipe.commands.is_empty() {
+            return Err(self.fault(&format!("missing value for {place}")));
+        }
+        for (at, command) in pipe.commands.iter().enumerate().skip(1) {
+            let constant = |operand: &Operand| {
+                matches!(operand.kind, OperandKind::Bool(_) | OperandKind::Dot | OperandKind::Nil | OperandKind::Number(..) | OperandKind::Text(..))
+            };
+            if command.operands.first().is_some_and(constant) {
+                return Err(self.fault(&format!("non executable command in pipeline stage {}", at + 1)));
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&mut self) -> Parse<Command> {
+        let mut operands = Vec::new();
+        loop {
+            self.skip_space();
+            operands.extend(self.operand()?);
+            let item = self.item()?;
+            match &item.token {
+                Token::Space => {}
+                Token::End | Token::Close => {
+                    self.next -= 1;
+                    break;
+                }
+                Token::Pipe => break,
+                token => return Err(self.unexpected(token, "operand")),
+            }
+        }
+        if operands.is_empty() { Err(self.fault("empty command")) } else { Ok(Command { operands }) }
+    }
+
+    /// A term and the fields after it; `None` when none begins here.
+    fn operand(&mut self) -> Parse<Option<Operand>> {
+        let Some(term) = self.term()? else { return Ok(None) };
+        let Token::Field(_) = self.peek().token else { return Ok(Some(term)) };
+        let at = self.peek().at;
+        let mut path = Vec::new();
+        while let Token::Field(name) = self.peek().token.clone() {
+            self.next += 1;
+            path.push(name);
+        }
+        let kind = match term.kind {
+            OperandKind::Field(mut first) => {
+                first.append(&mut path);
+                OperandKind::Field(first)
+            }
+            OperandKind::Variable(name, mut first) => {
+                first.append(&mut path);
+                OperandKind::Variable(name, first)
+            }
+            OperandKind::Bool(_) | OperandKind::Text(..) | OperandKind::Number(..) | OperandKind::Nil | OperandKind::Dot => {
+                return Err(self.fault(&format!("unexpected . after term {}", quoted(&term.to_string()))));
+            }
+            OperandKind::Function(..) | OperandKind::Pipe(_) | OperandKind::Chain(..) => OperandKind::Chain(Box::new(term), path),
+        };
+        Ok(Some(Operand { kind, at }))
+    }
+
+    fn term(&mut self) -> Parse<Option<Operand>> {
+        let Item { token, at } = self.item()?;
+        let kind = match token {
+            Token::Name(name) => match name.as_str() {
+                "true" => OperandKind::Bool(true),
+                "false" => OperandKind::Bool(false),
+                "nil" => OperandKind::Nil,
+                word if KEYWORDS.contains(&word) => return Err(self.unexpected(&Token::Name(name), "operand")),
+                word => match Function::named(word, self.dialect) {
+                    Some(function) => OperandKind::Function(function, name),
+                    None => return Err(self.fault(&format!("function {} not defined", quoted(word)))),
+                },
+            },
+            Token::Dot => OperandKind::Dot,
+            Token::Field(name) => OperandKind::Field(vec![name]),
+            Token::Variable(name) => {
+                if !self.variables.contains(&name) {
+                    return Err(self.fault(&format!("undefined variable {}", quoted(&name))));
+                }
+                OperandKind::Variable(name, Vec::new())
+            }
+            Token::Quoted(value, written) => OperandKind::Text(value, written),
+            Token::Number(written) => match Number::read(&written) {
+                Some(number) => OperandKind::Number(number, written),
+                None if written.starts_with('\'') => return Err(self.fault(&format!("malformed character constant: {written}"))),
+                None => return Err(self.fault(&format!("illegal number syntax: {}", quoted(&written)))),
+            },
+            Token::Open => OperandKind::Pipe(Box::new(self.deeper(|parser| parser.pipe("parenthesized pipeline", &Token::Close))?)),
+            _ => {
+                self.next -= 1;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Operand { kind, at }))
+    }
+}
 
 /// Words with which actions other than printing begin.
 const KEYWORDS: [&str; 10] = ["if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"];
 
-pub(super) fn parse(name: &'static str, source: &str) -> Result<Vec<Node>, TemplateFault> {
-    let mut nodes = Vec::new();
-    let mut at = 0;
-    // Whether the action before ended in ` -}}`.
-    let mut trim = false;
-    loop {
-        let open = source[at..].find("{{").map(|found| at + found);
-        let mut text = &source[at..open.unwrap_or(source.len())];
-        if trim {
-            text = text.trim_start_matches(SPACES);
-        }
-        let Some(open) = open else {
-            push_text(&mut nodes, text);
-            return Ok(nodes);
-        };
-        at = open + 2;
-        if source[at..].strip_prefix('-').is_some_and(|rest| rest.starts_with(SPACES)) {
-            at += 1;
-            text = text.trim_end_matches(SPACES);
-        }
-        push_text(&mut nodes, text);
-        if let Some((after, trims)) = comment(name, source, at)? {
-            (at, trim) = (after, trims);
-            continue;
-        }
-        let mut parser = Parser { lexer: Lexer { name, source, at }, depth: 0, ahead: None };
-        let (pipe, trims) = parser.action()?;
-        nodes.push(Node::Print(pipe));
-        (at, trim) = (parser.lexer.at, trims);
-    }
-}
-
-fn push_text(nodes: &mut Vec<Node>, text: &str) {
-    if !text.is_empty() {
-        nodes.push(Node::Text(text.to_owned()));
-    }
-}
-
-/// Where the comment at `at` ends and whether it trims what follows; `None` when there is none.
-fn comment(name: &'static str, source: &str, at: usize) -> Result<Option<(usize, bool)>, TemplateFault> {
-    let Some(inside) = source[at..].trim_start_matches(SPACES).strip_prefix("/*") else { return Ok(None) };
-    let fault = |reason| Lexer { name, source, at }.fault(reason);
-    let (_, after) = inside.split_once("*/").ok_or_else(|| fault("unclosed comment"))?;
-    let plain = after.strip_prefix("}}").map(|rest| (rest, false));
-    let trimming = || after.strip_prefix(SPACES).and_then(|rest| rest.trim_start_matches(SPACES).strip_prefix("-}}")).map(|rest| (rest, true));
-    let (rest, trim) = plain.or_else(trimming).ok_or_else(|| fault("comment ends before closing delimiter"))?;
-    Ok(Some((source.len() - rest.len(), trim)))
-}
-
-struct Parser<'a> {
-    lexer: Lexer<'a>,
-    /// Open parentheses.
-    depth: usize,
-    /// A token read too early, with where it begins.
-    ahead: Option<(Token, usize)>,
-}
-
-/// What ends a pipe.
-enum PipeEnd {
-    Close,
-    Action { trim: bool },
-}
-
-impl Parser<'_> {
-    /// The next token, and where it begins.
-    fn token(&mut self) -> Result<(Token, usize), TemplateFault> {
-        if let Some(ahead) = self.ahead.take() {
-            return Ok(ahead);
-        }
-        let start = self.lexer.at;
-        Ok((self.lexer.next()?, start))
-    }
-
-    /// The next token that is no space.
-    fn solid(&mut self) -> Result<(Token, usize), TemplateFault> {
-        loop {
-            let (token, start) = self.token()?;
-            if token != Token::Space {
-                return Ok((token, start));
-            }
-        }
-    }
-
-    fn action(&mut self) -> Result<(Pipe, bool), TemplateFault> {
-        let (first, start) = self.solid()?;
-        if let Token::Name(word) = &first
-            && KEYWORDS.contains(&word.as_str())
-        {
-            return Err(self.lexer.fault(&format!("the action {word} is not supported")));
-        }
-        self.ahead = Some((first, start));
-        match self.pipe()? {
-            (pipe, PipeEnd::Action { trim }) => Ok((pipe, trim)),
-            (_, PipeEnd::Close) => Err(self.lexer.fault("unexpected right paren")),
-        }
-    }
-
-    /// Commands joined by `|`.
-    fn pipe(&mut self) -> Result<(Pipe, PipeEnd), TemplateFault> {
-        let mut commands = Vec::new();
-        let mut command = Vec::new();
-        let end = loop {
-            let (token, start) = self.solid()?;
-            if let Token::End { trim } = token {
-                break PipeEnd::Action { trim };
-            }
-            if token == Token::Close {
-                break PipeEnd::Close;
-            }
-            if token == Token::Pipe {
-                commands.push(std::mem::take(&mut command));
-                continue;
-            }
-            command.push(self.operand(token, start)?);
-            self.separated()?;
-        };
-        commands.push(command);
-        let mut commands = commands.into_iter();
-        let first = self.command(commands.next().unwrap_or_default(), 0)?;
-        let mut calls = Vec::new();
-        for (stage, command) in commands.enumerate() {
-            match self.command(command, 1)? {
-                Operand::Call(call) => calls.push(*call),
-                Operand::Field(..) | Operand::Constant(_) | Operand::Pipe(_) => {
-                    return Err(self.lexer.fault(&format!("non executable command in pipeline stage {}", stage + 2)));
-                }
-            }
-        }
-        Ok((Pipe { first, calls }, end))
-    }
-
-    /// An operand and its arguments; `piped` values come to it from before.
-    fn command(&self, operands: Vec<Operand>, piped: usize) -> Result<Operand, TemplateFault> {
-        let mut operands = operands.into_iter();
-        let Some(head) = operands.next() else { return Err(self.lexer.fault("missing value for command")) };
-        let arguments: Vec<Operand> = operands.map(|argument| self.checked(argument, 0)).collect::<Result<_, _>>()?;
-        match head {
-            Operand::Call(mut call) => {
-                call.arguments = arguments;
-                self.checked(Operand::Call(call), piped)
-            }
-            head if arguments.is_empty() => Ok(head),
-            Operand::Field(..) | Operand::Constant(_) | Operand::Pipe(_) => Err(self.lexer.fault("can't give argument to non-function")),
-        }
-    }
-
-    /// Refuses a call with another number of arguments than its function wants.
-    fn checked(&self, operand: Operand, piped: usize) -> Result<Operand, TemplateFault> {
-        if let Operand::Call(call) = &operand {
-            let (name, wanted) = call.function.signature();
-            let got = call.arguments.len() + piped;
-            if got != wanted {
-                return Err(self.lexer.fault(&format!("wrong number of args for {name}: want {wanted} got {got}")));
-            }
-        }
-        Ok(operand)
-    }
-
-    fn operand(&mut self, token: Token, start: usize) -> Result<Operand, TemplateFault> {
-        match token {
-            Token::Field(name) => {
-                let mut path = vec![name];
-                let mut last = start;
-                while let (Token::Field(part), at) = self.peek()? {
-                    self.ahead = None;
-                    path.push(part);
-                    last = at;
-                }
-                let place = self.place(last, format!(".{}", path.join(".")));
-                Ok(Operand::Field(path, place))
-            }
-            Token::Text(text) => Ok(Operand::Constant(text)),
-            Token::Name(name) => match Function::named(&name) {
-                Some(function) => Ok(Operand::Call(Box::new(Call { function, arguments: Vec::new(), place: self.place(start, name) }))),
-                None if matches!(name.as_str(), "true" | "false" | "nil") => Err(self.lexer.fault(&format!("the constant {name} is not supported"))),
-                None => Err(self.lexer.fault(&format!("function {name:?} not defined"))),
-            },
-            Token::Open => {
-                self.depth += 1;
-                if self.depth > TEMPLATE_NEST_MAX {
-                    return Err(self.lexer.fault(&format!("parentheses nest deeper than {TEMPLATE_NEST_MAX} levels")));
-                }
-                let (pipe, end) = self.pipe()?;
-                self.depth -= 1;
-                match end {
-                    PipeEnd::Close => Ok(Operand::Pipe(Box::new(pipe))),
-                    PipeEnd::Action { .. } => Err(self.lexer.fault("unclosed left paren")),
-                }
-            }
-            Token::Dot => Err(self.lexer.fault("the whole record . is not supported; name one field of it, as in .name")),
-            Token::Other(what) => Err(self.lexer.fault(&format!("{what} not supported"))),
-            Token::Space | Token::Pipe | Token::Close | Token::End { .. } => Err(self.lexer.fault("missing value for command")),
-        }
-    }
-
-    fn peek(&mut self) -> Result<(Token, usize), TemplateFault> {
-        let ahead = self.token()?;
-        self.ahead = Some(ahead.clone());
-        Ok(ahead)
-    }
-
-    /// Refuses two operands with nothing between them.
-    fn separated(&mut self) -> Result<(), TemplateFault> {
-        match self.peek()?.0 {
-            Token::Space | Token::Pipe | Token::Close | Token::End { .. } => Ok(()),
-            Token::Field(_) | Token::Dot | Token::Name(_) | Token::Text(_) | Token::Open | Token::Other(_) => {
-                Err(self.lexer.fault("operands have to be separated by a space"))
-            }
-        }
-    }
-
-    fn place(&self, start: usize, part: String) -> Place {
-        let before = &self.lexer.source[..start];
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place { line, column, part }
-    }
+/// A token as Go's parser names it.
+fn named(token: &Token) -> String {
+    let text = match token {
+        Token::Eof => return "EOF".to_owned(),
+        Token::Name(word) if word == "nil" || KEYWORDS.contains(&word.as_str()) => return format!("<{word}>"),
+        Token::Text(text) | Token::Number(text) | Token::Variable(text) | Token::Name(text) | Token::Quoted(_, text) => text.clone(),
+        Token::Begin => "{{".to_owned(),
+        Token::End => "}}".to_owned(),
+        Token::Space => " ".to_owned(),
+        Token::Field(name) => format!(".{name}"),
+        Token::Dot => return "<.>".to_owned(),
+        Token::Pipe => "|".to_owned(),
+        Token::Open => "(".to_owned(),
+        Token::Close => ")".to_owned(),
+        Token::Assign => "=".to_owned(),
+        Token::Declare => ":=".to_owned(),
+        Token::Char(c) => c.to_string(),
+        Token::Bad(reason) => return reason.clone(),
+    };
+    if text.chars().count() > 10 { format!("{}...", quoted(&text.chars().take(10).collect::<String>())) } else { quoted(&text) }
 }

@@ -17,7 +17,7 @@ fn rows(lines: &[Vec<(&str, &str)>]) -> Rows {
 /// Encodes, decodes, compares; gives encoding and column.
 fn round(lines: &[Vec<(&str, &str)>]) -> (u8, Vec<u8>) {
     let rows = rows(lines);
-    let (encoding, column) = encode(&rows, lines.len());
+    let (encoding, column) = encode(&rows, lines.len()).unwrap();
     let back = decode(encoding, &column, lines.len()).unwrap();
     for at in 0..lines.len() {
         assert_eq!(back.at(at), rows.at(at), "line {at}");
@@ -88,6 +88,15 @@ fn a_small_column_cannot_ask_for_much_memory() {
     assert!(decode(COLUMNS, &[255, 255, 255, 255, 15], 1).is_err(), "a count without names");
 }
 
+#[test]
+fn what_cannot_be_read_back_is_not_written() {
+    for bad in [&[1][..], &[1, 0], &[1, 0, 0, 7], &[1, 0, 200, 1, 0], &[255, 255, 3]] {
+        let mut rows = Rows::default();
+        rows.push(3, bad);
+        assert!(encode(&rows, 4).is_err(), "{bad:?}");
+    }
+}
+
 fn a_line() -> impl Strategy<Value = Vec<(String, String)>> {
     prop::collection::vec(("[a-c]{0,2}", prop_oneof![Just("same".to_owned()), "[a-z]{0,9}"]), 0..5)
 }
@@ -102,7 +111,7 @@ proptest! {
     #[test]
     fn a_changed_column_ends_in_a_fault_or_in_rows(lines in prop::collection::vec(a_line(), 1..20), changes in prop::collection::vec((any::<usize>(), any::<u8>()), 1..4), encoding in 0_u8..4) {
         let lines: Vec<Vec<(&str, &str)>> = lines.iter().map(|pairs| pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()).collect();
-        let (_, mut column) = encode(&rows(&lines), lines.len());
+        let (_, mut column) = encode(&rows(&lines), lines.len()).unwrap();
         for (at, byte) in changes {
             if !column.is_empty() {
                 let at = at % column.len();

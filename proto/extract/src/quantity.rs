@@ -9,7 +9,7 @@ use proto_model::labels::quoted;
 ///
 /// # Errors
 /// In Go's words.
-pub(crate) fn float(text: &str) -> Result<f64, String> {
+pub fn float(text: &str) -> Result<f64, String> {
     let syntax = || format!("strconv.ParseFloat: parsing {}: invalid syntax", quoted(text));
     let value: f64 = match hex_float(text) {
         Some(value) => value,
@@ -47,7 +47,7 @@ fn hex_float(text: &str) -> Option<f64> {
 ///
 /// # Errors
 /// In Go's words.
-pub(crate) fn duration_ns(text: &str) -> Result<i64, String> {
+pub fn duration_ns(text: &str) -> Result<i64, String> {
     let invalid = || format!("time: invalid duration {}", quoted(text));
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -86,6 +86,13 @@ pub(crate) fn duration_ns(text: &str) -> Result<i64, String> {
     i64::try_from(total).map_err(|_| invalid())
 }
 
+/// A duration in seconds, as Go's `Duration.Seconds` rounds it.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "as Go converts")]
+pub fn seconds(ns: i64) -> f64 {
+    (ns / 1_000_000_000) as f64 + (ns % 1_000_000_000) as f64 / 1e9
+}
+
 const fn unit_ns_of(unit: &[u8]) -> Option<u64> {
     match unit {
         b"ns" => Some(1),
@@ -114,7 +121,7 @@ fn part_ns(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
 ///
 /// # Errors
 /// In the words of Loki's clients.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+pub fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')).count();
     let (number, unit) = text.split_at(digits);
     let plain = number.replace(',', "");
