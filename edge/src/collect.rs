@@ -373,6 +373,7 @@ impl Desk {
         if self.pending.is_some() {
             self.freeze(now)?;
         }
+        self.gather.sing(now);
         let mut budget = TURN_BYTES;
         let mut more = true;
         while more && budget > 0 {

@@ -20,6 +20,16 @@ fn prepared(text: &str) -> Prepared {
 const REST: &str = "hub: {url: 'https://hub:9443', ca_file: /ca.crt, identity_dir: /id}\nwal: {dir: /wal}\n";
 
 #[test]
+fn a_canary_is_off_unless_asked_for() {
+    let with = |canary: &str| format!("{REST}{canary}");
+    assert_eq!(prepared(&with("")).canary, None);
+    assert_eq!(prepared(&with("canary: {every: 0s}\n")).canary, None);
+    let asked = prepared(&with("canary: {every: 10s}\n")).canary.unwrap();
+    assert_eq!((asked.every, asked.edge.as_str()), (Duration::from_secs(10), "host1"));
+    assert_eq!(mistakes(&with("canary: {every: 10ms}\n")), ["3:17: error: canary.every is shorter than 100ms; fix: write 0s for none, or 10s or so"]);
+}
+
+#[test]
 fn a_promtail_file_with_hub_and_wal_is_taken_whole() {
     let text = r#"
 server: {http_listen_address: 127.0.0.1, http_listen_port: 9080, grpc_listen_port: 0, log_level: warn, health_check_target: false}

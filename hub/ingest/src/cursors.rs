@@ -210,14 +210,13 @@ impl<'f> Draftboard<'f> {
     fn positions(&self, producer: &ProducerId) -> Vec<Position> {
         let mut all = self.fold.producer(producer).map(|state| state.positions.clone()).unwrap_or_default();
         for record in &self.records {
-            match record {
-                LaneRecord::Open { producer: of, positions, .. } | LaneRecord::Advance { producer: of, positions, .. } if of == producer => {
-                    all.extend(positions.iter().map(|position| (SourceKey::of(position), position.clone())));
-                }
-                _ => {}
+            if let LaneRecord::Open { producer: of, positions, .. } | LaneRecord::Advance { producer: of, positions, .. } = record
+                && of == producer
+            {
+                all.extend(positions.iter().map(|position| (SourceKey::of(position), position.clone())));
             }
         }
-        all.into_values().collect()
+        moves::bounded(all.into_values().collect())
     }
 
     /// Judges one batch and, when it is taken, enters it.

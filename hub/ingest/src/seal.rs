@@ -111,8 +111,13 @@ impl Sealer {
     async fn fill(&mut self, waiting: &mut Queue) -> bool {
         loop {
             // What is queued already joins this object before the clock is asked.
-            while let Ok(request) = self.requests.try_recv() {
+            while waiting.len() < WAITING_REQUESTS_MAX
+                && let Ok(request) = self.requests.try_recv()
+            {
                 self.add(waiting, request);
+            }
+            if waiting.len() >= WAITING_REQUESTS_MAX {
+                return true;
             }
             let due = if waiting.is_empty() { Duration::MAX } else { waiting.due_in(self.now(), self.with.linger, self.with.object_bytes_max) };
             if due.is_zero() {

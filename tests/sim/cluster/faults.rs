@@ -2,16 +2,21 @@
 //!
 //! Part of [`Cluster`]: [`Cluster::suffer`] writes lines while faults come, [`Cluster::heal`] ends them all. Must not do: judge.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use proto_seam::Disk;
+use tests::disk::SimDisk;
 use tests::objects::Rates;
+use tests::oracle::Oracle;
 use tests::quic::CLUSTERS;
 use tests::world::Wall;
 
 use super::{Cluster, TENANTS, TICK, map_text};
 use crate::floor::Way;
-use crate::hosts::{Order, WAL_DIR};
+use crate::hosts::{EdgeHost, LOG_DIR, Order, WAL_DIR};
 
 impl Cluster {
     fn strikes(&self, rate: u64) -> bool {
@@ -187,6 +192,80 @@ impl Cluster {
         }
     }
 
+    /// A machine with a copy of an edge's disk starts beside it, without any logs of its own; it ends after `span`.
+    pub fn clone_edge(&mut self, at: usize, span: Duration) -> bool {
+        let original = Arc::clone(&self.edges[at]);
+        if self.clone.is_some() || self.swarm.sockets {
+            return false;
+        }
+        let name = format!("clone-{at}");
+        let disk = SimDisk::new(&self.entropy.fork("clone"));
+        disk.restore(&original.disk.image());
+        let sources = SimDisk::new(&self.entropy.fork("clone sources"));
+        sources.make_dirs(Path::new(LOG_DIR)).unwrap();
+        let host = Arc::new(EdgeHost {
+            name: name.clone(),
+            cluster: original.cluster,
+            edge: original.edge,
+            shape: original.shape.clone(),
+            hubs: original.hubs.clone(),
+            disk,
+            sources,
+            wall: Wall::default(),
+            boots: AtomicU64::new(0),
+            status: Mutex::new(None),
+            ground: self.ground.clone(),
+        });
+        self.ground.trace.note(&format!("{name} starts"));
+        self.fired.add("edge cloned");
+        self.may_quarantine = true;
+        self.floor.host(&name, move || Arc::clone(&host).run());
+        self.clone = Some((name, self.now() + span));
+        true
+    }
+
+    /// The copy is found and switched off; then what was quarantined is released.
+    pub(super) fn release_quarantined(&mut self) {
+        let now = self.now();
+        if let Some((name, until)) = self.clone.clone() {
+            if until > now {
+                return;
+            }
+            self.ground.trace.note(&format!("{name} ends"));
+            self.floor.crash(&name);
+            self.clone = None;
+        }
+        if !self.may_quarantine || now < self.release_again {
+            return;
+        }
+        self.release_again = now + Duration::from_secs(5);
+        for producer in self.ground.bucket.oracle(Oracle::quarantined) {
+            if !self.released.contains(&producer) {
+                let hub = self.pick(self.hubs.len());
+                if self.hubs[hub].order(Order::Release { producer }) {
+                    self.fired.add("quarantined producer released");
+                }
+            }
+        }
+    }
+
+    /// The bucket of the last [`tests::objects::Bucket::keep`] is put back while all hubs are down.
+    pub fn roll_back(&mut self, away: Duration) {
+        for at in 0..self.hubs.len() {
+            self.crash_hub(at, away);
+        }
+        if self.ground.bucket.roll_back().is_some() {
+            self.ground.trace.note("the bucket is rolled back");
+            self.fired.add("bucket rolled back");
+            // What edges know of acks may lie beyond what stands; what they do not keep any more is counted.
+            self.rolled_back = true;
+            self.may_lose.extend(self.edges.iter().map(|edge| edge.cluster));
+            self.acked.clear();
+            self.acked_before.clear();
+            self.acked_when_asked.clear();
+        }
+    }
+
     fn wal_files(&self, at: usize) -> Vec<std::path::PathBuf> {
         self.edges[at].disk.paths().into_iter().filter(|path| path.starts_with(WAL_DIR) && path.extension().is_some()).collect()
     }
@@ -265,6 +344,19 @@ impl Cluster {
                 self.retired.insert(name);
             }
         }
+        if self.swarm.faults.cloned && step == steps / 2 {
+            let at = self.pick(self.edges.len());
+            let span = Duration::from_secs(5 + self.entropy.below(20));
+            self.clone_edge(at, span);
+        }
+        if self.swarm.faults.rolled_back && step == steps / 3 {
+            self.ground.trace.note("the bucket is kept");
+            self.ground.bucket.keep();
+        }
+        if self.swarm.faults.rolled_back && step == steps / 2 {
+            let away = self.span(5_000);
+            self.roll_back(away);
+        }
         if self.swarm.faults.revoked && self.edges.len() > 2 && step == steps * 2 / 3 {
             self.revoke(self.edges.len() - 1);
         }
@@ -316,6 +408,9 @@ impl Cluster {
         self.store_held = self.store_held.map(|_| now);
         self.edges.iter().for_each(|edge| edge.disk.heal());
         self.edges.iter().map(|edge| &edge.wall).chain(self.hubs.iter().map(|hub| &hub.wall)).for_each(|wall| wall.shift(-wall.skew_ns()));
+        if let Some((_, until)) = &mut self.clone {
+            *until = now;
+        }
         self.finish_halves();
     }
 }

@@ -126,7 +126,10 @@ impl Cluster {
                             push.again = self.floor.elapsed() + Duration::from_millis(500);
                         }
                     }
-                    Outcome::Revoked(_) => {}
+                    Outcome::Released { producer, done: true } => {
+                        self.released.insert(producer);
+                    }
+                    Outcome::Released { .. } => {}
                 }
             }
         }

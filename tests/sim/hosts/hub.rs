@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hub::producers::{Action, act};
 use hub::tenant_map::TenantMap;
 use hub_ingest::admit::hub_rows;
 use hub_ingest::metrics::IngestMetrics;
@@ -19,8 +20,8 @@ use hub_tenant::{Grant, Limits, Tenants};
 use hub_upkeep::{Upkeep, UpkeepMetrics};
 use object_store::path::Path as ObjectPath;
 use proto_boot::Metrics;
-use proto_model::{ClusterId, Labels, TenantId, TimeRange, Timestamp};
-use proto_seam::World;
+use proto_model::{ClusterId, EdgeId, Labels, TenantId, TimeRange, Timestamp};
+use proto_seam::{Entropy, World};
 use proto_wire::{BatchBuilder, BatchView, Compression};
 use tests::disk::SimDisk;
 use tests::invariants::Answered;
@@ -54,13 +55,15 @@ pub enum Order {
     Push { id: u64, cluster: &'static str, key: Vec<u8>, line: String, at: i64 },
     /// An edge's identity is revoked.
     Revoke { cluster: &'static str, edge: &'static str },
+    /// A quarantined producer is released, its edges go on under others.
+    Release { producer: String },
 }
 
 /// What came of an order.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Pushed { id: u64, stored: bool },
-    Revoked(bool),
+    Released { producer: String, done: bool },
 }
 
 pub struct HubHost {
@@ -73,8 +76,6 @@ pub struct HubHost {
     pub orders: Mutex<Option<mpsc::UnboundedSender<Order>>>,
     pub answers: Mutex<Vec<Answer>>,
     pub outcomes: Mutex<Vec<Outcome>>,
-    /// Version of the tenant map in force here.
-    pub map: AtomicU64,
     pub ground: Ground,
 }
 
@@ -85,6 +86,7 @@ struct Tools {
     ingest: Ingest,
     store: Arc<Store>,
     tenants: watch::Receiver<Arc<Tenants>>,
+    entropy: Entropy,
 }
 
 impl HubHost {
@@ -96,7 +98,7 @@ impl HubHost {
     /// The hub, from start to crash.
     pub async fn run(self: Arc<Self>) -> Ended {
         let (elapsed, entropy) = self.ground.life(&self.name, &self.boots);
-        let world = world_of(&self.wall, elapsed, entropy, Arc::new(self.disk.clone()));
+        let world = world_of(&self.wall, elapsed, entropy.clone(), Arc::new(self.disk.clone()));
         let (store, map) = self.open(&world).await;
         let listener = self.ground.listen(&self.name, &world).await;
         let stop = CancellationToken::new();
@@ -122,7 +124,7 @@ impl HubHost {
         let upkeep = Upkeep::new(Arc::clone(&store), world.clone(), self.pace.upkeep(), UpkeepMetrics::default());
         tasks.spawn(async move { upkeep.run(stop).await });
         let engine = Engine::new(Arc::clone(&store), world, QueryMetrics::default());
-        let tools = Tools { engine, ingest, store, tenants };
+        let tools = Tools { engine, ingest, store, tenants, entropy };
         let (orders, mut taken) = mpsc::unbounded_channel();
         *self.orders.lock().unwrap() = Some(orders);
         let mut working = JoinSet::new();
@@ -174,8 +176,14 @@ impl HubHost {
                 self.outcomes.lock().unwrap().push(Outcome::Pushed { id, stored: stored.is_ok() });
             }
             Order::Revoke { cluster, edge } => {
-                let revoked = tools.store.revocations().revoke(&ClusterId::new(cluster).unwrap(), &proto_model::EdgeId::new(edge).unwrap(), Timestamp(START_NS)).await;
-                self.outcomes.lock().unwrap().push(Outcome::Revoked(revoked.is_ok()));
+                let (cluster, edge) = (ClusterId::new(cluster).unwrap(), EdgeId::new(edge).unwrap());
+                let revoked = tools.store.revocations().revoke(&cluster, &edge, Timestamp(START_NS)).await;
+                self.ground.trace.note(&format!("{} revokes: {revoked:?}", self.name));
+            }
+            Order::Release { producer } => {
+                let released = act(&tools.store, &tools.entropy, producer.parse().unwrap(), Action::Release).await;
+                self.ground.trace.note(&format!("{} releases {producer}: {released:?}", self.name));
+                self.outcomes.lock().unwrap().push(Outcome::Released { producer, done: released.is_ok() });
             }
         }
     }

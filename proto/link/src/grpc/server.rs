@@ -1,7 +1,7 @@
 //! The hub's side of gRPC: takes sessions in.
 //!
 //! ```text
-//! connection -> gate (256 in flight, 64 an address) -> TLS (5 s) -> seat (1,024; 4 an identity) -> call (5 s) -> session
+//! connection -> gate (256 in flight, 64 an address) -> TLS (5 s) -> seat (2,048; 4 an identity) -> call (5 s) -> session
 //! ```
 //!
 //! Promises: each connection has a task of its own, whose end, panic included, is its own; accepting goes on after

@@ -1,7 +1,7 @@
 //! The hub's side of QUIC: takes sessions in.
 //!
 //! ```text
-//! attempt -> gate (256 in flight, 64 an address; Retry from 64 on) -> handshake (5 s) -> seat (1,024; 4 an identity) -> stream granted -> session
+//! attempt -> gate (256 in flight, 64 an address; Retry from 64 on) -> handshake (5 s) -> seat (2,048; 4 an identity) -> stream granted -> session
 //! ```
 //!
 //! Promises: each connection has a task of its own, whose end, panic included, is its own; new certificates count
