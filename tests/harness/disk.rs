@@ -328,6 +328,12 @@ impl SimDisk {
         state.names_durable.insert(path.to_path_buf(), Node::Other);
     }
 
+    /// Bytes in all files.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used()
+    }
+
     /// All paths, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {

@@ -55,6 +55,11 @@ impl Ledger {
         }
     }
 
+    /// Lines of sources whose names end so need not be kept any more.
+    pub fn disown(&mut self, ending: &str) {
+        self.lines.iter_mut().filter(|(source, _)| source.ends_with(ending)).flat_map(|(_, lines)| lines).for_each(|line| line.is_owed = false);
+    }
+
     /// Lines owed, of sources that `counts` names.
     pub fn owed(&self, counts: impl Fn(&str) -> bool) -> u64 {
         self.lines.iter().filter(|(source, _)| counts(source)).map(|(_, lines)| lines.iter().filter(|line| line.is_owed).count() as u64).sum()

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
@@ -167,14 +167,7 @@ impl Bucket {
             kept: None,
             requests: 0,
         };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            held: Mutex::default(),
-            released: Notify::new(),
-            entropy: entropy.fork("bucket"),
-            trace,
-            fired,
-        })
+        Arc::new(Self { state: Mutex::new(state), held: Mutex::default(), released: Notify::new(), entropy: entropy.fork("bucket"), trace, fired })
     }
 
     /// The way of `host` to it.

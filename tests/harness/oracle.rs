@@ -200,7 +200,10 @@ impl Oracle {
                 if let Some((last, _)) = sections.range(of.floor + 1..=floor).next_back()
                     && self.manifests.watermark(tenant, lane) < *last
                 {
-                    return Err(format!("floor {floor} is past section {last} of {tenant}, whose manifest holds up to {}", self.manifests.watermark(tenant, lane)));
+                    return Err(format!(
+                        "floor {floor} is past section {last} of {tenant}, whose manifest holds up to {}",
+                        self.manifests.watermark(tenant, lane)
+                    ));
                 }
             }
             of.floor = floor;

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use certs::{Authority, ClientMaterial, ClientState, Issued, ServerMaterial, TrustDomain, Validity};
 use futures::FutureExt as _;
-use async_trait::async_trait;
 use proto_link::{Caps, ClientTls, Dial, DirectNet, LinkFault, Listen, QuicClient, QuicServer, Resolver, ServerTls, Session, Target};
 use proto_model::{ClusterId, EdgeId, Timestamp};
 use proto_seam::World;

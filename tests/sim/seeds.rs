@@ -148,7 +148,10 @@ impl Tally {
             Err(breach) => {
                 let profile = if cfg!(debug_assertions) { "" } else { "--release " };
                 // One line, with all that it takes to see it again.
-                println!("BREACH seed {seed}: {} | TRIBUTARY_SEED={seed} cargo test {profile}-p tests --test sim seeds -- --nocapture", breach.replace('\n', " "));
+                println!(
+                    "BREACH seed {seed}: {} | TRIBUTARY_SEED={seed} cargo test {profile}-p tests --test sim seeds -- --nocapture",
+                    breach.replace('\n', " ")
+                );
                 self.breaches.lock().unwrap().push(seed);
                 self.ends.fetch_or(setting("TRIBUTARY_SIM_UNTIL_BREACH").is_some(), Ordering::Relaxed);
             }
@@ -169,7 +172,8 @@ fn seeds() {
     let tally = Tally::default();
     // Of three seeds at least two count.
     let last = first + wanted + wanted / 2 + 10;
-    let threads = setting("TRIBUTARY_SIM_THREADS").map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |count| usize::try_from(count).unwrap());
+    let threads =
+        setting("TRIBUTARY_SIM_THREADS").map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |count| usize::try_from(count).unwrap());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

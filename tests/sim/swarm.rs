@@ -20,6 +20,7 @@ pub struct Swarm {
     /// Real QUIC on turmoil's sockets, not direct sessions.
     pub sockets: bool,
     /// Hubs sleep together, longer than lane objects are kept.
+    #[expect(dead_code, reason = "for whoever reads what a seed picked")]
     pub deep: bool,
     pub edges: usize,
     pub hubs: usize,

@@ -114,7 +114,8 @@ impl Shelf {
     pub(super) fn list(&self, prefix: &Path, as_of: Duration) -> (Vec<ObjectMeta>, bool) {
         let folder = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
         let below = |name: &str| name.starts_with(&folder);
-        let mut listed: BTreeMap<&str, &Stored> = self.objects.range(folder.clone()..).take_while(|(name, _)| below(name)).map(|(name, stored)| (name.as_str(), stored)).collect();
+        let mut listed: BTreeMap<&str, &Stored> =
+            self.objects.range(folder.clone()..).take_while(|(name, _)| below(name)).map(|(name, stored)| (name.as_str(), stored)).collect();
         let mut is_old = false;
         for (_, name, before) in self.before.iter().rev().take_while(|(at, _, _)| *at > as_of).filter(|(_, name, _)| below(name)) {
             is_old = true;

@@ -73,7 +73,10 @@ impl Producers {
         let (epoch, from, to) = (advance.number(2), advance.number(3), advance.number(4));
         let cursor = self.cursors.get_mut(&name).ok_or_else(|| format!("{name} advanced before it was opened"))?;
         if from != cursor.last + 1 || to < from || epoch != cursor.epoch || cursor.next.is_some() || cursor.is_quarantined {
-            return Err(format!("{name} advanced {from}..={to} under epoch {epoch}, but stood at {} under {}, next {:?}", cursor.last, cursor.epoch, cursor.next));
+            return Err(format!(
+                "{name} advanced {from}..={to} under epoch {epoch}, but stood at {} under {}, next {:?}",
+                cursor.last, cursor.epoch, cursor.next
+            ));
         }
         (cursor.last, cursor.chain) = (to, advance.bytes(5).to_vec());
         for digest in advance.bytes(6).chunks(16) {

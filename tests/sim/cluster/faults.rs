@@ -2,12 +2,10 @@
 //!
 //! Part of [`Cluster`]: [`Cluster::suffer`] writes lines while faults come, [`Cluster::heal`] ends them all. Must not do: judge.
 
-use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proto_seam::Disk;
 use tests::disk::SimDisk;
 use tests::objects::Rates;
 use tests::oracle::Oracle;
@@ -16,7 +14,7 @@ use tests::world::Wall;
 
 use super::{Cluster, TENANTS, TICK, map_text};
 use crate::floor::Way;
-use crate::hosts::{EdgeHost, LOG_DIR, Order, WAL_DIR};
+use crate::hosts::{EdgeHost, Order, WAL_DIR};
 
 impl Cluster {
     fn strikes(&self, rate: u64) -> bool {
@@ -192,7 +190,8 @@ impl Cluster {
         }
     }
 
-    /// A machine with a copy of an edge's disk starts beside it, without any logs of its own; it ends after `span`.
+    /// A machine with a copy of an edge's disks starts beside it; it ends after `span`. Call when the edge has nothing left to send: what both
+    /// read is of both.
     pub fn clone_edge(&mut self, at: usize, span: Duration) -> bool {
         let original = Arc::clone(&self.edges[at]);
         if self.clone.is_some() || self.swarm.sockets {
@@ -202,7 +201,7 @@ impl Cluster {
         let disk = SimDisk::new(&self.entropy.fork("clone"));
         disk.restore(&original.disk.image());
         let sources = SimDisk::new(&self.entropy.fork("clone sources"));
-        sources.make_dirs(Path::new(LOG_DIR)).unwrap();
+        sources.restore(&original.sources.image());
         let host = Arc::new(EdgeHost {
             name: name.clone(),
             cluster: original.cluster,
@@ -219,6 +218,8 @@ impl Cluster {
         self.ground.trace.note(&format!("{name} starts"));
         self.fired.add("edge cloned");
         self.may_quarantine = true;
+        // One of the two may find itself contradicted before a hub does.
+        self.restored.insert(at);
         self.floor.host(&name, move || Arc::clone(&host).run());
         self.clone = Some((name, self.now() + span));
         true
@@ -260,6 +261,8 @@ impl Cluster {
             // What edges know of acks may lie beyond what stands; what they do not keep any more is counted.
             self.rolled_back = true;
             self.may_lose.extend(self.edges.iter().map(|edge| edge.cluster));
+            // Who pushed has an answer and sends nothing again.
+            self.ledger.disown(".push");
             self.acked.clear();
             self.acked_before.clear();
             self.acked_when_asked.clear();
@@ -344,8 +347,8 @@ impl Cluster {
                 self.retired.insert(name);
             }
         }
-        if self.swarm.faults.cloned && step == steps / 2 {
-            let at = self.pick(self.edges.len());
+        if self.swarm.faults.cloned && step > steps / 2 && !self.may_quarantine && self.is_drained(0) {
+            let at = 0;
             let span = Duration::from_secs(5 + self.entropy.below(20));
             self.clone_edge(at, span);
         }

@@ -62,16 +62,19 @@ impl Cluster {
     }
 
     fn drained(&self) -> bool {
-        (0..self.edges.len()).filter(|at| !self.revoked.contains(at)).all(|at| {
-            let edge = &self.edges[at];
-            let (arrived, lost) = self.ground.bucket.oracle(|oracle| (oracle.lines_of_cluster(edge.cluster), oracle.losses().contains_key(edge.cluster)));
-            let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);
-            let committed = |producer: &Option<String>| producer.as_ref().map(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(producer)));
-            let all_acked = report.is_some_and(|report| {
-                report.producer.is_some() && report.tracks.iter().all(|track| track.acked == track.sequence && committed(&track.producer) == Some(track.acked))
-            });
-            all_acked && (arrived >= self.owed_by_edge(at) || (lost && self.may_lose.contains(edge.cluster)))
-        })
+        (0..self.edges.len()).filter(|at| !self.revoked.contains(at)).all(|at| self.is_drained(at))
+    }
+
+    /// Whether all that an edge wrote is stored and acknowledged.
+    pub(super) fn is_drained(&self, at: usize) -> bool {
+        let edge = &self.edges[at];
+        let (arrived, lost) = self.ground.bucket.oracle(|oracle| (oracle.lines_of_cluster(edge.cluster), oracle.losses().contains_key(edge.cluster)));
+        let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);
+        let committed = |producer: &Option<String>| producer.as_ref().map(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(producer)));
+        let all_acked = report.is_some_and(|report| {
+            report.producer.is_some() && report.tracks.iter().all(|track| track.acked == track.sequence && committed(&track.producer) == Some(track.acked))
+        });
+        all_acked && (arrived >= self.owed_by_edge(at) || (lost && self.may_lose.contains(edge.cluster)))
     }
 
     /// With no faults left, everything that was written is stored, acknowledged and answered by every hub.
@@ -109,7 +112,9 @@ impl Cluster {
         if tidy {
             return Ok(());
         }
-        let lanes = self.ground.bucket.oracle(|oracle| oracle.lanes().map(|(lane, head, floor, below)| format!("{lane} head {head} floor {floor} deleted below {below}")).collect::<Vec<_>>());
+        let lanes = self.ground.bucket.oracle(|oracle| {
+            oracle.lanes().map(|(lane, head, floor, below)| format!("{lane} head {head} floor {floor} deleted below {below}")).collect::<Vec<_>>()
+        });
         Err(format!("not absorbed and collected {} s after everything drained: {lanes:?}", TIDY_MAX.as_secs()))
     }
 

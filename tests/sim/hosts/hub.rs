@@ -146,10 +146,8 @@ impl HubHost {
 
     async fn open(&self, world: &World) -> (Arc<Store>, TenantMap) {
         loop {
-            let settings = self.pace.store(StoreSettings {
-                writer: self.name.clone(),
-                ..StoreSettings::new(self.ground.bucket.door(&self.name), ObjectPath::default())
-            });
+            let settings =
+                self.pace.store(StoreSettings { writer: self.name.clone(), ..StoreSettings::new(self.ground.bucket.door(&self.name), ObjectPath::default()) });
             let opened = async {
                 let store = Store::open(settings, world.clone()).await.map_err(|fault| fault.to_string())?;
                 let map = TenantMap::start(Path::new(TENANTS_FILE).to_path_buf(), Limits::default(), Arc::clone(&store), world.clone());
@@ -220,7 +218,7 @@ async fn all_lines(engine: &Engine, tenants: &Tenants, tenant: &TenantId, cluste
     let limits = hub_query::Limits { max_entries_limit_per_query: 0, ..hub_query::Limits::default() };
     let request = LogRequest::new(expr, range, 1_000_000, Direction::Forward, &limits).map_err(|fault| fault.to_string())?;
     let answer = engine.logs(&[grant], &request, &limits).await.map_err(|fault| fault.to_string())?;
-    if let Some(warning) = answer.warnings.iter().find(|warning| !warning.contains("lost")) {
+    if let Some(warning) = answer.warnings.iter().find(|warning| !warning.starts_with("lines missing")) {
         return Err(warning.clone());
     }
     let lines = |stream: hub_query::AnsweredStream| (stream.labels.to_string(), stream.entries.into_iter().map(|entry| entry.line).collect());
