@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, DRAIN_MAX};
 use crate::swarm::Swarm;
 
 /// So many edges and hubs, a little work, no faults.
-fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
+pub fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
     let mut swarm = Swarm { edges, hubs, tenants: edges, succession: false, rotates: false, lines: 20, ..Swarm::calm(seed) };
     swarm.shape.sources = 2;
     swarm.shape.timed = true;
@@ -21,7 +21,7 @@ fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
 }
 
 /// A cluster whose first lines are stored and acknowledged.
-fn calmed(swarm: Swarm) -> Cluster {
+pub fn calmed(swarm: Swarm) -> Cluster {
     let mut cluster = Cluster::new(swarm);
     cluster.suffer().unwrap();
     cluster.heal();
@@ -29,12 +29,12 @@ fn calmed(swarm: Swarm) -> Cluster {
     cluster
 }
 
-fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster {
+pub fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster {
     calmed(plain(seed, edges, hubs))
 }
 
 /// Every source writes a few lines.
-fn burst(cluster: &mut Cluster) {
+pub fn burst(cluster: &mut Cluster) {
     for at in 0..cluster.edges.len() {
         for line in 0..10 {
             cluster.write(at, line % 2);
@@ -43,12 +43,12 @@ fn burst(cluster: &mut Cluster) {
 }
 
 /// All that was written is stored once, though faults befell it.
-fn drains(cluster: &mut Cluster) {
+pub fn drains(cluster: &mut Cluster) {
     cluster.heal();
     cluster.drain().unwrap_or_else(|breach| panic!("seed {}: {breach}\n{}", cluster.swarm.seed, cluster.standing()));
 }
 
-fn fired(cluster: &Cluster, kind: &str) -> u64 {
+pub fn fired(cluster: &Cluster, kind: &str) -> u64 {
     cluster.fired.counts().get(kind).copied().unwrap_or(0)
 }
 

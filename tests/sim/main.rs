@@ -8,6 +8,7 @@ mod cluster;
 mod determinism;
 mod directed;
 mod floor;
+mod holes;
 mod hosts;
 mod planted;
 mod seeds;
