@@ -123,7 +123,7 @@ fn shortfall(report: &Report) -> Option<&'static str> {
     }
 }
 
-fn log() {
+pub fn log() {
     if let Ok(filter) = std::env::var("TRIBUTARY_LOG") {
         drop(tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).try_init());
     }
