@@ -52,7 +52,10 @@ fn run(software: &Software) -> Running {
     let local = LocalSet::new();
     // Whole milliseconds from here on.
     runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
-    let main = runtime.block_on(local.run_until(async { tokio::task::spawn_local(software()) }));
+    let main = {
+        let _inside = runtime.enter();
+        local.spawn_local(software())
+    };
     Running { local, main, runtime }
 }
 

@@ -86,8 +86,8 @@ pub struct Cluster {
     backups: BTreeMap<usize, tests::disk::Image>,
     /// Producers that an operator released.
     released: BTreeSet<String>,
-    /// Edges whose WAL was restored.
-    restored: BTreeSet<usize>,
+    /// Edges whose WAL was restored, copied, or lost its end.
+    set_back: BTreeSet<usize>,
     /// A copy of an edge, and when it is switched off.
     clone: Option<(String, Duration)>,
     release_again: Duration,
@@ -173,7 +173,7 @@ impl Cluster {
             half: BTreeMap::new(),
             backups: BTreeMap::new(),
             released: BTreeSet::new(),
-            restored: BTreeSet::new(),
+            set_back: BTreeSet::new(),
             clone: None,
             release_again: Duration::ZERO,
             rolled_back: false,

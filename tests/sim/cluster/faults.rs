@@ -173,18 +173,18 @@ impl Cluster {
                 self.ground.trace.note(&format!("the WAL of {} is restored", edge.name));
                 self.crash_edge(at, false, away);
                 edge.disk.restore(&image);
-                self.restored.insert(at);
+                self.set_back.insert(at);
             }
         }
     }
 
-    /// A restored WAL that went on under numbers that were taken already contradicts what is stored: an operator deletes it.
+    /// A WAL that was set back and went on under numbers that were taken already contradicts what is stored: an operator deletes it.
     pub(super) fn delete_contradicted(&mut self) {
-        for at in self.restored.clone() {
+        for at in self.set_back.clone() {
             let report = self.edges[at].status.lock().unwrap().as_ref().map(edge::status::Status::report);
             if report.is_some_and(|report| report.tracks.iter().any(|track| track.state == "diverged")) {
-                self.fired.add("restored wal deleted by an operator");
-                self.restored.remove(&at);
+                self.fired.add("contradicting wal deleted by an operator");
+                self.set_back.remove(&at);
                 self.lose_wal(at, Duration::from_secs(1));
             }
         }
@@ -219,7 +219,7 @@ impl Cluster {
         self.fired.add("edge cloned");
         self.may_quarantine = true;
         // One of the two may find itself contradicted before a hub does.
-        self.restored.insert(at);
+        self.set_back.insert(at);
         self.floor.host(&name, move || Arc::clone(&host).run());
         self.clone = Some((name, self.now() + span));
         true
@@ -282,6 +282,7 @@ impl Cluster {
         let file = &files[self.pick(files.len())];
         let len = self.edges[at].disk.contents(file).map_or(0, |bytes| bytes.len() as u64);
         self.may_lose.insert(self.edges[at].cluster);
+        self.set_back.insert(at);
         self.ground.trace.note(&format!("rot {}", file.display()));
         len > 0 && self.edges[at].disk.flip(file, self.entropy.below(len))
     }
@@ -293,6 +294,7 @@ impl Cluster {
         }
         let file = &files[self.pick(files.len())];
         self.may_lose.insert(self.edges[at].cluster);
+        self.set_back.insert(at);
         self.ground.trace.note(&format!("lose {}", file.display()));
         self.edges[at].disk.lose(file)
     }
