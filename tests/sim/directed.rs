@@ -162,6 +162,7 @@ fn a_writer_is_paused_with_its_create_in_flight() {
     for seed in 0..10 {
         let mut cluster = calm(seed, 2, 2);
         let before = lost(&cluster);
+        cluster.ground.bucket.tell("/log/", Fate::Slow(Duration::from_millis(500)));
         burst(&mut cluster);
         assert!(cluster.until(DRAIN_MAX, |cluster| cluster.ground.bucket.is_sealing("hub-0") || cluster.ground.bucket.is_sealing("hub-1")).unwrap());
         let at = usize::from(cluster.ground.bucket.is_sealing("hub-1"));
