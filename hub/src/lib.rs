@@ -36,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api::Api;
+use api::tail::Tails;
 use settings::{Checked, HubSettings};
 use tenant_map::{MapFault, TenantMap};
 
@@ -187,7 +188,16 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
     let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
-    let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
+    let api = Api {
+        engine,
+        ingest: ingest.clone(),
+        tenants,
+        issued: issued_now,
+        rates: Arc::default(),
+        tails: Tails::new(rest_stop.clone()),
+        ready: ready.clone(),
+        world: world.clone(),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));

@@ -16,6 +16,7 @@
 mod address;
 pub mod answer;
 pub mod budget;
+pub mod cardinality;
 pub mod engine;
 pub mod fault;
 mod frontier;
@@ -42,6 +43,7 @@ mod warnings;
 
 pub use answer::{AnsweredEntry, AnsweredStream, InstantSample, InstantValue, LogAnswer, MatrixAnswer, MergedStream, Pairs, Series, Stats, VectorAnswer};
 pub use budget::Limits;
+pub use cardinality::{Cardinality, LabelCardinality, ValueCardinality};
 pub use engine::Engine;
 pub use fault::QueryFault;
 pub use metrics::QueryMetrics;

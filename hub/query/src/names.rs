@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// The chosen parts of every section and segment, one after the other.
-    fn parts(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<Part>, QueryFault>> + Unpin + use<> {
+    pub(crate) fn parts(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<Part>, QueryFault>> + Unpin + use<> {
         let (run, selector) = (Arc::clone(self), Arc::clone(selector));
         let one = move |piece| {
             let (run, selector) = (Arc::clone(&run), Arc::clone(&selector));

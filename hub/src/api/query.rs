@@ -12,13 +12,19 @@ use super::fault::ApiFault;
 use super::params::Params;
 use super::respond::{self, Form};
 
+/// Whether an incomplete answer, with warnings, is taken in place of none.
+fn wants_partial(headers: &HeaderMap) -> bool {
+    headers.get("x-tributary-partial").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
 /// A metric query at one time.
 ///
 /// # Errors
 /// In Loki's words; a log query is 400.
 pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
     let access = api.authorize(&headers, Need::Read)?;
-    let limits = api.query_limits(&access.grants);
+    let mut limits = api.query_limits(&access.grants);
+    limits.partial = wants_partial(&headers);
     let at = params.time("time", api.now())?;
     params.direction()?;
     match hub_logql::parse(params.query())? {
@@ -40,7 +46,8 @@ pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params)
 /// In Loki's words.
 pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
     let access = api.authorize(&headers, Need::Read)?;
-    let limits = api.query_limits(&access.grants);
+    let mut limits = api.query_limits(&access.grants);
+    limits.partial = wants_partial(&headers);
     let range = params.range(api.now())?;
     let (limit, direction) = (params.limit()?, params.direction()?);
     if range.end <= range.start {
@@ -54,7 +61,10 @@ pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -
     let form = Form::of(&headers);
     match hub_logql::parse(params.query())? {
         Expr::Log(expr) => {
-            let request = LogRequest::new(expr, range, limit, direction, &limits)?;
+            let mut request = LogRequest::new(expr, range, limit, direction, &limits)?;
+            request.page = params.page()?;
+            // Whoever takes pages wants every line.
+            limits.partial &= request.page.is_none();
             let answer = api.engine.logs(&access.grants, &request, &limits).await?;
             Ok(respond::logs(answer, &form))
         }

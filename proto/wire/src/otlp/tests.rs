@@ -38,7 +38,8 @@ fn body(resource: &ResourceMessage, scope: &Scope, records: &[LogRecord]) -> Vec
 fn example() -> Vec<u8> {
     let inner = KeyValueList { values: vec![pair("b.c", any(Value::IntValue(7))), pair("a", any(Value::BoolValue(true)))] };
     let list = ArrayValue { values: vec![AnyValue { value: Some(Value::DoubleValue(1.5)) }, AnyValue { value: Some(Value::StringValue("<x>".to_owned())) }] };
-    let resource = ResourceMessage { attributes: vec![pair("service.name", text_of("shop")), pair("host.name", text_of("n1")), pair("k8s.pod.name", text_of("p"))] };
+    let resource =
+        ResourceMessage { attributes: vec![pair("service.name", text_of("shop")), pair("host.name", text_of("n1")), pair("k8s.pod.name", text_of("p"))] };
     let scope = Scope { name: "lib".to_owned(), version: "2".to_owned(), attributes: vec![pair("scope.x", text_of("y"))], dropped_attributes_count: 0 };
     let record = LogRecord {
         time_unix_nano: 1_700_000_000_000_000_001,
@@ -108,7 +109,12 @@ fn what_is_said_of_all_records_is_judged_before_it_is_copied() {
 
 #[test]
 fn bad_bodies_are_refused_with_a_reason() {
-    for bad in ["", "[]x", r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}"#, r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1.5"}]}]}]}"#] {
+    for bad in [
+        "",
+        "[]x",
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}"#,
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1.5"}]}]}]}"#,
+    ] {
         assert!(matches!(json(bad.as_bytes()), Err(PushFault::Malformed(_))), "{bad}");
     }
     let whole = example();
@@ -120,6 +126,10 @@ fn bad_bodies_are_refused_with_a_reason() {
     }
     let many = "{".repeat(crate::limits::OTLP_OBJECTS_MAX + 1);
     assert!(matches!(json(many.as_bytes()), Err(PushFault::TooLarge { .. })));
-    let nested = format!("{}1{}", r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#.to_owned() + &r#"{"arrayValue":{"values":["#.repeat(200), "]}}".repeat(200));
+    let nested = format!(
+        "{}1{}",
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#.to_owned() + &r#"{"arrayValue":{"values":["#.repeat(200),
+        "]}}".repeat(200)
+    );
     assert!(json(nested.as_bytes()).is_err());
 }
