@@ -1,8 +1,8 @@
 //! Records to one batch, by size or age.
 //!
 //! Pure. [`Gather`] holds the batch being filled: full at `bytes_max` of lines, due when its oldest record
-//! has waited `wait_max`. The level of a line is found here, once, and travels as a column. Must not do:
-//! number or store batches.
+//! has waited `wait_max`. The level of a line is found here, once, and travels as a column. The canary's lines
+//! join here, so that they go the way of all lines. Must not do: number or store batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use proto_extract::level;
 use proto_model::{Labels, Timestamp};
 use proto_wire::{BatchBuilder, Compression, FrozenBatch, WireFault};
+
+use crate::canary::Canary;
 
 /// When a batch is closed, and how it is packed.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +30,28 @@ pub struct Gather {
     settings: GatherSettings,
     builder: BatchBuilder,
     oldest: Option<Timestamp>,
+    canary: Option<Canary>,
 }
 
 impl Gather {
     /// An empty one.
     #[must_use]
     pub fn new(settings: GatherSettings) -> Self {
-        Self { settings, builder: BatchBuilder::new(), oldest: None }
+        Self { settings, builder: BatchBuilder::new(), oldest: None, canary: None }
+    }
+
+    /// The same with a canary.
+    #[must_use]
+    pub fn with_canary(self, canary: Option<Canary>) -> Self {
+        Self { canary, ..self }
+    }
+
+    /// Adds the canary's line, if there is one and it is time.
+    pub fn sing(&mut self, now: Timestamp) {
+        let due = self.canary.as_mut().and_then(|canary| Some((canary.due(now)?, Arc::clone(canary.labels()))));
+        if let Some(((time, line), labels)) = due {
+            self.push(&labels, time, &[], line.as_bytes(), now);
+        }
     }
 
     /// Adds a record that was read at `now`.
@@ -74,6 +91,10 @@ impl Gather {
 
     /// Forgets what was gathered: its lines will be read again.
     pub fn clear(&mut self) {
+        // The canary's lines are not read again: it begins anew, so that nobody misses them.
+        if let Some(canary) = &mut self.canary {
+            canary.begin_anew();
+        }
         self.oldest = None;
         self.builder = BatchBuilder::new();
     }

@@ -3,12 +3,13 @@
 //! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
 //! fairly), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
-//! acks back). Beside the path: [`settings`], [`status`], [`pages`], [`metrics`].
+//! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
 //!
 //! Promises: a line that was read is in the WAL with the position after it, or will be read again; nothing
 //! leaves the WAL before the hub acknowledged it, but by a written policy, counted, with a loss record.
 //! Must not do: touch disk, clock or chance but through the [`World`].
 
+pub mod canary;
 pub mod collect;
 pub mod discover;
 pub mod gather;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use canary::Canary;
 use collect::{Collector, CollectorParts};
 use gather::Gather;
 use metrics::EdgeMetrics;
@@ -78,9 +80,10 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));
     let (orders, orders_taken) = mpsc::channel(1);
+    let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.clone()),
-        gather: Gather::new(prepared.gather),
+        gather: Gather::new(prepared.gather).with_canary(canary),
         wal: Arc::clone(&wal),
         track,
         discover_every,
@@ -150,6 +153,10 @@ async fn open_wal(prepared: &Prepared, world: &World) -> Result<(Wal, Recovered)
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
     }
     Ok((wal, recovered))
+}
+
+fn chance(world: &World) -> u16 {
+    u16::try_from(world.entropy.fork("canary").below(1 << 16)).unwrap_or_default()
 }
 
 fn newest_track(recovered: &Recovered) -> TrackId {

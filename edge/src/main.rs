@@ -188,7 +188,7 @@ fn refuse(mistakes: &[Mistake]) -> u8 {
 }
 
 async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
-    let (parsed, prepared) = match load(world.disk.as_ref(), file, expand_env) {
+    let (parsed, mut prepared) = match load(world.disk.as_ref(), file, expand_env) {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
@@ -210,6 +210,9 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
         Ok(listener) => listener,
         Err(code) => return code,
     };
+    if let (Some(canary), Some(name)) = (&mut prepared.canary, own_name(&parsed, &world).await) {
+        canary.edge = name;
+    }
     let certificates = certs::store::watch_client(&parsed.hub.identity_dir, &parsed.hub.ca_file, world.clone());
     tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
     let tls = ClientTls::new(certificates, world.clock.clone());
@@ -221,6 +224,12 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
         Err(fault) => return wal_failed(&fault),
     };
     serve_until_stopped(edge, listener, pages, &stop).await
+}
+
+/// The edge's name in its certificate, if there is one already.
+async fn own_name(parsed: &EdgeSettings, world: &World) -> Option<String> {
+    let material = certs::store::load_client(&certs::store::ClientPaths::new(&parsed.hub.identity_dir, &parsed.hub.ca_file), world).await.ok()?;
+    material.own.leaf.subject_uri.as_deref()?.rsplit_once("/edge/").map(|(_, name)| name.to_owned())
 }
 
 fn wal_failed(fault: &WalFault) -> u8 {

@@ -19,6 +19,7 @@ use proto_wire::Compression;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::discover::{Job, Relabelled, relabel_target};
 use crate::gather::GatherSettings;
 use crate::ship::share::SHARE_MILLE_MAX;
@@ -54,6 +55,9 @@ pub struct EdgeSettings {
     /// How it is packed.
     #[serde(default)]
     pub batch: BatchSettings,
+    /// Known lines among the others.
+    #[serde(default)]
+    pub canary: CanaryYaml,
 }
 
 /// `server`
@@ -216,6 +220,14 @@ pub struct WalYaml {
     pub sink_max_lag: Option<String>,
 }
 
+/// `canary`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CanaryYaml {
+    /// Between two lines; 0s = none.
+    pub every: Option<Placed<Span>>,
+}
+
 /// `batch`
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -242,6 +254,8 @@ pub struct Prepared {
     pub transport: TransportChoice,
     /// How batches are closed and packed.
     pub gather: GatherSettings,
+    /// Known lines among the others, named after the host until the certificate is read.
+    pub canary: Option<CanaryParts>,
     /// The WAL.
     pub wal: WalSettings,
     /// Share of an old backlog beside live lines, per mille.
@@ -283,6 +297,7 @@ impl EdgeSettings {
         let compression = checker.word(self.hub.compression.as_ref(), "compression", &packings);
         let bytes_max = checker.between(&self.batch.max_bytes, "batch.max_bytes", 1_024, BATCH_BYTES_MAX);
         let wal = checker.wal(&self.wal);
+        let canary = checker.canary(&self.canary, host);
         let backlog_mille = checker.backlog_mille(self.hub.backlog_share.as_ref());
         checker.other(self);
         let (Checker { mistakes, remarks, .. }, Some(targets)) = (checker, targets) else { return Err(Vec::new()) };
@@ -290,7 +305,7 @@ impl EdgeSettings {
             return Err(mistakes);
         }
         let gather = GatherSettings { bytes_max, wait_max: self.batch.max_wait.0, compression };
-        Ok(Prepared { jobs, targets, transport, gather, wal, backlog_mille, remarks })
+        Ok(Prepared { jobs, targets, transport, gather, canary, wal, backlog_mille, remarks })
     }
 }
 
@@ -344,6 +359,14 @@ impl Checker<'_> {
             grace_age: wal.grace_age.map_or(Duration::from_secs(3_600), |age| age.0),
             file_bytes: WAL_FILE_BYTES.min(max_bytes / 8),
         }
+    }
+
+    fn canary(&mut self, canary: &CanaryYaml, host: &str) -> Option<CanaryParts> {
+        let written = canary.every.as_ref().filter(|written| !written.value.0.is_zero())?;
+        if written.value.0 < EVERY_MIN {
+            self.mistake(written, "canary.every is shorter than 100ms", "write 0s for none, or 10s or so");
+        }
+        Some(CanaryParts { every: written.value.0, edge: host.to_owned() })
     }
 
     fn backlog_mille(&mut self, written: Option<&Placed<f64>>) -> u32 {

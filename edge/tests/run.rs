@@ -217,7 +217,7 @@ async fn a_full_wal_stops_the_reading_and_loses_nothing() {
     let wide: String = (1..=count).map(|number| format!("line {number} {}\n", "y".repeat(60))).collect();
     host.append("b.log", &wide);
     let running = host.start("{dir: /wal, max_bytes: 16MB, grace_bytes: 0, grace_age: 0s}").await;
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(40)).await;
     let used: u64 =
         host.disk.paths().iter().filter(|path| path.starts_with("/wal")).filter_map(|path| host.disk.contents(path)).map(|bytes| bytes.len() as u64).sum();
     assert!(used <= 17 << 20, "{used} bytes");

@@ -1,7 +1,7 @@
 //! Several tracks of one edge, moved and released producers, a hub that asks for less: with a hub that keeps books of
 //! every producer as a real one does (receiver table, chains, epochs, closes) and is told what to do between.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
 #[path = "../../tests/harness/disk.rs"]
@@ -181,7 +181,6 @@ impl Hub {
                 self.closes.push((ProducerId::from_bytes(&close.producer).unwrap().unique, next));
                 (!self.deaf).then(|| Kind::Close(Close::clone(close)))
             }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "an edge says nothing else")]
             other => panic!("{other:?}"),
         }
     }
@@ -457,5 +456,112 @@ async fn a_clock_set_back_does_not_hold_lines() {
     host.append("a.log", " four\n");
     hub.serve(&mut talk, FAST, |hub| hub.lines.len() == 2).await;
     assert_eq!(hub.names(), ["S one\n two", "S three\n four"]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_across_two_tracks_at_the_head_of_one_too_is_told_by_both() {
+    let mut host = Host::new();
+    let mut hub = Hub::default();
+    let running = host.start("{dir: /wal, max_bytes: 16MB, grace_bytes: 0, grace_age: 0s, when_full: drop_oldest}").await;
+    let mut talk = host.accept().await;
+    host.append("a.log", &wide("old", 1, 100));
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() == 100).await;
+    host.net.cut("link");
+    host.append("a.log", &wide("old", 101, 9_000));
+    sleep(Duration::from_secs(120)).await;
+    host.net.mend("link");
+    // It comes back for a moment: a second track is begun, hardly anything is sent.
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, 20_000, |hub| hub.lines.len() > 200 && hub.producers.len() == 2).await;
+    drop(talk);
+    host.net.cut("link");
+    let mut last = 9_000;
+    for _ in 0..30 {
+        host.append("a.log", &wide("old", last + 1, last + 1_000));
+        last += 1_000;
+        sleep(Duration::from_secs(4)).await;
+    }
+    let lost = running.status.report().lost_lines;
+    host.net.mend("link");
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.last().is_some_and(|(line, _)| number_of(line) == last) && !hub.closes.is_empty()).await;
+    let told: u64 = hub.losses.iter().map(|gap| gap.lines.unwrap()).sum();
+    let of = |unique: u128| hub.losses.iter().filter(|gap| gap.producer == id(unique)).count();
+    assert!(of(1) > 0 && of(2) > 0, "{} and {}", of(1), of(2));
+    assert_eq!(told, lost);
+    let numbers: BTreeSet<usize> = hub.lines.iter().map(|(line, _)| number_of(line)).collect();
+    assert_eq!((numbers.len(), hub.lines.len() as u64 + told), (hub.lines.len(), last as u64), "every line once, or in a loss");
+    running.end().await;
+}
+
+/// Copies the WAL's files away, or back.
+fn copy_files(disk: &sim_disk::SimDisk, from: &str, to: &str) {
+    use proto_seam::Disk as _;
+    disk.make_dirs(std::path::Path::new(to)).unwrap();
+    for path in disk.paths().iter().filter(|path| path.parent() == Some(std::path::Path::new(to)) && path.extension().is_some_and(|ext| ext == "wal")) {
+        disk.remove(path).unwrap();
+    }
+    for path in disk.paths().iter().filter(|path| path.parent() == Some(std::path::Path::new(from)) && path.extension().is_some_and(|ext| ext == "wal")) {
+        disk.put(&std::path::Path::new(to).join(path.file_name().unwrap()), &disk.contents(path).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wal_restored_from_a_backup_goes_on_behind_what_the_hub_has() {
+    let mut host = Host::new();
+    let mut hub = Hub::default();
+    host.append("a.log", &wide("old", 1, 300));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() == 300).await;
+    running.end().await;
+    copy_files(&host.disk, "/wal", "/backup");
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    for more in (310..=600).step_by(10) {
+        host.append("a.log", &wide("old", more - 9, more));
+        hub.serve(&mut talk, FAST, |hub| hub.lines.len() == more).await;
+    }
+    running.end().await;
+    drop(talk);
+    copy_files(&host.disk, "/backup", "/wal");
+    host.append("a.log", &wide("old", 601, 700));
+    // It reads on before it meets the hub: lines the hub has, under fewer numbers that mean something else.
+    let running = host.start("{dir: /wal}").await;
+    sleep(Duration::from_secs(5)).await;
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() >= 700).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(hub.lines.iter().map(|(line, _)| number_of(line)).collect::<Vec<_>>(), (1..=700).collect::<Vec<_>>());
+    assert_eq!(running.status.report().lost_lines, 0);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wal_whose_positions_are_damaged_takes_the_hubs_word() {
+    let mut host = Host::new();
+    let mut hub = Hub::default();
+    host.append("a.log", &wide("old", 1, 300));
+    let running = host.start("{dir: /wal}").await;
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() == 300).await;
+    running.end().await;
+    drop(talk);
+    // No record that tells how far the file was read can be read any more.
+    let mut found = Vec::new();
+    edge_wal::inspect(std::path::Path::new("/wal"), &host.disk, &mut |record| found.push(record)).unwrap();
+    let batches: Vec<_> = found.iter().filter(|record| record.kind == edge_wal::InspectedKind::Batch).collect();
+    for record in &batches {
+        assert!(host.disk.flip(&std::path::Path::new("/wal").join(&record.file), record.offset + 60));
+    }
+    host.append("a.log", &wide("old", 301, 400));
+    let running = host.start("{dir: /wal}").await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(running.status.targets().0[0].offset, 0, "it waits for the hub's word");
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() >= 400).await;
+    assert!(timeout(Duration::from_secs(120), talk.hear()).await.is_err(), "nothing comes a second time");
+    assert_eq!(hub.lines.iter().map(|(line, _)| number_of(line)).collect::<Vec<_>>(), (1..=400).collect::<Vec<_>>());
     running.end().await;
 }

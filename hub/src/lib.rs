@@ -1,7 +1,7 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's),
+//! [`settings`], [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`canary`],
 //! [`segments`] (what both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`,
 //! `hub_upkeep`, `hub_logql`, `hub_tenant`.
 //!
@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod canary;
 pub mod producers;
 pub mod segments;
 pub mod settings;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use api::Api;
 use api::tail::Tails;
+use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
 use tenant_map::{MapFault, TenantMap};
 
@@ -201,6 +203,7 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
+    start_canary(&mut tasks, &checked, &api, &metrics, &rest_stop);
     let (following, follow_stop) = (Arc::clone(&store), rest_stop.clone());
     tasks.spawn(async move { following.run(follow_stop).await });
     if settings.has_role("upkeep") {
@@ -241,6 +244,15 @@ fn upkeep(settings: &HubSettings, store: &Arc<Store>, world: &World, metrics: &M
     let numbers = UpkeepMetrics::default();
     metrics.register_with(|registry| numbers.register(registry));
     Arc::new(Upkeep::new(Arc::clone(store), world.clone(), settings.upkeep(), numbers))
+}
+
+/// Reads canary lines back, if that is asked for.
+fn start_canary(tasks: &mut JoinSet<()>, checked: &Checked, api: &Api, metrics: &Metrics, stop: &CancellationToken) {
+    if let Some(settings) = checked.canary {
+        let (engine, tenants) = (Arc::clone(&api.engine), api.tenants.clone());
+        let canary = Canary { settings, engine, tenants, metrics: CanaryMetrics::new(metrics), world: api.world.clone() };
+        tasks.spawn(canary.run(stop.clone()));
+    }
 }
 
 async fn join(mut tasks: JoinSet<()>) {

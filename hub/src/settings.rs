@@ -17,6 +17,8 @@ use proto_boot::{Bytes, Mistake, Span};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use crate::canary::CanarySettings;
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +56,9 @@ pub struct HubSettings {
     /// The cache of what was read.
     #[serde(default)]
     pub cache: CacheSettings,
+    /// Reading the edges' canary lines back.
+    #[serde(default)]
+    pub canary: CanaryYaml,
     /// Limits of tenants that set none.
     #[serde(default)]
     pub limits: LimitsPatch,
@@ -159,6 +164,16 @@ pub struct CacheSettings {
     pub disk: Bytes,
 }
 
+/// `canary`
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CanaryYaml {
+    /// Between two looks; 0s = none.
+    pub every: Spanned<Span>,
+    /// A line is missing so long after a later one was seen.
+    pub wait: Spanned<Span>,
+}
+
 fn unplaced<T>(value: T) -> Spanned<T> {
     Spanned::new(value, serde_saphyr::Location::UNKNOWN, serde_saphyr::Location::UNKNOWN)
 }
@@ -189,6 +204,12 @@ impl Default for LaneSettings {
     }
 }
 
+impl Default for CanaryYaml {
+    fn default() -> Self {
+        Self { every: unplaced(Span(Duration::ZERO)), wait: unplaced(Span::from_secs(60)) }
+    }
+}
+
 impl Default for AbsorbSettings {
     fn default() -> Self {
         Self { bytes: unplaced(Bytes(64 << 20)), after: Span::from_secs(60), after_small: Span::from_secs(300) }
@@ -216,10 +237,16 @@ pub struct Checked {
     pub trust_domain: TrustDomain,
     /// Limits of tenants that set none.
     pub limits: Limits,
+    /// Reading canary lines back; `None` = not at all.
+    pub canary: Option<CanarySettings>,
 }
 
 /// Longest linger: an edge waits for its ack so long.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+/// Looking for canary lines more often is load.
+const CANARY_EVERY_MIN: Duration = Duration::from_millis(100);
+/// Shortest and longest wait for a canary line.
+const CANARY_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6 * 3_600));
 /// Least that is worth a job of absorption.
 const ABSORB_BYTES_MIN: u64 = 64 << 10;
 /// Smallest and largest lane object.
@@ -292,6 +319,14 @@ impl HubSettings {
                 wrong(place(role.0), format!("role {:?} is not known", role.1), "write a list of ingest, query, upkeep");
             }
         }
+        let (every, wait) = (self.canary.every.value.0, self.canary.wait.value.0);
+        if !every.is_zero() && every < CANARY_EVERY_MIN {
+            wrong(place(&self.canary.every), "canary.every is shorter than 100ms".to_owned(), "write 0s for none, or 10s or so");
+        }
+        if !(CANARY_WAIT.0..=CANARY_WAIT.1).contains(&wait) {
+            wrong(place(&self.canary.wait), "canary.wait is out of range".to_owned(), "write 1s to 6h; 60s is the default");
+        }
+        let canary = (!every.is_zero()).then_some(CanarySettings { every, wait });
         if self.http.tls.cert_file.as_os_str().is_empty() != self.http.tls.key_file.as_os_str().is_empty() {
             wrong(place(&self.http.listen), "http.tls has a certificate or a key, not both".to_owned(), "give cert_file and key_file, or neither");
         }
@@ -300,7 +335,9 @@ impl HubSettings {
             wrong(place(&self.http.listen), format!("http.path_prefix {prefix:?} is no path"), "write /path or leave it out");
         }
         match (trust_domain, mistakes.is_empty()) {
-            (Ok(trust_domain), true) => Ok(Checked { http, path_prefix: prefix, admin, link, trust_domain, limits: Limits::default().with(&self.limits) }),
+            (Ok(trust_domain), true) => {
+                Ok(Checked { http, path_prefix: prefix, admin, link, trust_domain, limits: Limits::default().with(&self.limits), canary })
+            }
             _ => Err(mistakes),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tests::ask::Ask;
-use tests::edge::{Edge, EdgeParts};
+use tests::edge::{Edge, EdgeParts, loopback};
 use tests::hub::{Hub, run};
 use tests::lines::{Writer, time_base_ns};
 use tests::place::{self, program};
@@ -57,12 +57,14 @@ async fn refused_then_good(transport: &str) {
     let parts = EdgeParts {
         identity: &identity,
         ca_file: &good.join("ca.crt"),
-        link: hub.link,
+        hubs: vec![loopback(hub.link)],
         transport,
         logs: format!("{}/*.log", logs.display()),
         stages: crate::CRI,
         more: "",
         wal: "",
+        wal_dir: None,
+        namespace: None,
     };
     let mut edge = Edge::start(dir.path(), "edge", &parts);
     let started = edge.process().id();

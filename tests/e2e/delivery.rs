@@ -10,17 +10,7 @@ use tests::lines::{Writer, reckon, time_base_ns};
 use tests::minio::Minio;
 use tests::place;
 
-use crate::edge_of;
-
-/// A small generator of test randomness: seeded, printed when a test fails.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
+use crate::{Dice, edge_of};
 
 /// Lines of the kill tests: `TRIBUTARY_LINES` for a longer run by hand.
 fn lines_wanted() -> u64 {

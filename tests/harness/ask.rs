@@ -1,5 +1,6 @@
 //! The Loki API as a client speaks it: requests, tokens, answers as JSON; and paging through every line.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -18,6 +19,13 @@ pub fn status_of(url: &str) -> Option<u16> {
     let mut head = [0; 16];
     stream.read_exact(&mut head).ok()?;
     std::str::from_utf8(&head).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The sum of the samples of metric `name` at `url`/metrics whose labels hold `label`; `None` when nobody answers.
+pub async fn metric(url: &str, name: &str, label: &str) -> Option<f64> {
+    let (status, text) = Ask::new(url, "").text("/metrics", &[]).await;
+    let samples = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label));
+    (status == 200).then(|| samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
 /// A client of one hub with one token.
@@ -138,21 +146,26 @@ impl Ask {
     ///
     /// # Panics
     /// When a page fails, or one time stamp holds more lines than a page.
-    pub async fn every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> std::collections::BTreeMap<String, Vec<Answered>> {
-        let mut streams: std::collections::BTreeMap<String, Vec<Answered>> = std::collections::BTreeMap::new();
+    pub async fn every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> BTreeMap<String, Vec<Answered>> {
+        self.try_every_line(query, start_ns, end_ns, page).await.unwrap_or_else(|why| panic!("{query}: {why}"))
+    }
+
+    /// The same where nobody may answer.
+    ///
+    /// # Errors
+    /// What was answered instead.
+    ///
+    /// # Panics
+    /// When one time stamp holds more lines than a page.
+    pub async fn try_every_line(&self, query: &str, start_ns: i64, end_ns: i64, page: usize) -> Result<BTreeMap<String, Vec<Answered>>, String> {
+        let mut streams: BTreeMap<String, Vec<Answered>> = BTreeMap::new();
         let mut from = start_ns;
         loop {
             let (start, end, limit) = (from.to_string(), end_ns.to_string(), page.to_string());
             let parameters = [("query", query), ("start", &start), ("end", &end), ("limit", &limit), ("direction", "forward")];
-            let answer = self.json("/loki/api/v1/query_range", &parameters).await;
-            let mut rows: Vec<(String, Answered)> = Vec::new();
-            for stream in answer["data"]["result"].as_array().expect("streams are a list") {
-                let name = stream["stream"].to_string();
-                for value in stream["values"].as_array().expect("values are a list") {
-                    let ns = value[0].as_str().and_then(|ns| ns.parse().ok()).expect("a time stamp is a string of nanoseconds");
-                    rows.push((name.clone(), Answered { ns, line: value[1].as_str().expect("a line is a string").to_owned() }));
-                }
-            }
+            let (status, text) = self.text("/loki/api/v1/query_range", &parameters).await;
+            let answer: Value = serde_json::from_str(&text).ok().filter(|_| status == 200).ok_or_else(|| format!("{status} {text}"))?;
+            let rows = rows_of(&answer).ok_or_else(|| format!("not an answer of lines: {text}"))?;
             let full = rows.len() >= page;
             let last = rows.iter().map(|(_, row)| row.ns).max().unwrap_or(end_ns);
             assert!(!full || last > from, "more than {page} lines have the time stamp {from}");
@@ -160,11 +173,23 @@ impl Ask {
                 streams.entry(name).or_default().push(row);
             }
             if !full {
-                return streams;
+                return Ok(streams);
             }
             from = last;
         }
     }
+}
+
+/// Lines of an answer with the name of their stream.
+fn rows_of(answer: &Value) -> Option<Vec<(String, Answered)>> {
+    let mut rows = Vec::new();
+    for stream in answer["data"]["result"].as_array()? {
+        let name = stream["stream"].to_string();
+        for value in stream["values"].as_array()? {
+            rows.push((name.clone(), Answered { ns: value[0].as_str()?.parse().ok()?, line: value[1].as_str()?.to_owned() }));
+        }
+    }
+    Some(rows)
 }
 
 /// Percent-encodes everything but letters, digits and `-._~`.

@@ -45,6 +45,12 @@ impl Hub {
     /// A hub in `dir`, not yet started; `store` = the YAML lines of its store, `more` = further YAML.
     #[must_use]
     pub fn prepare(dir: &Path, store: &str, more: &str) -> Self {
+        Self::prepare_at(dir, "127.0.0.1", store, more)
+    }
+
+    /// As [`Self::prepare`], its link on `address` (port 0 is not asked for: a free one of loopback is taken).
+    #[must_use]
+    pub fn prepare_at(dir: &Path, address: &str, store: &str, more: &str) -> Self {
         let dir = dir.join("hub");
         std::fs::create_dir_all(&dir).expect("the hub's folder can be made");
         let text = |path: PathBuf| path.to_str().expect("test paths are UTF-8").to_owned();
@@ -53,25 +59,59 @@ impl Hub {
         run(&program("tributary-certs"), &["issue", "hub", "--ca", &ca, "--out", &tls, "--name", "127.0.0.1", "--name", "localhost"]);
         let tenants = "version: 1\ntenants:\n  acme: {clusters: [alpha], retention: 30d, limits: {max_entries_limit_per_query: 100000, max_query_length: 0s}}\n  blue: {clusters: [beta], limits: {max_entries_limit_per_query: 100000, max_query_length: 0s}}\n";
         std::fs::write(dir.join("tenants.yaml"), tenants).expect("tenants.yaml can be written");
+        Self::configured(dir, address, &tls, store, more)
+    }
+
+    /// Writes `hub.yaml` into `dir`, which holds `tenants.yaml`.
+    fn configured(dir: PathBuf, address: &str, tls: &str, store: &str, more: &str) -> Self {
         let (http, admin, link) = (place::port(), place::port(), place::port());
         let settings = format!(
-            "http: {{listen: \"127.0.0.1:{http}\"}}\nadmin: {{listen: \"127.0.0.1:{admin}\"}}\nlink: {{listen: \"127.0.0.1:{link}\", cert_file: {tls}/hub.crt, key_file: {tls}/hub.key, client_ca_file: {tls}/ca.crt, trust_domain: {TRUST_DOMAIN}}}\ntenants: {{file: {}/tenants.yaml}}\n{store}{more}",
+            "http: {{listen: \"127.0.0.1:{http}\"}}\nadmin: {{listen: \"127.0.0.1:{admin}\"}}\nlink: {{listen: \"{address}:{link}\", cert_file: {tls}/hub.crt, key_file: {tls}/hub.key, client_ca_file: {tls}/ca.crt, trust_domain: {TRUST_DOMAIN}}}\ntenants: {{file: {}/tenants.yaml}}\n{store}{more}",
             dir.display()
         );
         std::fs::write(dir.join("hub.yaml"), settings).expect("hub.yaml can be written");
         Self { process: None, dir, starts: 0, http, admin, link, acme: String::new(), blue: String::new(), acme_writer: String::new(), operator: String::new() }
     }
 
+    /// A further hub in `dir/name`: same certificate, tenants and tokens; `store` should name the same store. Not yet started.
+    ///
+    /// # Panics
+    /// When its folder cannot be made.
+    #[must_use]
+    pub fn beside(&self, dir: &Path, name: &str, store: &str, more: &str) -> Self {
+        let dir = dir.join(name);
+        std::fs::create_dir_all(&dir).expect("the hub's folder can be made");
+        std::fs::copy(self.dir.join("tenants.yaml"), dir.join("tenants.yaml")).expect("tenants.yaml can be copied");
+        let mut other = Self::configured(dir, "127.0.0.1", &self.dir.join("tls").to_string_lossy(), store, more);
+        for (to, from) in
+            [(&mut other.acme, &self.acme), (&mut other.blue, &self.blue), (&mut other.acme_writer, &self.acme_writer), (&mut other.operator, &self.operator)]
+        {
+            to.clone_from(from);
+        }
+        other
+    }
+
     /// Prepares a hub, makes its tokens and starts it.
     #[must_use]
     pub fn start(dir: &Path, store: &str, more: &str) -> Self {
-        let mut hub = Self::prepare(dir, store, more);
-        hub.acme = hub.token(&["--role", "reader", "--tenant", "acme"]);
-        hub.blue = hub.token(&["--role", "reader", "--tenant", "blue"]);
-        hub.acme_writer = hub.token(&["--role", "writer", "--tenant", "acme"]);
-        hub.operator = hub.token(&["--role", "operator"]);
-        hub.resume();
-        hub
+        Self::prepare(dir, store, more).started()
+    }
+
+    /// Makes the tokens of a prepared hub and starts it.
+    #[must_use]
+    pub fn started(mut self) -> Self {
+        self.acme = self.token(&["--role", "reader", "--tenant", "acme"]);
+        self.blue = self.token(&["--role", "reader", "--tenant", "blue"]);
+        self.acme_writer = self.token(&["--role", "writer", "--tenant", "acme"]);
+        self.operator = self.token(&["--role", "operator"]);
+        self.resume();
+        self
+    }
+
+    /// Whether it was started and not killed since.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.process.is_some()
     }
 
     /// A token made by `tributary-hub token new`.
@@ -96,13 +136,25 @@ impl Hub {
     }
 
     /// Starts it (again) on the same ports and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
     pub fn resume(&mut self) {
+        self.try_resume().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// The same where the store may be away.
+    ///
+    /// # Errors
+    /// What it said when it ended.
+    pub fn try_resume(&mut self) -> Result<(), String> {
         let mut command = Command::new(program("tributary-hub"));
         command.arg("serve").arg("--config").arg(self.config());
         let mut process = Process::start(command, &self.dir, "hub");
-        let _ = process.listening(self.starts);
+        let _ = process.try_listening(self.starts)?;
         self.starts += 1;
         self.process = Some(process);
+        Ok(())
     }
 
     /// Ends it at once.

@@ -1,7 +1,7 @@
 //! Writers of numbered lines, and the reckoning: every line exactly once, byte for byte, in order.
 //!
-//! A line is `<file> <number> <padding>`; its CRI head carries a time that rises by one microsecond a line,
-//! so that the order asked for is the order written.
+//! A line is `<file> <number> <padding>`; its CRI head carries a time that rises by some microseconds every
+//! [`SAME_TIME`] lines: the order asked for is the order written, and among lines of one time it is the arrival's.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -17,6 +17,9 @@ pub fn time_base_ns() -> i64 {
     i64::try_from(now.as_nanos()).expect("the year is before 2262") - 6 * 3_600 * 1_000_000_000
 }
 
+/// So many lines in a row share a time stamp, so that their order is not the clock's doing.
+pub const SAME_TIME: u64 = 4;
+
 /// Writes numbered CRI lines into one file.
 #[derive(Debug)]
 pub struct Writer {
@@ -24,6 +27,8 @@ pub struct Writer {
     file: File,
     name: String,
     base_ns: i64,
+    step_ns: i64,
+    same_time: u64,
     /// Lines written so far.
     pub written: u64,
 }
@@ -36,7 +41,26 @@ impl Writer {
     #[must_use]
     pub fn new(path: &Path, name: &str, base_ns: i64) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(path).expect("a log file can be opened");
-        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, written: 0 }
+        Self { path: path.to_path_buf(), file, name: name.to_owned(), base_ns, step_ns: 1_000, same_time: SAME_TIME, written: 0 }
+    }
+
+    /// The same with a time of its own for each line: where an edge moves between hubs in mid-stream, lines of one
+    /// time lie in several lanes, and only time orders lanes.
+    #[must_use]
+    pub fn distinct(self) -> Self {
+        Self { same_time: 1, ..self }
+    }
+
+    /// The same with `step_ns` between two lines' times instead of one microsecond.
+    #[must_use]
+    pub fn stepping(self, step_ns: i64) -> Self {
+        Self { step_ns, ..self }
+    }
+
+    /// The word its lines begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The message of line `number`.
@@ -54,7 +78,7 @@ impl Writer {
         let mut text = String::new();
         for _ in 0..count {
             self.written += 1;
-            let ns = self.base_ns + i64::try_from(self.written).expect("few lines") * 1_000;
+            let ns = self.base_ns + i64::try_from(self.written / self.same_time * self.same_time).expect("few lines") * self.step_ns;
             let secs = ns.div_euclid(1_000_000_000);
             text.push_str(&format!("{}.{:09}Z stdout F {}\n", date(secs), ns.rem_euclid(1_000_000_000), Self::message(&self.name, self.written)));
         }
@@ -122,15 +146,24 @@ impl Reckoning {
 /// Compares what was answered with what was written: `written` = name -> number of lines.
 #[must_use]
 pub fn reckon(streams: &BTreeMap<String, Vec<Answered>>, written: &BTreeMap<String, u64>) -> Reckoning {
-    let mut seen: BTreeMap<&str, Vec<u32>> =
-        written.iter().map(|(name, count)| (name.as_str(), vec![0; usize::try_from(*count).expect("few lines")])).collect();
+    reckon_part(streams, &written.iter().map(|(name, count)| (name.clone(), (1, *count + 1))).collect())
+}
+
+/// Compares what was answered with a part of what was written: `expected` = name -> first number and the one after the last.
+///
+/// # Panics
+/// When a part holds more lines than memory.
+#[must_use]
+pub fn reckon_part(streams: &BTreeMap<String, Vec<Answered>>, expected: &BTreeMap<String, (u64, u64)>) -> Reckoning {
+    let counts = |(first, end): (u64, u64)| vec![0_u32; usize::try_from(end.saturating_sub(first)).expect("few lines")];
+    let mut seen: BTreeMap<&str, Vec<u32>> = expected.iter().map(|(name, part)| (name.as_str(), counts(*part))).collect();
     let mut out = Reckoning::default();
     for rows in streams.values() {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         for row in rows {
             let mut words = row.line.splitn(3, ' ');
             let (name, number) = (words.next().unwrap_or_default(), words.next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0));
-            let slot = seen.get_mut(name).and_then(|counts| counts.get_mut(usize::try_from(number).ok()?.checked_sub(1)?));
+            let slot = seen.get_mut(name).and_then(|counts| counts.get_mut(usize::try_from(number.checked_sub(expected.get(name)?.0)?).ok()?));
             match slot {
                 Some(count) if row.line == Writer::message(name, number) => *count += 1,
                 _ => {
@@ -149,7 +182,7 @@ pub fn reckon(streams: &BTreeMap<String, Vec<Answered>>, written: &BTreeMap<Stri
                 0 => {
                     out.missing_count += 1;
                     if out.missing.len() < 20 {
-                        out.missing.push((name.to_owned(), at as u64 + 1));
+                        out.missing.push((name.to_owned(), at as u64 + expected.get(name).map_or(0, |part| part.0)));
                     }
                 }
                 1 => out.once += 1,

@@ -1,7 +1,7 @@
 //! Where things are: the built programs, a folder for a test, free ports.
 
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A program of this workspace, built in the same profile as the test itself.
 ///
@@ -9,11 +9,21 @@ use std::path::{Path, PathBuf};
 /// When it was not built: `cargo build --release --workspace` first (tests/run does).
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let exe = std::env::current_exe().expect("a test knows its own path");
-    // target/<profile>/deps/<test> -> target/<profile>/<program>
-    let path = exe.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps").join(name);
+    let path = programs().join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace` in the profile of this test first", path.display());
     path
+}
+
+/// Where the programs of this workspace are built: `target/<profile>`.
+///
+/// # Panics
+/// When the own path cannot be told.
+#[must_use]
+pub fn programs() -> PathBuf {
+    let exe = std::env::current_exe().expect("a program knows its own path");
+    let folder = exe.parent().expect("a program lies in a folder");
+    // A test is target/<profile>/deps/<test>, a program of this package target/<profile>/<program>.
+    if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder").to_path_buf() } else { folder.to_path_buf() }
 }
 
 /// A fresh folder, removed with the value; kept when `TRIBUTARY_KEEP` is set.

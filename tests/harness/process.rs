@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    ended: bool,
     name: String,
     /// Its standard output.
     pub stdout: PathBuf,
@@ -28,7 +29,7 @@ impl Process {
         let open = |path: &Path| File::options().create(true).append(true).open(path).expect("an output file can be opened");
         let child =
             command.stdin(Stdio::null()).stdout(open(&stdout)).stderr(open(&stderr)).spawn().unwrap_or_else(|e| panic!("{name} cannot be started: {e}"));
-        Self { child, name: name.to_owned(), stdout, stderr }
+        Self { child, ended: false, name: name.to_owned(), stdout, stderr }
     }
 
     /// Its id.
@@ -41,15 +42,19 @@ impl Process {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.ended = true;
     }
 
     /// Asks it to end (SIGTERM) and waits; its exit code, or `None` after `within` (it is killed then).
     pub fn stop(&mut self, within: Duration) -> Option<i32> {
+        if !self.alive() {
+            return self.wait(Duration::ZERO);
+        }
         self.signal("TERM");
         let until = Instant::now() + within;
         while Instant::now() < until {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return status.code();
+            if !self.alive() {
+                return self.wait(Duration::ZERO);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -58,25 +63,41 @@ impl Process {
     }
 
     /// Sends a signal by name (`TERM`, `STOP`, `CONT`).
+    ///
+    /// Nothing happens once it has ended and [`Self::alive`], [`Self::wait`] or [`Self::stop`] has seen that: its id may be another's by then.
     pub fn signal(&self, name: &str) {
+        if self.ended {
+            return;
+        }
         let _ = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
     }
 
     /// Whether it still runs.
     pub fn alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.ended = !matches!(self.child.try_wait(), Ok(None));
+        !self.ended
+    }
+
+    /// Stops it (SIGSTOP) for `span`, then lets it go on.
+    pub async fn freeze(&self, span: Duration) {
+        self.signal("STOP");
+        tokio::time::sleep(span).await;
+        self.signal("CONT");
     }
 
     /// Waits for it to end by itself; its exit code, `None` when it did not within the time.
     pub fn wait(&mut self, within: Duration) -> Option<i32> {
         let until = Instant::now() + within;
-        while Instant::now() < until {
+        loop {
             if let Ok(Some(status)) = self.child.try_wait() {
+                self.ended = true;
                 return status.code();
+            }
+            if Instant::now() >= until {
+                return None;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        None
     }
 
     /// Resident memory in bytes, from /proc.
@@ -93,15 +114,26 @@ impl Process {
     /// When it ends first, or does not say it within 30 s: with the end of its standard error.
     #[must_use]
     pub fn listening(&mut self, nth: usize) -> serde_json::Value {
+        self.try_listening(nth).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same where it may not come up.
+    ///
+    /// # Errors
+    /// The end of its standard error.
+    pub fn try_listening(&mut self, nth: usize) -> Result<serde_json::Value, String> {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
+            // Asked first: what it said before it ended counts.
+            let lives = self.alive() && Instant::now() < until;
             let text = std::fs::read_to_string(&self.stdout).unwrap_or_default();
-            let found =
-                text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).filter(|event| event["event"] == "listening").nth(nth);
-            if let Some(event) = found {
-                return event;
+            let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            if let Some(event) = events.filter(|event| event["event"] == "listening").nth(nth) {
+                return Ok(event);
             }
-            assert!(self.alive() && Instant::now() < until, "{} did not come up:\n{}", self.name, self.tail());
+            if !lives {
+                return Err(format!("{} did not come up ({:?}):\n{}", self.name, self.child.try_wait(), self.tail()));
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -20,6 +20,16 @@ fn prepared(text: &str) -> Prepared {
 const REST: &str = "hub: {url: 'https://hub:9443', ca_file: /ca.crt, identity_dir: /id}\nwal: {dir: /wal}\n";
 
 #[test]
+fn a_canary_is_off_unless_asked_for() {
+    let with = |canary: &str| format!("{REST}{canary}");
+    assert_eq!(prepared(&with("")).canary, None);
+    assert_eq!(prepared(&with("canary: {every: 0s}\n")).canary, None);
+    let asked = prepared(&with("canary: {every: 10s}\n")).canary.unwrap();
+    assert_eq!((asked.every, asked.edge.as_str()), (Duration::from_secs(10), "host1"));
+    assert_eq!(mistakes(&with("canary: {every: 10ms}\n")), ["3:17: error: canary.every is shorter than 100ms; fix: write 0s for none, or 10s or so"]);
+}
+
+#[test]
 fn a_promtail_file_with_hub_and_wal_is_taken_whole() {
     let text = r#"
 server: {http_listen_address: 127.0.0.1, http_listen_port: 9080, grpc_listen_port: 0, log_level: warn, health_check_target: false}
@@ -140,4 +150,17 @@ fn all_mistakes_are_told_together() {
         assert!(found.iter().any(|mistake| mistake.contains(word)), "{word} is not in {found:#?}");
     }
     assert_eq!(found.len(), 4);
+}
+
+#[test]
+fn the_backlogs_share_leaves_something_to_live_lines() {
+    let with = |share: &str| format!("hub: {{url: 'https://hub:9443', ca_file: /ca.crt, identity_dir: /id, backlog_share: {share}}}\nwal: {{dir: /wal}}\n");
+    for (share, mille) in [("0", 0), ("0.3", 300), ("0.7", 700), ("0.95", 950), ("0.0004", 0)] {
+        assert_eq!(prepared(&with(share)).backlog_mille, mille, "{share}");
+    }
+    for share in ["-0.1", "0.96", "1", ".nan"] {
+        let found = mistakes(&with(share));
+        assert!(found.len() == 1 && found[0].contains("backlog_share") && found[0].contains("0 to 0.95"), "{found:?}");
+    }
+    assert_eq!(prepared(REST).backlog_mille, 700);
 }

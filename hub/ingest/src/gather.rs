@@ -220,9 +220,11 @@ impl Build<'_> {
     fn close(&mut self, close: &CloseOffer) {
         let CloseOffer { producer, epoch, sequence, chain, next, .. } = *close;
         let closed = Reply::Closed { producer, epoch, sequence, chain, next };
-        match self.board.close(close) {
-            Verdict::Committed(_) => self.plan.now.push((close.reply.clone(), closed)),
-            verdict => self.answer(&verdict, &close.reply, (producer, epoch, sequence), closed),
+        let verdict = self.board.close(close);
+        if matches!(verdict, Verdict::Committed(_)) {
+            self.plan.now.push((close.reply.clone(), closed));
+        } else {
+            self.answer(&verdict, &close.reply, (producer, epoch, sequence), closed);
         }
     }
 

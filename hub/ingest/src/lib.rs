@@ -49,7 +49,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use accept::Door;
-use limits::{PUSH_ANSWER_MAX, PUSH_REQUESTS_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX, WALKS_WAITING};
+use limits::{LANE_LOOK_EVERY, PUSH_ANSWER_MAX, PUSH_REQUESTS_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX, WALKS_WAITING};
 use meter::{Gauge, Meters};
 use metrics::IngestMetrics;
 use mover::Mover;
@@ -149,12 +149,15 @@ impl Ingest {
     async fn try_push(&self, grant: Grant, key: Vec<u8>, rows: Vec<HubRow>, body: Bytes, lines: u64) -> Result<PushDone, PushRefused> {
         let arrived = Timestamp(self.world.clock.now_ns());
         let room = self.rooms.part(self.rooms.budget()).enter(Some(grant.tenant()), body.len()).await;
-        let lane = match self.lanes.of(&grant).await {
-            Ok(Some(lane)) => lane,
-            Ok(None) => return Err(PushRefused::Unavailable),
-            Err(fault) => {
-                tracing::warn!(%fault, "the lane of a tenant's pushes is not known");
-                return Err(PushRefused::Unavailable);
+        let lane = loop {
+            match self.lanes.of(&grant).await {
+                Ok(Some(lane)) => break lane,
+                // The hub begins: its lane comes in a moment, or the store is away and the caller's patience ends.
+                Ok(None) => tokio::time::sleep(LANE_LOOK_EVERY).await,
+                Err(fault) => {
+                    tracing::warn!(%fault, "the lane of a tenant's pushes is not known");
+                    return Err(PushRefused::Unavailable);
+                }
             }
         };
         let (reply, answer) = oneshot::channel();

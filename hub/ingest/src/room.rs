@@ -58,14 +58,18 @@ impl Rooms {
         Part { rooms: self.clone(), own: Arc::new(Semaphore::new(own_budget)), own_budget }
     }
 
-    /// One tenant has half of all: another is never shut out by it alone.
+    /// What one tenant may have: another is never shut out by it alone.
+    const fn tenant_budget(&self) -> usize {
+        self.budget / 4 * 3
+    }
+
     fn of_tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = tenants.get(tenant).and_then(Weak::upgrade) {
             return found;
         }
         tenants.retain(|_, room| room.strong_count() > 0);
-        let made = Arc::new(Semaphore::new(self.budget / 2));
+        let made = Arc::new(Semaphore::new(self.tenant_budget()));
         tenants.insert(tenant.clone(), Arc::downgrade(&made));
         made
     }
@@ -77,7 +81,7 @@ impl Part {
         let of_tenant = tenant.map(|tenant| self.rooms.of_tenant(tenant));
         let mut held = Vec::with_capacity(3);
         let steps =
-            [Some((&self.own, self.own_budget)), of_tenant.as_ref().map(|room| (room, self.rooms.budget / 2)), Some((&self.rooms.all, self.rooms.budget))];
+            [Some((&self.own, self.own_budget)), of_tenant.as_ref().map(|room| (room, self.rooms.tenant_budget())), Some((&self.rooms.all, self.rooms.budget))];
         for (room, most) in steps.into_iter().flatten() {
             let permits = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
             // Nobody closes these.

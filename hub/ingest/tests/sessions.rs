@@ -16,13 +16,14 @@ use bytes::Bytes;
 use certs::{Authority, TrustDomain, Validity};
 use hub_ingest::metrics::IngestMetrics;
 use hub_ingest::{Ingest, IngestParts};
+use hub_store::{Draft, LaneRecord, Store};
 use hub_tenant::Tenants;
 use proto_boot::Metrics;
 use proto_link::{Dial, DirectNet, Session, Targets};
-use proto_model::{Chain, EdgeId};
+use proto_model::{Chain, EdgeId, ProducerId};
 use proto_seam::Clock;
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Ack, Batch, Bye, Gap, Heartbeat, Hello, Message, Open, Position, Refuse, RefuseCode, Welcome};
+use proto_wire::edge_hub::{Ack, Batch, Bye, Close, Gap, Heartbeat, Hello, Message, Open, Position, Refuse, RefuseCode, Welcome};
 use proto_wire::{FrozenBatch, digest};
 use rig::{Bucket, cluster, frozen, lines, store, tenants, world};
 use rustls_pki_types::CertificateDer;
@@ -37,7 +38,8 @@ const DOMAIN: &str = "td.example";
 struct Hub {
     net: DirectNet,
     bucket: Arc<Bucket>,
-    authority: Authority,
+    store: Arc<Store>,
+    authority: Arc<Authority>,
     ingest: Ingest,
     metrics: Metrics,
     maps: watch::Sender<Arc<Tenants>>,
@@ -46,24 +48,30 @@ struct Hub {
 }
 
 async fn hub() -> Hub {
-    let (bucket, net) = (Arc::new(Bucket::default()), DirectNet::new());
+    let authority = Authority::generate(&TrustDomain::new(DOMAIN).unwrap(), &Clock::real()).unwrap();
+    hub_on(&Arc::new(Bucket::default()), &Arc::new(authority), 1).await
+}
+
+/// A hub of its own name on `bucket`.
+async fn hub_on(bucket: &Arc<Bucket>, authority: &Arc<Authority>, seed: u64) -> Hub {
+    let net = DirectNet::new();
     let (maps, map) = watch::channel(Arc::new(tenants(1)));
     let (stop, metrics) = (CancellationToken::new(), Metrics::new());
-    let trust_domain = TrustDomain::new(DOMAIN).unwrap();
+    let store = store(bucket, seed).await;
     let parts = IngestParts {
-        store: store(&bucket, 1).await,
+        store: Arc::clone(&store),
         tenants: map,
         revoked: watch::channel(Default::default()).1,
         listeners: vec![Box::new(net.listen("hub"))],
-        trust_domain: trust_domain.clone(),
+        trust_domain: TrustDomain::new(DOMAIN).unwrap(),
         linger: Duration::from_millis(100),
         object_bytes_max: 1 << 20,
         metrics: IngestMetrics::new(&metrics),
-        world: world(1),
+        // Not the numbers that the store draws.
+        world: world(seed + 500),
     };
     let (ingest, tasks) = Ingest::start(parts, &stop);
-    let authority = Authority::generate(&trust_domain, &Clock::real()).unwrap();
-    Hub { net, bucket, authority, ingest, metrics, maps, stop, tasks }
+    Hub { net, bucket: Arc::clone(bucket), store, authority: Arc::clone(authority), ingest, metrics, maps, stop, tasks }
 }
 
 impl Hub {
@@ -79,8 +87,12 @@ impl Hub {
     }
 
     async fn greeted(&self, cluster_name: &str, edge: &str) -> Talk {
+        self.greeted_as(cluster_name, edge, hello()).await
+    }
+
+    async fn greeted_as(&self, cluster_name: &str, edge: &str, hello: Hello) -> Talk {
         let mut talk = self.dial(Some(self.certificate(cluster_name, edge))).await;
-        talk.say(Kind::Hello(hello())).await;
+        talk.say(Kind::Hello(hello)).await;
         assert!(matches!(talk.hear().await, Some(Kind::Hello(_))));
         talk
     }
@@ -111,10 +123,18 @@ impl Talk {
     }
 
     async fn open(&mut self, producer: &Bytes) -> Welcome {
-        self.say(Kind::Open(Open { track: 1, producer: producer.clone(), ..Open::default() })).await;
-        match self.hear().await {
-            Some(Kind::Welcome(welcome)) => welcome,
-            other => panic!("no Welcome: {other:?}"),
+        self.open_as(Open { track: 1, producer: producer.clone(), ..Open::default() }).await
+    }
+
+    /// Opens; acks of before may come first.
+    async fn open_as(&mut self, open: Open) -> Welcome {
+        self.say(Kind::Open(open)).await;
+        loop {
+            match self.hear().await {
+                Some(Kind::Welcome(welcome)) => return welcome,
+                Some(Kind::Ack(_)) => {}
+                other => panic!("no Welcome: {other:?}"),
+            }
         }
     }
 
@@ -405,4 +425,280 @@ async fn goodbyes_are_said_both_ways() {
     hub.stop.cancel();
     assert!(matches!(staying.hear().await, Some(Kind::Bye(bye)) if bye.text.contains("shutting down")));
     timeout(Duration::from_secs(30), async { while hub.tasks.join_next().await.is_some() {} }).await.expect("all tasks end");
+}
+
+/// Two hubs on one bucket, each with a lane of its own.
+async fn two_hubs() -> [Hub; 2] {
+    let left = hub().await;
+    let right = hub_on(&left.bucket, &left.authority, 2).await;
+    [left, right]
+}
+
+async fn sorted_lines(bucket: &Arc<Bucket>) -> Vec<String> {
+    let mut found = lines(bucket, "alpha").await;
+    found.sort_unstable();
+    found
+}
+
+/// An edge with a WAL, wherever it is connected.
+struct Roamer {
+    wal: Wal,
+    talk: Option<Talk>,
+    welcome: Option<Welcome>,
+    sent: u64,
+}
+
+impl Roamer {
+    fn new(name: &'static str, count: u64) -> Self {
+        Self { wal: Wal::new(name, count), talk: None, welcome: None, sent: 0 }
+    }
+
+    /// Opens at `hub`, leaving the session it had as it is; what is not committed is sent again.
+    async fn turn_to(&mut self, hub: &Hub, nonce: u8) -> Option<Talk> {
+        let hello = Hello { nonce: Bytes::from(vec![nonce; 16]), ..hello() };
+        let mut talk = hub.greeted_as("alpha", self.wal.name, hello).await;
+        let producer = self.welcome.as_ref().map(|welcome| welcome.producer.clone()).unwrap_or_default();
+        let welcome = talk.open(&producer).await;
+        let last = usize::try_from(welcome.last).unwrap();
+        assert_eq!(welcome.chain.as_ref(), &self.wal.chains[last].0[..], "{} at {last}", self.wal.name);
+        assert!(welcome.carry.is_none());
+        self.sent = welcome.last;
+        self.welcome = Some(welcome);
+        self.talk.replace(talk)
+    }
+
+    async fn send(&mut self, up_to: u64) {
+        let (talk, welcome) = (self.talk.as_ref().unwrap(), self.welcome.as_ref().unwrap());
+        for sequence in self.sent + 1..=up_to {
+            talk.say(Kind::Batch(self.wal.batch(welcome, sequence))).await;
+        }
+        self.sent = up_to.max(self.sent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn edges_that_go_back_and_forth_between_hubs_with_batches_in_flight_are_stored_once() {
+    for seed in 0..6_u64 {
+        let hubs = two_hubs().await;
+        let mut edges = [Roamer::new("one", 60), Roamer::new("two", 60), Roamer::new("three", 60)];
+        let mut left_behind = Vec::new();
+        for round in 1..=15_u64 {
+            for (at, edge) in edges.iter_mut().enumerate() {
+                let dice = (round * 7 + at as u64 * 3 + seed * 5) % 11;
+                if round == 1 || !dice.is_multiple_of(3) {
+                    // The session before stays, and what it holds is judged when it is judged.
+                    left_behind.extend(edge.turn_to(&hubs[usize::try_from((round + at as u64 + dice / 4) % 2).unwrap()], 7).await);
+                }
+                edge.send(round * 4).await;
+                if dice == 5 {
+                    hubs[0].bucket.answers_lost.store(1, Ordering::Relaxed);
+                }
+            }
+            sleep(Duration::from_millis((round * 37 + seed * 91) % 250)).await;
+        }
+        for edge in &mut edges {
+            left_behind.extend(edge.turn_to(&hubs[usize::try_from(seed % 2).unwrap()], 7).await);
+            edge.send(60).await;
+            if edge.welcome.as_ref().unwrap().last < 60 {
+                edge.talk.as_mut().unwrap().acked(60).await;
+            }
+        }
+        let mut expected: Vec<String> = edges.iter().flat_map(|edge| edge.wal.lines(60)).collect();
+        expected.sort_unstable();
+        assert_eq!(sorted_lines(&hubs[0].bucket).await, expected, "seed {seed}");
+        assert_ne!(hubs[0].store.own_lane(), hubs[1].store.own_lane());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_wal_ends_its_tracks_on_all_hubs_and_their_positions_come_together() {
+    let hubs = two_hubs().await;
+    let mut old = hubs[0].greeted("alpha", "one").await;
+    let first = old.open(&Bytes::new()).await;
+    let second = old.open_as(Open { track: 2, ..Open::default() }).await;
+    assert!(second.producer != first.producer && second.last == 0);
+    let wal = Wal::new("one", 3);
+    old.say(Kind::Batch(wal.batch(&first, 1))).await;
+    let elsewhere = Position { inode: 6, offset: 77, ..wal.batch(&second, 1).positions[0].clone() };
+    old.say(Kind::Batch(Batch { positions: vec![elsewhere], ..wal.batch(&second, 1) })).await;
+    old.acked(1).await;
+    old.acked(1).await;
+    // Batches that are still on their way when the new WAL asks elsewhere.
+    old.say(Kind::Batch(wal.batch(&second, 2))).await;
+    let mut new = hubs[1].greeted_as("alpha", "one", Hello { wal_id: 4, ..hello() }).await;
+    let welcome = new.open(&Bytes::new()).await;
+    assert_eq!((welcome.last, welcome.chain.as_ref()), (1, &wal.chains[1].0[..]), "the first track's numbering goes on");
+    let mut offsets: Vec<(u64, u64)> = welcome.positions.iter().map(|position| (position.inode, position.offset)).collect();
+    offsets.sort_unstable();
+    let in_flight = sorted_lines(&hubs[0].bucket).await.len() == 3;
+    assert_eq!(offsets, [(5, if in_flight { 200 } else { 100 }), (6, 77)]);
+    assert_eq!(old.refused().await.code(), RefuseCode::RefuseFenced);
+    // The same process asks for its track again: no second merger, the same producer.
+    let again = new.open(&welcome.producer).await;
+    assert_eq!((again.producer, again.epoch), (welcome.producer, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_track_is_closed_and_its_end_told_again() {
+    let hub = hub().await;
+    let wal = Wal::new("one", 2);
+    let mut talk = hub.greeted("alpha", "one").await;
+    let first = talk.open(&Bytes::new()).await;
+    let second = talk.open_as(Open { track: 2, ..Open::default() }).await;
+    talk.say(Kind::Batch(wal.batch(&first, 1))).await;
+    talk.acked(1).await;
+    let chain = Bytes::copy_from_slice(&wal.chains[1].0);
+    let end = Close { producer: first.producer.clone(), epoch: first.epoch, sequence: 1, chain: chain.clone(), next: second.producer.clone() };
+    for _ in 0..2 {
+        talk.say(Kind::Close(end.clone())).await;
+        assert_eq!(talk.hear().await, Some(Kind::Close(end.clone())));
+    }
+    talk.say(Kind::Batch(wal.batch(&first, 2))).await;
+    assert_eq!(talk.refused().await.code(), RefuseCode::RefuseFenced);
+    // The answer was lost, and the edge came back: the end is told in place of a Welcome.
+    let mut later = hub.greeted("alpha", "one").await;
+    later.say(Kind::Open(Open { track: 1, producer: first.producer.clone(), acked: 1, acked_chain: chain, ..Open::default() })).await;
+    assert_eq!(later.hear().await, Some(Kind::Close(end)));
+    assert_eq!(later.open_as(Open { track: 2, producer: second.producer.clone(), ..Open::default() }).await.last, 0);
+}
+
+/// What an operator's release does.
+async fn release(store: &Arc<Store>, producer: &Bytes) {
+    let producer = ProducerId::from_bytes(producer).unwrap();
+    let next = ProducerId { unique: 4_711, ..producer };
+    let judge = |fold: &hub_store::Fold| {
+        let state = fold.producer(&producer).unwrap();
+        assert!(state.quarantined);
+        let close = LaneRecord::Close { producer, sequence: state.last, chain: state.chain, next };
+        Ok(state.closed.is_none().then(|| Draft { records: vec![close], ..Draft::default() }))
+    };
+    store.amend(producer.lane, judge).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_are_seen_set_aside_and_each_goes_on_after_the_release() {
+    let hubs = two_hubs().await;
+    let wal = Wal::new("one", 4);
+    let mut producer = Bytes::new();
+    let mut talks = Vec::new();
+    for (at, nonce) in [(0, 1), (0, 2), (0, 1), (0, 2)] {
+        let mut talk = hubs[at].greeted_as("alpha", "one", Hello { nonce: Bytes::from(vec![nonce; 16]), ..hello() }).await;
+        let welcome = talk.open(&producer).await;
+        if talks.is_empty() {
+            talk.say(Kind::Batch(wal.batch(&welcome, 1))).await;
+            talk.acked(1).await;
+        }
+        producer = welcome.producer;
+        talks.push(talk);
+    }
+    let mut third = hubs[0].greeted_as("alpha", "one", Hello { nonce: Bytes::from(vec![1; 16]), ..hello() }).await;
+    let ask = Open { track: 1, producer: producer.clone(), acked: 1, acked_chain: Bytes::copy_from_slice(&wal.chains[1].0), ..Open::default() };
+    third.say(Kind::Open(ask.clone())).await;
+    assert_eq!(third.refused().await.code(), RefuseCode::RefuseDiverged);
+    // The other hub knows it too; nobody moves what is quarantined.
+    let mut elsewhere = hubs[1].greeted("alpha", "one").await;
+    elsewhere.say(Kind::Open(ask.clone())).await;
+    assert_eq!(elsewhere.refused().await.code(), RefuseCode::RefuseDiverged);
+    release(&hubs[1].store, &producer).await;
+    let welcome = elsewhere.open_as(ask.clone()).await;
+    let carry = welcome.carry.clone().unwrap();
+    assert_eq!((welcome.last, carry.producer, carry.last, carry.digests.as_ref()), (0, producer.clone(), 1, &wal.batches[0].digest.0[..]));
+    // What is not stored, under numbers of its own.
+    let rest = Wal { name: "one", batches: wal.batches[1..].to_vec(), chains: Wal::new("rest", 0).chains };
+    let chains = rest.batches.iter().fold(rest.chains, |mut chains, batch| {
+        chains.push(digest::extend(chains[chains.len() - 1], batch.digest));
+        chains
+    });
+    let rest = Wal { chains, ..rest };
+    for sequence in 1..=3 {
+        elsewhere.say(Kind::Batch(rest.batch(&welcome, sequence))).await;
+    }
+    elsewhere.acked(3).await;
+    assert_eq!(sorted_lines(&hubs[0].bucket).await, wal.lines(4));
+    // The clone, which got a name of its own, brings over as well.
+    let mut renamed = hubs[0].greeted("alpha", "clone").await;
+    let own = renamed.open_as(ask).await;
+    assert!(own.producer != welcome.producer && own.last == 0 && own.carry.is_some_and(|carry| carry.last == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_edges_are_told_to_slow_down_and_freed_again() {
+    let hub = hub().await;
+    let noise = |seed: u64| -> String {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'!' + u8::try_from((state >> 33) % 90).unwrap())
+        };
+        (0..2 << 20).map(|_| next()).collect()
+    };
+    let mut talks = Vec::new();
+    for edge in ["a", "b", "c", "d", "e", "f"] {
+        let mut talk = hub.greeted("alpha", edge).await;
+        let welcome = talk.open(&Bytes::new()).await;
+        talks.push((talk, welcome));
+    }
+    hub.bucket.away.store(true, Ordering::Relaxed);
+    for (at, (talk, welcome)) in talks.iter().enumerate() {
+        let batches = (0..4).map(|sequence| frozen(&[("app", "noise")], &[&noise(at as u64 * 10 + sequence)])).collect::<Vec<_>>();
+        let chains = batches.iter().fold(vec![Chain::default()], |mut chains, batch| {
+            chains.push(digest::extend(chains[chains.len() - 1], batch.digest));
+            chains
+        });
+        let wal = Wal { name: "noise", batches, chains };
+        for sequence in 1..=4 {
+            talk.say(Kind::Batch(wal.batch(welcome, sequence))).await;
+        }
+    }
+    for (talk, _) in &mut talks {
+        let heard = talk.hear().await;
+        let Some(Kind::Slow(slow)) = heard else { panic!("not slowed: {heard:?}") };
+        assert!(slow.bytes_per_second > 0 && slow.for_ms >= 1_000);
+    }
+    hub.bucket.away.store(false, Ordering::Relaxed);
+    for (talk, _) in &mut talks {
+        let mut acked = 0;
+        loop {
+            talk.say(Kind::Heartbeat(Heartbeat::default())).await;
+            match talk.hear().await {
+                Some(Kind::Slow(slow)) if slow.bytes_per_second == 0 => break,
+                Some(Kind::Slow(_)) => {}
+                Some(Kind::Ack(ack)) => acked = ack.sequence,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(acked, 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_edges_that_come_at_once_cost_a_few_objects() {
+    const EDGES: usize = 300;
+    let hubs = two_hubs().await;
+    let mut talks = Vec::new();
+    for at in 0..EDGES {
+        talks.push(hubs[0].greeted("alpha", &format!("e{at}")).await);
+    }
+    let creates = |hub: &Hub| hub.bucket.creates.load(Ordering::Relaxed);
+    let open = |producer: &Bytes| Kind::Open(Open { track: 1, producer: producer.clone(), ..Open::default() });
+    let mut producers = vec![Bytes::new(); EDGES];
+    // First meeting; coming back to the same hub; all of them going over to the other.
+    for (round, most) in [(0, 60), (1, 10), (2, 60)] {
+        if round == 2 {
+            talks.clear();
+            for at in 0..EDGES {
+                talks.push(hubs[1].greeted("alpha", &format!("e{at}")).await);
+            }
+        }
+        let before = creates(&hubs[0]);
+        for (talk, producer) in talks.iter().zip(&producers) {
+            talk.say(open(producer)).await;
+        }
+        for (talk, producer) in talks.iter_mut().zip(&mut producers) {
+            let Some(Kind::Welcome(welcome)) = talk.hear().await else { panic!("no Welcome in round {round}") };
+            *producer = welcome.producer;
+        }
+        let made = creates(&hubs[0]) - before;
+        assert!(made <= most, "round {round}: {made} objects for {EDGES} edges");
+    }
 }

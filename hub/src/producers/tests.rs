@@ -46,7 +46,7 @@ async fn states(store: &Arc<Store>) -> Vec<(String, &'static str, bool)> {
     rows.into_iter().map(|row| (row.identity, row.state, row.next.is_some())).collect()
 }
 
-fn unfit(done: Result<(), ProducerFault>) -> bool {
+fn unfit(done: &Result<(), ProducerFault>) -> bool {
     matches!(done, Err(ProducerFault::Unfit(_)))
 }
 
@@ -56,14 +56,14 @@ async fn a_quarantined_producer_is_released_once_and_others_are_not() {
     let (one, two) = two(&store).await;
     let entropy = Entropy::seeded(2);
     assert_eq!(states(&store).await, [("alpha/one".to_owned(), "open", false), ("alpha/two".to_owned(), "quarantined", false)]);
-    assert!(unfit(act(&store, &entropy, one, Action::Release).await));
+    assert!(unfit(&act(&store, &entropy, one, Action::Release).await));
     act(&store, &entropy, two, Action::Release).await.unwrap();
     let next = store.fold_of(two.lane).await.unwrap().producer(&two).unwrap().closed.unwrap();
     assert!(next != two && next.lane == two.lane);
     act(&store, &entropy, two, Action::Release).await.unwrap();
     assert_eq!(store.fold_of(two.lane).await.unwrap().producer(&two).unwrap().closed, Some(next), "asked again: the same");
     assert_eq!(states(&store).await[1], ("alpha/two".to_owned(), "released", true));
-    assert!(unfit(act(&store, &entropy, two, Action::Retire).await), "it went on");
+    assert!(unfit(&act(&store, &entropy, two, Action::Retire).await), "it went on");
     assert!(list(&store, &tenants(), Some(&TenantId::new("blue").unwrap())).await.unwrap().is_empty());
 }
 
@@ -76,7 +76,7 @@ async fn retiring_is_for_ever_and_what_is_unknown_is_said() {
         act(&store, &entropy, producer, Action::Retire).await.unwrap();
     }
     assert_eq!(states(&store).await, [("alpha/one".to_owned(), "retired", false), ("alpha/two".to_owned(), "retired", false)]);
-    assert!(unfit(act(&store, &entropy, two, Action::Release).await));
+    assert!(unfit(&act(&store, &entropy, two, Action::Release).await));
     for stranger in [ProducerId { unique: 77, ..one }, ProducerId { lane: LaneId(77), ..one }] {
         assert!(matches!(act(&store, &entropy, stranger, Action::Retire).await, Err(ProducerFault::Unknown(_))));
     }

@@ -20,8 +20,8 @@ use crate::limits::{FRAME_AHEAD_BYTES, MESSAGE_FIELDS_MAX};
 /// Bytes of the length before each frame.
 pub(crate) const HEADER_BYTES: usize = 4;
 
-/// The newest kind of message that this program knows (`Bye`); later kinds are passed over by the decoder without cost.
-const KIND_MAX: u64 = 11;
+/// The newest kind of message that this program knows (`Close`); later kinds are passed over by the decoder without cost.
+const KIND_MAX: u64 = 14;
 
 /// What is wrong with received bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

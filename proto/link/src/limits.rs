@@ -42,8 +42,9 @@ pub const HTTP2_SEND_BYTES: usize = 4 * 1024 * 1024;
 /// Largest answer of a proxy to CONNECT.
 pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 
-/// Sessions of a hub, both transports together: well below the usual 65,536 file descriptors, and bounds their memory.
-pub const SESSIONS_MAX: usize = 1024;
+/// Sessions of a hub, both transports together: a thousand edges that come back at once beside the sessions they left, whose end is not
+/// seen yet. Well below the usual 65,536 file descriptors, and bounds their memory.
+pub const SESSIONS_MAX: usize = 2048;
 /// Sessions of one identity: the live one, one that the hub has not yet seen dying, and one that moves to another transport.
 pub const SESSIONS_PER_IDENTITY_MAX: usize = 4;
 /// Handshakes in flight on one listener.

@@ -16,13 +16,13 @@ async fn fits(part: &Part, of: &str, bytes: usize) -> Option<Room> {
 #[tokio::test(start_paused = true)]
 async fn neither_an_edge_nor_a_tenant_takes_all() {
     let rooms = Rooms::new(100);
-    let (greedy, quiet, other) = (rooms.part(30), rooms.part(30), rooms.part(30));
+    let (greedy, quiet, third, other) = (rooms.part(30), rooms.part(30), rooms.part(30), rooms.part(30));
     let held = fits(&greedy, "acme", 30).await.unwrap();
     assert!(fits(&greedy, "acme", 1).await.is_none(), "an edge has its part");
-    let more = fits(&quiet, "acme", 20).await.unwrap();
-    assert!(fits(&quiet, "acme", 1).await.is_none(), "a tenant has half");
-    assert!(fits(&other, "blue", 30).await.is_some(), "another tenant comes in");
-    assert_eq!(rooms.taken(), 50);
+    let more = [fits(&quiet, "acme", 30).await.unwrap(), fits(&third, "acme", 15).await.unwrap()];
+    assert!(fits(&third, "acme", 1).await.is_none(), "a tenant has three quarters");
+    assert!(fits(&other, "blue", 25).await.is_some(), "another tenant comes in");
+    assert_eq!(rooms.taken(), 75);
     drop((held, more));
     assert_eq!(rooms.taken(), 0);
     assert!(fits(&greedy, "acme", 30).await.is_some());

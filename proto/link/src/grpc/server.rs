@@ -1,7 +1,7 @@
 //! The hub's side of gRPC: takes sessions in.
 //!
 //! ```text
-//! connection -> gate (256 in flight, 64 an address) -> TLS (5 s) -> seat (1,024; 4 an identity) -> call (5 s) -> session
+//! connection -> gate (256 in flight, 64 an address) -> TLS (5 s) -> seat (2,048; 4 an identity) -> call (5 s) -> session
 //! ```
 //!
 //! Promises: each connection has a task of its own, whose end, panic included, is its own; accepting goes on after
@@ -233,7 +233,16 @@ async fn serve(admitted: Admitted, gate: Seat<IpAddr>, arrivals: Arrivals) {
     match call {
         Some(call) => {
             drop(gate);
-            converse(connection, call, heard, &place).await;
+            let control = call.control.clone();
+            let mut conversing = pin!(converse(connection, call, heard, &place));
+            tokio::select! {
+                biased;
+                () = &mut conversing => {}
+                () = replaced(seat.as_ref()) => {
+                    control.close(CloseCode::Refused, session::REPLACED);
+                    conversing.await;
+                }
+            }
             drop(seat);
         }
         None => arrivals.fault(match (refusal, place.failure.fault()) {
@@ -241,6 +250,13 @@ async fn serve(admitted: Admitted, gate: Seat<IpAddr>, arrivals: Arrivals) {
             (None, Some(fault)) => fault,
             (None, None) => LinkFault::no_answer(place.address, "session call", HANDSHAKE_MAX),
         }),
+    }
+}
+
+async fn replaced(seat: Option<&Seat<String>>) {
+    match seat {
+        Some(seat) => seat.replaced().await,
+        None => std::future::pending().await,
     }
 }
 
