@@ -1,23 +1,31 @@
 //! The HTTP API: Loki's, for one or several tenants of a token.
 //!
 //! Parts: [`Api`] (what every request needs), [`routes`] (one line each), [`params`] (what was asked),
-//! [`query`], [`labels`], [`cardinality`], [`tail`], [`push`], [`otlp`], [`status`] (one module per kind of route), [`respond`] (answers as
+//! [`query`], [`labels`], [`cardinality`], [`volume`], [`detected`], [`patterns`], [`tail`], [`push`], [`otlp`], [`legacy`],
+//! [`format`](mod@format), [`rules`], [`config`], [`status`] (one module per kind of route), [`respond`] (answers as
 //! Loki's JSON), [`fault`] (the only mapping of faults to status and text). Promises: no token, no answer
 //! (but `/ready`); the tenant comes from the token, a header only narrows; errors are plain text and never
 //! compressed (Grafana cannot read them otherwise). Must not do: compute answers.
 
 pub mod cardinality;
+pub mod config;
+pub mod detected;
 pub mod fault;
+pub mod format;
 pub mod labels;
+pub mod legacy;
 pub mod otlp;
 pub mod params;
+pub mod patterns;
 pub mod push;
 pub mod query;
 pub mod respond;
 #[cfg(test)]
 pub(crate) mod rig;
+pub mod rules;
 pub mod status;
 pub mod tail;
+pub mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +70,8 @@ pub struct Api {
     pub tails: Arc<tail::Tails>,
     /// Whether the hub can work.
     pub ready: Ready,
+    /// What the hub is set to.
+    pub about: Arc<config::About>,
     /// The world.
     pub world: World,
 }
@@ -109,21 +119,15 @@ impl Api {
 /// All routes below `prefix`.
 pub fn routes(api: Api, prefix: &str) -> Router {
     let loki = Router::new()
-        .route("/loki/api/v1/query", get(query::instant).post(query::instant))
-        .route("/loki/api/v1/query_range", get(query::range).post(query::range))
-        .route("/loki/api/v1/labels", get(labels::names).post(labels::names))
-        .route("/loki/api/v1/label", get(labels::names).post(labels::names))
-        .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
-        .route("/loki/api/v1/series", get(labels::series).post(labels::series))
-        .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
-        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
-        .route("/loki/api/v1/tail", get(tail::tail))
-        .route("/api/prom/tail", get(tail::tail))
-        .route("/loki/api/v1/cardinality", get(cardinality::of_caller))
+        .merge(lines())
+        .merge(streams())
+        .merge(hub())
+        .merge(old())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(axum::middleware::from_fn(asked))
         .route("/loki/api/v1/push", post(push::push))
         .route("/otlp/v1/logs", post(otlp::push))
+        .route("/api/prom/push", post(legacy::push))
         .route("/ready", get(status::ready))
         .with_state(api);
     let all = if prefix.is_empty() { loki } else { Router::new().nest(prefix, loki) };
@@ -135,6 +139,56 @@ async fn asked(request: Request, next: Next) -> Response {
     let tags: String = request.headers().get("x-query-tags").and_then(|tags| tags.to_str().ok()).unwrap_or_default().chars().take(LOGGED_CHARS).collect();
     let span = tracing::info_span!("asked", path = request.uri().path(), tags, token = tracing::field::Empty, query = tracing::field::Empty);
     next.run(request).instrument(span).await
+}
+
+/// What reads lines.
+fn lines() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/query", get(query::instant).post(query::instant))
+        .route("/loki/api/v1/tail", get(tail::tail))
+        .route("/api/prom/tail", get(tail::tail))
+        .route("/loki/api/v1/query_range", get(query::range).post(query::range))
+        .route("/loki/api/v1/patterns", get(patterns::patterns).post(patterns::patterns))
+        .route("/loki/api/v1/detected_fields", get(detected::fields).post(detected::fields))
+        .route("/loki/api/v1/detected_field/{name}/values", get(detected::values).post(detected::values))
+        .route("/loki/api/v1/format_query", get(format::format).post(format::format))
+}
+
+/// What tables and footers answer.
+fn streams() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
+        .route("/loki/api/v1/series", get(labels::series).post(labels::series))
+        .route("/loki/api/v1/detected_labels", get(detected::labels).post(detected::labels))
+        .route("/loki/api/v1/cardinality", get(cardinality::of_caller))
+        .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
+        .route("/loki/api/v1/index/volume", get(volume::volume).post(volume::volume))
+        .route("/loki/api/v1/index/volume_range", get(volume::volume_range).post(volume::volume_range))
+        .route("/loki/api/v1/index/shards", get(volume::shards).post(volume::shards))
+}
+
+/// What the hub says of itself, and of rules, which it has none of.
+fn hub() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
+        .route("/loki/api/v1/drilldown-limits", get(config::drilldown))
+        .route("/config/tenant/v1/limits", get(config::tenant_limits))
+        .route("/config", get(config::config))
+        .route("/log_level", get(config::log_level).post(config::set_log_level))
+        .route("/prometheus/api/v1/rules", get(rules::groups))
+        .route("/prometheus/api/v1/alerts", get(rules::alerts))
+        .route("/loki/api/v1/rules", get(rules::none))
+}
+
+/// Loki's first API.
+fn old() -> Router<Api> {
+    Router::new()
+        .route("/api/prom/query", get(legacy::query).post(legacy::query))
+        .route("/api/prom/label", get(legacy::names).post(legacy::names))
+        .route("/api/prom/label/{name}/values", get(legacy::values).post(legacy::values))
+        .route("/api/prom/series", get(labels::series).post(labels::series))
 }
 
 /// As Go's server says it.

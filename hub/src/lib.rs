@@ -28,6 +28,7 @@ use hub_query::{Engine, QueryMetrics};
 use hub_store::{Store, StoreFault, StoreKeys, StoreSettings, open_objects};
 use hub_upkeep::{Upkeep, UpkeepMetrics};
 use proto_boot::serve::{Served, Serving, serve as serve_http, serve_with};
+use proto_boot::telemetry::log::LogHandle;
 use proto_boot::{Draining, Metrics, Mistake, Ready, Stop};
 use proto_link::{Caps, GrpcServer, LinkFault, Listen, QuicServer, ServerTls};
 use proto_seam::{Clock, World};
@@ -37,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api::Api;
+use api::config::About;
 use api::tail::Tails;
 use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
@@ -157,7 +159,14 @@ pub struct Addresses {
 ///
 /// # Errors
 /// [`HubFault`] when it cannot start or a part of it fails.
-pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: Stop, listening: impl FnOnce(&Addresses)) -> Result<(), HubFault> {
+pub async fn serve(
+    settings: HubSettings,
+    checked: Checked,
+    log: LogHandle,
+    world: World,
+    stop: Stop,
+    listening: impl FnOnce(&Addresses),
+) -> Result<(), HubFault> {
     certs::store::load_server(&link_paths(&settings), &world).await?;
     let store = open_store(&settings, &world).await?;
     let map = TenantMap::start(settings.tenants.file.value.clone(), checked.limits.clone(), Arc::clone(&store), world.clone()).await?;
@@ -185,13 +194,13 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
         world: world.clone(),
     };
     let (ingest, ingest_tasks) = Ingest::start(parts, &ingest_stop);
-    let query_metrics = QueryMetrics::default();
-    metrics.register_with(|registry| query_metrics.register(registry));
-    let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
+    let engine = engine(&store, &world, &metrics);
     let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
+    let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
     let api = Api {
         engine,
+        about,
         ingest: ingest.clone(),
         tenants,
         issued: issued_now,
@@ -238,6 +247,12 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),
     }
+}
+
+fn engine(store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Engine> {
+    let numbers = QueryMetrics::default();
+    metrics.register_with(|registry| numbers.register(registry));
+    Arc::new(Engine::new(Arc::clone(store), world.clone(), numbers))
 }
 
 fn upkeep(settings: &HubSettings, store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Upkeep> {

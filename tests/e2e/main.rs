@@ -9,6 +9,7 @@ mod certificates;
 mod configs;
 mod delivery;
 mod disk;
+mod endpoints;
 mod faults;
 mod hubs;
 mod network;

@@ -73,11 +73,12 @@ impl Engine {
     /// [`QueryFault`].
     pub async fn logs(&self, grants: &[Grant], request: &LogRequest, limits: &Limits) -> Result<LogAnswer, QueryFault> {
         let plan = Arc::new(LogPlan::new(request)?);
-        let page = request.page;
+        let (page, interval_ns) = (request.page, request.interval_ns);
         let ask = move |run: Arc<Run>| {
             let plan = Arc::clone(&plan);
             async move {
                 match page {
+                    None if interval_ns > 0 => run.logs_apart(plan, interval_ns).await.map(|(streams, stats)| ((streams, None), stats)),
                     None => run.logs(plan).await.map(|(streams, stats)| ((streams, None), stats)),
                     Some(page) => run.page(plan, page).await,
                 }

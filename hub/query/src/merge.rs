@@ -5,6 +5,8 @@
 //! [`Top::into_group`], for lines of one time that are too many for one page. Promises: holds
 //! at most `limit` entries; equal times stay in order of arrival, backward in its reverse. Must not do: scan.
 
+pub(crate) mod apart;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -50,9 +52,14 @@ pub(crate) struct Found {
 impl Found {
     /// Bytes of memory it takes, about.
     pub(crate) fn cost(&self) -> u64 {
-        let texts = |pairs: &[(String, String)]| pairs.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
-        ENTRY_BYTES + (self.entry.line.len() + texts(&self.entry.metadata) + texts(&self.entry.parsed)) as u64
+        cost_of(&self.entry)
     }
+}
+
+/// Bytes of memory an entry takes, about.
+pub(crate) fn cost_of(entry: &AnsweredEntry) -> u64 {
+    let texts = |pairs: &[(String, String)]| pairs.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+    ENTRY_BYTES + (entry.line.len() + texts(&entry.metadata) + texts(&entry.parsed)) as u64
 }
 
 /// Smaller is answered earlier.

@@ -137,7 +137,7 @@ impl Run {
 }
 
 /// Bytes and lines of a row inside `range`, in proportion to time.
-fn share(row: &ChosenRow, range: TimeRange) -> (u64, u64) {
+pub(crate) fn share(row: &ChosenRow, range: TimeRange) -> (u64, u64) {
     if range.start <= row.min && row.max < range.end {
         return (row.bytes, row.lines);
     }

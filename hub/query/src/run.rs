@@ -24,7 +24,8 @@ use crate::budget::{Budget, Lease};
 use crate::engine::{Asked, Engine};
 use crate::fault::QueryFault;
 use crate::frontier::{Frontier, Look};
-use crate::limits::PARTS_AT_ONCE;
+use crate::limits::{APART_PAGE, PARTS_AT_ONCE};
+use crate::merge::apart::Apart;
 use crate::merge::{Cut, Top};
 use crate::metric::Tree;
 use crate::page::Content;
@@ -188,6 +189,25 @@ impl Run {
             },
             (Source::Segment { .. }, ..) => Err(QueryFault::Damaged { what: part.piece.name(), reason: "its footer was not read".to_owned() }),
         }
+    }
+
+    /// The first entries of a log query that lie `interval_ns` apart, page by page: which of them count is known one after the other only.
+    pub(crate) async fn logs_apart(self: Arc<Self>, plan: Arc<LogPlan>, interval_ns: i64) -> Asked<Vec<AnsweredStream>> {
+        let (mut apart, mut stats, mut range) = (Apart::new(plan.direction, interval_ns), Stats::default(), plan.range);
+        while range.start < range.end && apart.len() < plan.limit {
+            let page = LogPlan { range, limit: APART_PAGE, ..plan.again() };
+            let (streams, took) = Arc::clone(&self).logs(Arc::new(page)).await?;
+            stats.add(&took);
+            let is_last = streams.iter().map(|stream| stream.entries.len()).sum::<usize>() < APART_PAGE;
+            apart.take(streams, plan.limit);
+            self.budget.release_all();
+            self.budget.hold(apart.cost())?;
+            if is_last {
+                break;
+            }
+            range = apart.rest(range);
+        }
+        Ok((apart.into_streams(), stats))
     }
 
     /// The first entries of a log query.

@@ -154,7 +154,7 @@ impl Tail {
         run.budget.release_all();
         match scanned {
             Ok((Sink::Entries(top), _)) => Some(top.into_streams()),
-            Ok((Sink::Samples(_), _)) => Some(Vec::new()),
+            Ok((Sink::Samples(_) | Sink::Patterns(_), _)) => Some(Vec::new()),
             Err(fault) => self.given_up(&fault, lines).await.then(Vec::new),
         }
     }

@@ -1,7 +1,7 @@
 //! For tests: a whole hub within the process, its API on a socket of loopback.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,6 +15,7 @@ use hub_store::{Store, StoreSettings};
 use hub_tenant::{IssuedTokens, Tenants, TokenHash};
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use proto_boot::telemetry::log::{LogHandle, LogLevel, LogSettings, start};
 use proto_boot::{Metrics, Ready};
 use proto_seam::World;
 use tokio::sync::watch;
@@ -22,8 +23,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::config::About;
 use super::tail::Tails;
 use super::{Api, routes};
+
+/// The log of the test process.
+static LOG: LazyLock<LogHandle> = LazyLock::new(|| start(LogSettings { level: LogLevel::Error, ..LogSettings::default() }, World::real().clock).unwrap());
 
 /// A hub for the tenants `acme` and `blue`.
 pub(crate) struct Hub {
@@ -72,7 +77,8 @@ impl Hub {
         let (ingest, ingest_tasks) = Ingest::start(parts, &stop);
         let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), QueryMetrics::default()));
         let tails = Tails::new(stop.clone());
-        let api = Api { engine, ingest, tenants: map, issued: issued_now, rates: Arc::default(), tails, ready: Ready::new(), world };
+        let about = Arc::new(About { yaml: String::new(), log: LOG.clone() });
+        let api = Api { engine, about, ingest, tenants: map, issued: issued_now, rates: Arc::default(), tails, ready: Ready::new(), world };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
