@@ -93,9 +93,9 @@ async fn a_tenant_runs_as_many_as_it_may() {
 
 async fn closed(socket: &mut Socket) -> (CloseCode, String) {
     loop {
-        match tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("it ends").unwrap().unwrap() {
-            Message::Close(Some(frame)) => return (frame.code, frame.reason.to_string()),
-            _ => {}
+        let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("it ends").unwrap().unwrap();
+        if let Message::Close(Some(frame)) = message {
+            return (frame.code, frame.reason.to_string());
         }
     }
 }
