@@ -21,6 +21,7 @@ pub mod machine;
 pub mod minio;
 pub mod net;
 pub mod objects;
+pub mod oracle;
 pub mod place;
 pub mod process;
 pub mod quic;
