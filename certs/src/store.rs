@@ -65,6 +65,8 @@ pub struct Credential {
     pub certified: Arc<CertifiedKey>,
     /// What stands in the leaf.
     pub leaf: Description,
+    /// Drawn from the private key: signs what must be known again by whoever holds that key later.
+    pub derived: [u8; 32],
 }
 
 impl Credential {
@@ -318,6 +320,7 @@ impl Contents {
         let chain = pem::certificates(cert_file, &self.cert)?;
         let leaf = describe(cert_file, &chain[0])?;
         let key = pem::private_key(key_file, &self.key)?;
+        let derived = blake3::derive_key("tributary 2026-11-22 what a private key vouches for", key.secret_der());
         let certified = CertifiedKey::from_der(chain, key, &trust::provider()).map_err(|fault| {
             if matches!(fault, rustls::Error::InconsistentKeys(_)) {
                 CertsFault::KeyMismatch { certificate: cert_file.to_path_buf(), key: key_file.to_path_buf() }
@@ -325,7 +328,7 @@ impl Contents {
                 CertsFault::KeyKind { path: key_file.to_path_buf(), reason: fault.to_string() }
             }
         })?;
-        Ok(Credential { certified: Arc::new(certified), leaf })
+        Ok(Credential { certified: Arc::new(certified), leaf, derived })
     }
 }
 

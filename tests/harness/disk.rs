@@ -19,6 +19,13 @@ const SECTOR: usize = 512;
 /// Links followed before a path is refused.
 const LINKS_MAX: usize = 32;
 
+/// All that was on a disk.
+#[derive(Debug, Clone)]
+pub struct Image {
+    inodes: BTreeMap<u64, Inode>,
+    names: BTreeMap<PathBuf, Node>,
+}
+
 /// The disk; clones share it.
 #[derive(Debug, Clone)]
 pub struct SimDisk {
@@ -67,7 +74,7 @@ enum NameChange {
     Rename(PathBuf, PathBuf),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Inode {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -77,7 +84,7 @@ struct Inode {
     modified_ns: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Change {
     Write(usize, Vec<u8>),
     SetLen(usize),
@@ -168,6 +175,44 @@ impl SimDisk {
         state.reboot();
         state.inodes.values_mut().for_each(Inode::forget_doubtful);
         state.drop_orphans();
+    }
+
+    /// All that a running system sees, as a backup of it would hold.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        let state = self.state();
+        let inodes = state.inodes.iter().map(|(number, inode)| (*number, Inode { live: inode.live.clone(), durable: inode.live.clone(), ..Inode::default() }));
+        Image { inodes: inodes.collect(), names: state.names.clone() }
+    }
+
+    /// The machine gets this disk instead; as after [`Self::kill`].
+    pub fn restore(&self, image: &Image) {
+        let mut state = self.state();
+        state.reboot();
+        state.inodes = image.inodes.clone();
+        (state.names, state.names_durable) = (image.names.clone(), image.names.clone());
+        state.names_pending.clear();
+        state.inode_next = state.inode_next.max(image.inodes.keys().last().copied().unwrap_or(0));
+    }
+
+    /// The machine gets an empty disk instead; as after [`Self::kill`].
+    pub fn wipe(&self) {
+        let names: BTreeMap<_, _> = [(PathBuf::from("/"), Node::Dir)].into();
+        self.restore(&Image { inodes: BTreeMap::new(), names });
+    }
+
+    /// A file is gone, as if it had never been; false when there is none.
+    pub fn lose(&self, path: &Path) -> bool {
+        let mut state = self.state();
+        let lost = matches!(state.names.get(path), Some(Node::File(_)));
+        if lost {
+            state.names.remove(path);
+            state.names_durable.remove(path);
+            for changes in state.names_pending.values_mut() {
+                changes.retain(|change| !matches!(change, NameChange::Add(added, _) if added == path));
+            }
+        }
+        lost
     }
 
     /// From now on only `free` more bytes fit (removed files give theirs back); `None` = no bound.
@@ -281,6 +326,12 @@ impl SimDisk {
         let mut state = self.state();
         state.names.insert(path.to_path_buf(), Node::Other);
         state.names_durable.insert(path.to_path_buf(), Node::Other);
+    }
+
+    /// Bytes in all files.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used()
     }
 
     /// All paths, sorted.

@@ -151,6 +151,7 @@ impl Namespace {
         let name = format!("trib{id}-{number}");
         let cable = format!("tr{}v{number}", id % 1_000_000);
         try_run("nft", &["--version"])?;
+        try_run("nsenter", &["--version"])?;
         try_run("ip", &["netns", "add", &name])?;
         let made = Self { outside: format!("{subnet}.1"), name, subnet, cable };
         made.wire()?;
@@ -181,7 +182,7 @@ impl Namespace {
     }
 
     fn nft(&self, rule: &str) -> Result<String, String> {
-        try_run("ip", &["netns", "exec", &self.name, "nft", rule])
+        try_run("nsenter", &[&format!("--net=/run/netns/{}", self.name), "nft", rule])
     }
 
     /// Drops what `rule` matches (such as `udp dport != 0` or `meta length > 1200`) of what comes in and goes out on the cable.

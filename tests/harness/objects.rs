@@ -1,10 +1,10 @@
 //! An object store in memory that answers slowly, wrongly, late or never, from a seed; with the oracle beside it.
 //!
 //! Parts: [`Bucket`], what all hubs share; [`Door`], one hub's way to it, an [`ObjectStore`]; [`Rates`] and [`Fate`],
-//! what befalls a request; [`Bucket::land`], where writes take effect. Every write waits in one queue and takes effect
-//! there, whether or not its sender still lives: so a create may stand although its hub died, gave up or was told that
-//! it failed. Promises: create-if-absent holds (the first object under a name is the truth) and reads see what
-//! stands. Must not do: lose or change what stands.
+//! what befalls a request; [`Bucket::land`], where writes and deletes take effect; `shelf`, what stands. Every write waits in one queue and
+//! takes effect there, whether or not its sender still lives: so a create may stand although its hub died, gave up or was told that
+//! it failed, and may even stand where an object was deleted long ago (garbage, counted). Promises: create-if-absent holds and reads see what
+//! stands; a listing may show an earlier moment. Must not do: lose or change what stands, but for [`Bucket::roll_back`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
@@ -25,8 +24,11 @@ use object_store::{
 use proto_seam::Entropy;
 use tokio::sync::{Notify, oneshot};
 
-use crate::ledger::Oracle;
+use crate::objects::shelf::Shelf;
+use crate::oracle::Oracle;
 use crate::world::{Fired, Trace, locked};
+
+mod shelf;
 
 /// How often which fault befalls a request, of a million.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +49,8 @@ pub struct Rates {
     pub dies_before: u64,
     /// The hub dies when the create stands, before it learns that.
     pub dies_after: u64,
+    /// A listing shows an earlier moment, up to [`LIST_LAG_MS_MAX`] ago.
+    pub list_lag: u64,
 }
 
 /// What befalls one request.
@@ -88,13 +92,18 @@ impl Fate {
     }
 }
 
+#[derive(Debug)]
+enum Write {
+    Put(Bytes, PutMode),
+    Delete,
+}
+
 /// A write that has not taken effect yet.
 #[derive(Debug)]
 struct Queued {
     host: String,
     path: Path,
-    payload: PutPayload,
-    options: PutOptions,
+    what: Write,
     /// It has left its host: a hold of the host does not stop it.
     on_its_way: bool,
     /// The host ends as it lands.
@@ -109,13 +118,16 @@ struct State {
     queue: BTreeMap<(Duration, u64), Queued>,
     queued: u64,
     dying: Vec<String>,
+    shelf: Shelf,
     oracle: Oracle,
+    /// As it was at [`Bucket::keep`].
+    kept: Option<(Shelf, Oracle)>,
+    requests: u64,
 }
 
 /// What all hubs share.
 #[derive(Debug)]
 pub struct Bucket {
-    inner: Arc<InMemory>,
     state: Mutex<State>,
     held: Mutex<BTreeSet<String>>,
     /// Wakes in the order of waiting, as a `watch` does not.
@@ -129,6 +141,8 @@ pub struct Bucket {
 pub const ALL: &str = "*";
 /// Longest that a fine request takes.
 const FINE_MS_MAX: u64 = 20;
+/// How old a listing may be.
+pub const LIST_LAG_MS_MAX: u64 = 6_500;
 
 fn refused(text: &str) -> Error {
     Error::Generic { store: "sim", source: text.to_owned().into() }
@@ -142,16 +156,18 @@ impl Bucket {
     /// An empty one.
     #[must_use]
     pub fn new(entropy: &Entropy, trace: Trace, fired: Fired) -> Arc<Self> {
-        let state = State { rates: Rates::default(), told: VecDeque::new(), queue: BTreeMap::new(), queued: 0, dying: Vec::new(), oracle: Oracle::default() };
-        Arc::new(Self {
-            inner: Arc::new(InMemory::new()),
-            state: Mutex::new(state),
-            held: Mutex::default(),
-            released: Notify::new(),
-            entropy: entropy.fork("bucket"),
-            trace,
-            fired,
-        })
+        let state = State {
+            rates: Rates::default(),
+            told: VecDeque::new(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            dying: Vec::new(),
+            shelf: Shelf::default(),
+            oracle: Oracle::default(),
+            kept: None,
+            requests: 0,
+        };
+        Arc::new(Self { state: Mutex::new(state), held: Mutex::default(), released: Notify::new(), entropy: entropy.fork("bucket"), trace, fired })
     }
 
     /// The way of `host` to it.
@@ -203,33 +219,50 @@ impl Bucket {
     }
 
     fn apply(&self, state: &mut State, queued: Queued) {
-        let Queued { host, path, payload, options, kills, done, .. } = queued;
-        let body: Bytes = payload.iter().flatten().copied().collect();
-        let is_create = options.mode == PutMode::Create;
-        let result = self.inner.put_opts(&path, payload, options).now_or_never().expect("memory answers at once");
-        let word = match &result {
-            Ok(_) => "stands",
-            Err(Error::AlreadyExists { .. }) => "exists",
-            Err(_) => "failed",
-        };
-        self.trace.note(&format!("land {host} {path} {word} {} bytes", body.len()));
-        let is_lane = is_create && path.as_ref().contains("/log/");
+        let Queued { host, path, what, kills, done, .. } = queued;
+        let now = self.trace.now();
         let given_up = done.as_ref().is_none_or(oneshot::Sender::is_closed);
-        match (is_lane, given_up, result.is_ok()) {
+        let result = match what {
+            Write::Put(body, mode) => self.apply_put(state, &host, &path, body, &mode, given_up),
+            Write::Delete => {
+                self.trace.note(&format!("delete {host} {path}"));
+                if state.shelf.delete(&path, now) {
+                    state.oracle.deleted(path.as_ref());
+                }
+                Ok(())
+            }
+        };
+        if kills {
+            state.dying.push(host);
+        }
+        if let Some(done) = done {
+            drop(done.send(result.map(|()| PutResult { e_tag: None, version: None, extensions: Default::default() })));
+        }
+    }
+
+    fn apply_put(&self, state: &mut State, host: &str, path: &Path, body: Bytes, mode: &PutMode, given_up: bool) -> Result<()> {
+        let is_create = *mode == PutMode::Create;
+        let stands = !is_create || !state.shelf.holds(path);
+        self.trace.note(&format!("land {host} {path} {} {} bytes", if stands { "stands" } else { "exists" }, body.len()));
+        let is_lane = is_create && path.as_ref().contains("/log/");
+        match (is_lane, given_up, stands) {
             (true, true, true) => self.fired.add("lane object stands after its writer gave up"),
             (true, true, false) => self.fired.add("lane object too late for its number"),
             (true, false, false) => self.fired.add("lane number taken by another hub"),
             (true, false, true) | (false, _, _) => {}
         }
-        if result.is_ok() && is_create {
-            state.oracle.created(path.as_ref(), &body);
+        if !stands {
+            return Err(exists(path));
         }
-        if kills {
-            state.dying.push(host);
+        state.shelf.put(path, body.clone(), self.trace.now());
+        if !is_create {
+            state.oracle.written(path.as_ref());
         }
-        if let Some(done) = done {
-            drop(done.send(result));
+        if is_create && !state.oracle.created(path.as_ref(), &body) {
+            self.trace.note(&format!("garbage {host} {path}"));
+            self.fired.add(if is_lane { "garbage created in a lane" } else { "garbage created in a manifest log" });
         }
+        Ok(())
     }
 
     /// Hosts that a request has killed since the last call.
@@ -241,6 +274,11 @@ impl Bucket {
     /// Looks at what the oracle knows.
     pub fn oracle<T>(&self, look: impl FnOnce(&Oracle) -> T) -> T {
         look(&locked(&self.state).oracle)
+    }
+
+    /// Tells the oracle something.
+    pub fn oracle_mut(&self, tell: impl FnOnce(&mut Oracle)) {
+        tell(&mut locked(&self.state).oracle);
     }
 
     /// Writes that have not taken effect yet.
@@ -258,8 +296,39 @@ impl Bucket {
     /// Names that contain `part`.
     #[must_use]
     pub fn names(&self, part: &str) -> Vec<String> {
-        let listed: Vec<_> = self.inner.list(None).collect::<Vec<_>>().now_or_never().expect("memory answers at once");
-        listed.into_iter().filter_map(|meta| Some(meta.ok()?.location.to_string())).filter(|name| name.contains(part)).collect()
+        locked(&self.state).shelf.names().filter(|name| name.contains(part)).map(str::to_owned).collect()
+    }
+
+    /// What stands under `name`.
+    #[must_use]
+    pub fn object(&self, name: &str) -> Option<Bytes> {
+        locked(&self.state).shelf.get(&Path::from(name)).map(|stored| stored.bytes.clone())
+    }
+
+    /// Changes one bit of what stands under `name`.
+    pub fn flip(&self, name: &str, at: usize) -> bool {
+        locked(&self.state).shelf.flip(&Path::from(name), at)
+    }
+
+    /// Requests met so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        locked(&self.state).requests
+    }
+
+    /// Keeps what stands now as a backup would.
+    pub fn keep(&self) {
+        let mut state = locked(&self.state);
+        state.kept = Some((state.shelf.clone(), state.oracle.clone()));
+    }
+
+    /// Puts back what [`Self::keep`] kept, to be used while no hub runs; nothing that is under way lands any more. Gives the oracle of what is lost.
+    pub fn roll_back(&self) -> Option<Oracle> {
+        let mut state = locked(&self.state);
+        let (shelf, oracle) = state.kept.take()?;
+        state.queue.clear();
+        state.shelf = shelf;
+        Some(std::mem::replace(&mut state.oracle, oracle))
     }
 
     fn draw(&self, path: &Path, writes: bool, creates: bool) -> Fate {
@@ -291,6 +360,7 @@ impl Bucket {
     }
 
     fn met(&self, host: &str, request: &str, path: &Path, fate: Fate) {
+        locked(&self.state).requests += 1;
         if fate != Fate::Fine {
             self.fired.add(fate.word());
         }
@@ -340,7 +410,7 @@ async fn read_through(bucket: &Bucket, host: &str, request: &'static str, path: 
 
 impl Door {
     /// Puts a write on its way, to take effect after `wait`.
-    fn send(&self, path: &Path, payload: PutPayload, options: PutOptions, wait: Duration, kills: bool) -> oneshot::Receiver<Result<PutResult>> {
+    fn send(&self, path: &Path, what: Write, wait: Duration, kills: bool) -> oneshot::Receiver<Result<PutResult>> {
         let (done, landed) = oneshot::channel();
         let bucket = &self.bucket;
         let due = bucket.trace.now() + wait;
@@ -348,7 +418,7 @@ impl Door {
         let mut state = locked(&bucket.state);
         state.queued += 1;
         let id = state.queued;
-        state.queue.insert((due, id), Queued { host: self.host.clone(), path: path.clone(), payload, options, on_its_way, kills, done: Some(done) });
+        state.queue.insert((due, id), Queued { host: self.host.clone(), path: path.clone(), what, on_its_way, kills, done: Some(done) });
         landed
     }
 
@@ -361,19 +431,20 @@ impl Door {
     }
 }
 
-#[async_trait]
-impl ObjectStore for Door {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let fate = self.bucket.draw(location, true, options.mode == PutMode::Create);
-        self.bucket.met(&self.host, "put", location, fate);
+impl Door {
+    /// A write or delete, as its fate will have it.
+    async fn write(&self, request: &str, location: &Path, what: Write) -> Result<PutResult> {
+        let creates = matches!(what, Write::Put(_, PutMode::Create));
+        let fate = self.bucket.draw(location, true, creates);
+        self.bucket.met(&self.host, request, location, fate);
         let brief = self.bucket.brief();
         match fate {
             Fate::Fine => {
-                let sent = self.send(location, payload, options, brief, false);
+                let sent = self.send(location, what, brief, false);
                 self.landed(sent).await
             }
             Fate::Slow(wait) => {
-                let sent = self.send(location, payload, options, wait, false);
+                let sent = self.send(location, what, wait, false);
                 self.landed(sent).await
             }
             Fate::Refused => {
@@ -381,12 +452,12 @@ impl ObjectStore for Door {
                 Err(refused("503 SlowDown"))
             }
             Fate::AnswerLost(never) => {
-                let sent = self.send(location, payload, options, brief, false);
+                let sent = self.send(location, what, brief, false);
                 drop(self.landed(sent).await);
                 if never { std::future::pending().await } else { Err(refused("connection reset by peer")) }
             }
             Fate::Late(wait) => {
-                drop(self.send(location, payload, options, wait, false));
+                drop(self.send(location, what, wait, false));
                 tokio::time::sleep(brief).await;
                 Err(refused("connection reset by peer"))
             }
@@ -395,7 +466,7 @@ impl ObjectStore for Door {
                 Err(exists(location))
             }
             Fate::TakenByItself => {
-                let sent = self.send(location, payload, options, brief, false);
+                let sent = self.send(location, what, brief, false);
                 drop(self.landed(sent).await);
                 Err(exists(location))
             }
@@ -404,19 +475,31 @@ impl ObjectStore for Door {
                 std::future::pending().await
             }
             Fate::DiesAfter => {
-                drop(self.send(location, payload, options, brief, true));
+                drop(self.send(location, what, brief, true));
                 std::future::pending().await
             }
         }
     }
 
-    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.bucket.inner.put_multipart_opts(location, options).await
+    async fn read(&self, request: &'static str, location: &Path) -> Result<()> {
+        read_through(&self.bucket, &self.host, request, location).await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Door {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let body = payload.iter().flatten().copied().collect();
+        self.write("put", location, Write::Put(body, options.mode)).await
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(Error::NotImplemented { operation: "multipart".to_owned(), implementer: "sim".to_owned() })
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        read_through(&self.bucket, &self.host, "get", location).await?;
-        let found = self.bucket.inner.get_opts(location, options).await;
+        self.read("get", location).await?;
+        let found = locked(&self.bucket.state).shelf.read(location, &options);
         // What was read may be old when it arrives.
         tokio::time::sleep(self.bucket.brief()).await;
         let_through(&self.bucket, &self.host).await;
@@ -424,30 +507,51 @@ impl ObjectStore for Door {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        read_through(&self.bucket, &self.host, "get", location).await?;
-        self.bucket.inner.get_ranges(location, ranges).await
+        let mut found = Vec::new();
+        for range in ranges {
+            found.push(self.get_opts(location, GetOptions::new().with_range(Some(range.clone()))).await?.bytes().await?);
+        }
+        Ok(found)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.bucket.inner.delete_stream(locations)
+        let (bucket, host) = (Arc::clone(&self.bucket), self.host.clone());
+        locations
+            .then(move |location| {
+                let door = Self { bucket: Arc::clone(&bucket), host: host.clone() };
+                async move {
+                    let location = location?;
+                    door.write("delete", &location, Write::Delete).await.map(|_| location)
+                }
+            })
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (bucket, host, prefix) = (Arc::clone(&self.bucket), self.host.clone(), prefix.cloned());
+        let (door, prefix) = (Self { bucket: Arc::clone(&self.bucket), host: self.host.clone() }, prefix.cloned());
         let listing = async move {
-            match read_through(&bucket, &host, "list", &prefix.clone().unwrap_or_default()).await {
-                Ok(()) => bucket.inner.list(prefix.as_ref()),
-                Err(fault) => futures::stream::iter([Err(fault)]).boxed(),
+            let prefix = prefix.unwrap_or_default();
+            if let Err(fault) = door.read("list", &prefix).await {
+                return futures::stream::iter(vec![Err(fault)]);
             }
+            let bucket = &door.bucket;
+            let lags = bucket.entropy.below(1_000_000) < locked(&bucket.state).rates.list_lag;
+            let ago = Duration::from_millis(if lags { 1 + bucket.entropy.below(LIST_LAG_MS_MAX) } else { 0 });
+            let as_of = bucket.trace.now().saturating_sub(ago);
+            let (listed, is_old) = locked(&bucket.state).shelf.list(&prefix, as_of);
+            if is_old {
+                bucket.fired.add("store listing was old");
+            }
+            futures::stream::iter(listed.into_iter().map(Ok).collect::<Vec<_>>())
         };
         futures::stream::once(listing).flatten().boxed()
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.bucket.inner.list_with_delimiter(prefix).await
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        Err(Error::NotImplemented { operation: "list with delimiter".to_owned(), implementer: "sim".to_owned() })
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.bucket.inner.copy_opts(from, to, options).await
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(Error::NotImplemented { operation: "copy".to_owned(), implementer: "sim".to_owned() })
     }
 }

@@ -1,7 +1,7 @@
 //! Both ends of the real QUIC link on simulated sockets, with certificates made once for all simulations.
 //!
 //! Parts: [`Identities`] (a CA, a hub's and edges' certificates, in memory); `EvenSigner`, whose signatures all have
-//! one length; [`server`]; [`client`]. Limits: keys and signatures are not seeded, so packets differ in content from run to
+//! one length; [`server`]; [`client`]; [`direct_client`] without sockets. Limits: keys and signatures are not seeded, so packets differ in content from run to
 //! run; their lengths do not, so that the schedule does not either (`docs/simulation.md`).
 //! Must not do: anything that a hub or an edge would not do with a real socket.
 
@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use certs::{Authority, ClientMaterial, ClientState, Issued, ServerMaterial, TrustDomain, Validity};
 use futures::FutureExt as _;
-use proto_link::{Caps, ClientTls, Dial, Listen, QuicClient, QuicServer, Resolver, ServerTls};
+use proto_link::{Caps, ClientTls, Dial, DirectNet, LinkFault, Listen, QuicClient, QuicServer, Resolver, ServerTls, Session, Target};
 use proto_model::{ClusterId, EdgeId, Timestamp};
 use proto_seam::World;
 use quinn::TokioRuntime;
@@ -27,9 +28,9 @@ pub const PORT: u16 = 9_443;
 /// The name in every hub's certificate.
 pub const HUB_NAME: &str = "hub.sim";
 /// The clusters whose edges have certificates.
-pub const CLUSTERS: [&str; 2] = ["alpha", "beta"];
+pub const CLUSTERS: [&str; 3] = ["alpha", "beta", "gamma"];
 /// The edges of each cluster.
-pub const EDGES: [&str; 2] = ["edge-0", "edge-1"];
+pub const EDGES: [&str; 3] = ["edge-0", "edge-1", "edge-2"];
 
 /// Certificates that all simulations of this process share.
 pub struct Identities {
@@ -141,4 +142,30 @@ pub async fn client(cluster: &str, edge: &str, weather: Weather, world: &World) 
     }));
     let socket = SimSocket::bind(0, weather, &world.entropy).await.unwrap();
     Arc::new(QuicClient::with_socket(socket, Arc::new(TokioRuntime), resolver, tls, &world.entropy).unwrap())
+}
+
+/// Dials as `edge` of `cluster` over links of `net` named `name>hub`; no sockets, no handshakes.
+///
+/// # Panics
+/// When there is no such edge.
+#[must_use]
+pub fn direct_client(cluster: &str, edge: &str, name: &str, net: &DirectNet) -> Arc<dyn Dial> {
+    let (_, material) = Identities::shared().clients.iter().find(|((c, e), _)| (*c, *e) == (cluster, edge)).unwrap();
+    let certificate = material.own.certified.cert.first().map(|der| der.to_vec()).unwrap_or_default();
+    Arc::new(Routes { name: name.to_owned(), net: net.clone(), certificate })
+}
+
+/// One direct link to each hub.
+#[derive(Debug)]
+struct Routes {
+    name: String,
+    net: DirectNet,
+    certificate: Vec<u8>,
+}
+
+#[async_trait]
+impl Dial for Routes {
+    async fn dial(&self, target: &Target) -> Result<Session, LinkFault> {
+        self.net.client(&format!("{}>{}", self.name, target.host), Some(self.certificate.clone())).dial(target).await
+    }
 }

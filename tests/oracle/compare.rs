@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use hub_query::QueryFault;
-use tests::oracle::{Answer, Refusal, Set, Shown};
+use tests::evaluator::{Answer, Refusal, Set, Shown};
 
 /// Of what kind a comparison was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

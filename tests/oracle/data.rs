@@ -1,7 +1,7 @@
 //! Generated lines: JSON, logfmt, access logs, packed lines, coloured ones, metadata, numbers that are none.
 
 use serde_json::json;
-use tests::oracle::{Line, Set};
+use tests::evaluator::{Line, Set};
 
 use crate::chance::Chance;
 

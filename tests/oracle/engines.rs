@@ -12,7 +12,7 @@ use proto_extract::level::Level;
 use proto_model::{ClusterId, Labels, TimeRange, Timestamp};
 use proto_seam::World;
 use proto_wire::batch::{BatchBuilder, BatchView, Compression, LEVEL_NONE};
-use tests::oracle::{Answer, Line, Question, Set, Shown};
+use tests::evaluator::{Answer, Line, Question, Set, Shown};
 
 /// Where the lines lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

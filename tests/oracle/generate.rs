@@ -1,6 +1,6 @@
 //! Queries over the generated lines: most of them find something.
 
-use tests::oracle::Question;
+use tests::evaluator::Question;
 
 use crate::chance::Chance;
 use crate::data::{APPS, FIRST, LEVELS, METHODS, SPAN_MS, WORDS};
@@ -197,7 +197,7 @@ fn stages(chance: &mut Chance, pipe: &mut Pipe, count: usize) {
             }
             7 => {
                 let name = pipe.known.get(chance.below(pipe.known.len().max(1))).map_or("zone", |(name, _)| name);
-                if chance.likely(50) { format!(" | label_format renamed={name}") } else { format!(" | drop {name}, __error__, env=\"dev\"") }
+                if chance.likely(50) { format!(" | label_format renamed={name}") } else { format!(" | drop {name}, __error__, __error_details__, env=\"dev\"") }
             }
             _ => {
                 let name = pipe.known.get(chance.below(pipe.known.len().max(1))).map_or("pod", |(name, _)| name);

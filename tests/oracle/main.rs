@@ -25,7 +25,7 @@ use engines::{LAYOUTS, Layout};
 use generate::Asked;
 use hub_logql::Expr;
 use hub_query::Engine;
-use tests::oracle::{self, Line, Question};
+use tests::evaluator::{self, Line, Question};
 
 /// Queries over one set of lines.
 const PER_SET: usize = 450;
@@ -45,7 +45,7 @@ fn setting(name: &str, otherwise: usize) -> usize {
 }
 
 async fn differs(engine: &Engine, lines: &[Line], query: &Expr, question: Question) -> Result<Verdict, String> {
-    let right = oracle::answer(lines, query, question);
+    let right = evaluator::answer(lines, query, question);
     let ours = engines::answer(engine, query, question).await;
     compare(&query.to_string(), ours.as_ref(), right.as_ref())
 }
@@ -102,7 +102,7 @@ async fn one_set(seed: u64, queries: usize) -> Tally {
         let parsed = hub_logql::parse(&query).unwrap_or_else(|fault| panic!("seed {seed}: the generator wrote what is no query: {query}: {fault}"));
         assert_eq!(hub_logql::parse(&parsed.to_string()).as_ref(), Ok(&parsed), "seed {seed}: printed and read again: {query}");
         tally.asked += 1;
-        let right = oracle::answer(&lines, &parsed, question);
+        let right = evaluator::answer(&lines, &parsed, question);
         let mut verdict = None;
         for (layout, engine) in &all {
             let ours = engines::answer(engine, &parsed, question).await;

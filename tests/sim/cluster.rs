@@ -1,27 +1,31 @@
-//! One simulation: hosts on turmoil, a driver that writes lines, brings faults, and checks at each step.
+//! One simulation: hosts on a floor, a driver that writes lines, brings faults, and checks at each step.
 //!
 //! Parts: [`Cluster`] with [`Cluster::step`] (one tick: software, landing writes, deaths, checks); verbs for directed
-//! tests (crash, restart, hold, cut); [`Cluster::heal`] and [`Cluster::drain`], the liveness half. Promises: the
+//! tests (crash, restart, freeze, cut); `work` (lines and pushes), `faults` (what befalls), `judge` (what must hold, and the liveness half). Promises: the
 //! order of everything follows from the seed. Must not do: look into hosts but through what their pages show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proto_seam::{Disk, Entropy, OpenHow};
+use proto_seam::{Disk, Entropy};
 use tests::disk::SimDisk;
 use tests::invariants;
 use tests::ledger::Ledger;
 use tests::net::Weather;
-use tests::objects::{ALL, Bucket, Rates};
+use tests::objects::{ALL, Bucket};
 use tests::quic::{CLUSTERS, EDGES};
-use tests::world::{Fired, START_NS, Trace, Wall};
-use tokio::sync::watch;
+use tests::world::{Fired, Trace, Wall};
 
-use crate::hosts::{Answer, EdgeHost, Ground, HubHost, LOG_DIR};
+use crate::floor::{Floor, Way};
+use crate::hosts::{EdgeHost, Ground, HubHost, LOG_DIR, TENANTS_FILE};
 use crate::swarm::Swarm;
+
+mod faults;
+mod judge;
+mod work;
 
 /// One step of simulated time.
 pub const TICK: Duration = Duration::from_millis(5);
@@ -29,21 +33,20 @@ pub const TICK: Duration = Duration::from_millis(5);
 pub const DRAIN_MAX: Duration = Duration::from_secs(300);
 /// Then every query is answered within this: the longest timeout of a request to the store, and tries after it.
 pub const ANSWER_MAX: Duration = Duration::from_secs(90);
+/// And what lies in lanes is absorbed and collected within this.
+pub const TIDY_MAX: Duration = Duration::from_secs(120);
 /// A WAL passes its limit by one record at most: a batch of the largest setting, a long line, positions.
-const WAL_SLACK_BYTES: u64 = 32 * 1024;
-/// The tenants, in the order of [`CLUSTERS`].
+const WAL_SLACK_BYTES: u64 = 48 * 1024;
+/// The tenants.
 pub const TENANTS: [&str; 2] = ["acme", "blue"];
+/// A cluster of each tenant that never moves and has no edges, so that the tenant can always be asked.
+const SPARE: [&str; 2] = ["spare-acme", "spare-blue"];
+/// What is acknowledged is found by every hub that is asked so long after it.
+const VISIBLE_AFTER: Duration = Duration::from_secs(2);
 
-/// What a link between two hosts does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Broken {
-    Cut,
-    Held,
-}
-
-pub struct Cluster<'s> {
+pub struct Cluster {
     pub swarm: Swarm,
-    pub sim: turmoil::Sim<'s>,
+    pub floor: Floor,
     pub edges: Vec<Arc<EdgeHost>>,
     pub hubs: Vec<Arc<HubHost>>,
     pub ground: Ground,
@@ -52,17 +55,46 @@ pub struct Cluster<'s> {
     entropy: Entropy,
     /// Hosts that are down, and when they start again.
     down: BTreeMap<String, Duration>,
-    links: BTreeMap<(String, String), (Broken, Duration)>,
-    held: BTreeMap<String, Duration>,
-    /// Newest ack by producer, as edges told it.
+    /// Links that are cut or held, and until when.
+    links: BTreeMap<(String, String), Duration>,
+    /// Hosts that are frozen (or held, where a floor cannot freeze), and until when.
+    frozen: BTreeMap<String, Duration>,
+    store_held: Option<Duration>,
+    /// Newest ack by producer, as edges told it; and as of earlier moments.
     acked: BTreeMap<String, u64>,
-    /// Lines of each tenant that were acknowledged when a query was asked.
+    acked_before: VecDeque<(Duration, BTreeMap<String, u64>)>,
+    /// Lines of each tenant that were acknowledged well before a query was asked.
     acked_when_asked: BTreeMap<(u64, &'static str), u64>,
-    /// Hubs that do not come back.
+    /// Hosts that do not come back.
     retired: BTreeSet<String>,
+    /// Edges whose lines need not arrive any more.
+    revoked: BTreeSet<usize>,
+    /// Clusters whose losses, if counted, are no breach.
+    may_lose: BTreeSet<&'static str>,
+    /// Some operator's doing is expected to end in quarantine.
+    may_quarantine: bool,
+    /// Which tenant each cluster belongs to, and the map's version.
+    owners: Vec<usize>,
+    map: u64,
+    /// Maps that hubs have not got yet: when, which hub, what.
+    maps_due: Vec<(Duration, usize, String)>,
+    pushes: BTreeMap<u64, work::PendingPush>,
+    pushed: u64,
     full: BTreeSet<String>,
     rotations: BTreeMap<(usize, usize), usize>,
     half: BTreeMap<(usize, usize), Vec<u8>>,
+    backups: BTreeMap<usize, tests::disk::Image>,
+    /// Producers that an operator released.
+    released: BTreeSet<String>,
+    /// Edges whose WAL was restored, copied, or lost its end.
+    set_back: BTreeSet<usize>,
+    /// A copy of an edge, and when it is switched off.
+    clone: Option<(String, Duration)>,
+    release_again: Duration,
+    /// The bucket was: edges may know acks of what stands no more, for as long as no hub told them.
+    rolled_back: bool,
+    /// Of one edge at once.
+    most_tracks: usize,
     stamp: i64,
     asked: u64,
 }
@@ -75,46 +107,45 @@ pub struct Report {
     /// The next number of each generator that a host was given.
     pub next: Vec<u64>,
     pub simulated_ms: u128,
+    pub edges: usize,
+    pub hubs: usize,
     pub lines: u64,
+    pub batches: u64,
     pub packets: u64,
     pub objects: u64,
+    pub requests: u64,
     pub fired: BTreeMap<&'static str, u64>,
 }
 
-fn padding(entropy: &Entropy, max: u64) -> String {
-    let len = usize::try_from(if entropy.chance(0.05) { entropy.below(1_500) } else { entropy.below(max) }).unwrap();
-    (0..len).map(|_| char::from(b'a' + u8::try_from(entropy.below(26)).unwrap())).collect()
+/// The tenant map of these owners.
+fn map_text(version: u64, owners: &[usize]) -> String {
+    let clusters = |tenant: usize| {
+        let own = owners.iter().enumerate().filter(|(_, owner)| **owner == tenant).map(|(at, _)| CLUSTERS[at]);
+        std::iter::once(SPARE[tenant]).chain(own).collect::<Vec<_>>().join(", ")
+    };
+    let tenants: String = (0..TENANTS.len()).map(|at| format!("  {}: {{clusters: [{}]}}\n", TENANTS[at], clusters(at))).collect();
+    format!("version: {version}\ntenants:\n{tenants}")
 }
 
-/// Appends as a program that logs does; at once durable.
-fn append(disk: &SimDisk, path: &Path, bytes: &[u8]) {
-    let mut file = disk.open(path, OpenHow::Append).unwrap();
-    file.append(bytes).and_then(|()| file.sync()).unwrap();
-    disk.sync_dir(Path::new(LOG_DIR)).unwrap();
-}
-
-impl<'s> Cluster<'s> {
+impl Cluster {
     pub fn new(swarm: Swarm) -> Self {
         let root = Entropy::seeded(swarm.seed);
         let (trace, fired) = (Trace::default(), Fired::default());
-        let mut builder = turmoil::Builder::new();
-        builder.rng_seed(swarm.seed).tick_duration(TICK).simulation_duration(Duration::from_secs(86_400)).udp_capacity(8_192);
-        builder.min_message_latency(Duration::from_millis(1)).max_message_latency(Duration::from_millis(swarm.latency_ms_max));
-        let mut sim = builder.build();
-        let clusters = |of: usize| if swarm.tenants == 2 { vec![CLUSTERS[of]] } else { CLUSTERS.to_vec() };
-        let tenants: Vec<String> = (0..swarm.tenants).map(|of| format!("  {}: {{clusters: [{}]}}\n", TENANTS[of], clusters(of).join(", "))).collect();
+        let mut floor = if swarm.sockets { Floor::sockets(swarm.seed, swarm.latency_ms_max) } else { Floor::direct(&root, swarm.latency_ms_max) };
         let ground = Ground {
             bucket: Bucket::new(&root, trace.clone(), fired.clone()),
             entropy: root.fork("hosts"),
             trace,
             weather: Weather::default(),
-            tenants: format!("version: 1\ntenants:\n{}", tenants.concat()).into(),
+            net: floor.net(),
             worlds: Arc::default(),
         };
-        let hubs: Vec<_> = (0..swarm.hubs).map(|at| Self::hub(&mut sim, &swarm, &ground, at)).collect();
-        let edges: Vec<_> = (0..swarm.edges).map(|at| Self::edge(&mut sim, &swarm, &ground, at, &root)).collect();
-        Self {
-            sim,
+        let owners: Vec<usize> = (0..swarm.edges).map(|at| if swarm.tenants == 2 { at % 2 } else { 0 }).collect();
+        let text = map_text(1, &owners);
+        let hubs: Vec<_> = (0..swarm.hubs).map(|at| Self::hub(&mut floor, &swarm, &ground, at, &text)).collect();
+        let edges: Vec<_> = (0..swarm.edges).map(|at| Self::edge(&mut floor, &swarm, &ground, at, &root)).collect();
+        let mut cluster = Self {
+            floor,
             edges,
             hubs,
             ground,
@@ -123,43 +154,76 @@ impl<'s> Cluster<'s> {
             entropy: root.fork("driver"),
             down: BTreeMap::new(),
             links: BTreeMap::new(),
-            held: BTreeMap::new(),
+            frozen: BTreeMap::new(),
+            store_held: None,
             acked: BTreeMap::new(),
+            acked_before: VecDeque::new(),
             acked_when_asked: BTreeMap::new(),
             retired: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+            may_lose: BTreeSet::new(),
+            may_quarantine: false,
+            owners,
+            map: 1,
+            maps_due: Vec::new(),
+            pushes: BTreeMap::new(),
+            pushed: 0,
             full: BTreeSet::new(),
             rotations: BTreeMap::new(),
             half: BTreeMap::new(),
+            backups: BTreeMap::new(),
+            released: BTreeSet::new(),
+            set_back: BTreeSet::new(),
+            clone: None,
+            release_again: Duration::ZERO,
+            rolled_back: false,
+            most_tracks: 1,
             stamp: 0,
             asked: 0,
             swarm,
-        }
+        };
+        cluster.know_map();
+        cluster
     }
 
-    fn hub(sim: &mut turmoil::Sim<'s>, swarm: &Swarm, ground: &Ground, at: usize) -> Arc<HubHost> {
-        let (ask, _) = watch::channel(0);
+    /// Ledger and oracle learn the map.
+    fn know_map(&mut self) {
+        let owners: BTreeMap<String, String> =
+            self.owners.iter().enumerate().map(|(at, owner)| (CLUSTERS[at].to_owned(), TENANTS[*owner].to_owned())).collect();
+        owners.iter().for_each(|(cluster, tenant)| self.ledger.own(cluster, tenant));
+        SPARE.iter().zip(TENANTS).for_each(|(cluster, tenant)| self.ledger.own(cluster, tenant));
+        self.ground.bucket.oracle_mut(|oracle| oracle.know_map(self.map, owners));
+    }
+
+    fn hub(floor: &mut Floor, swarm: &Swarm, ground: &Ground, at: usize, map: &str) -> Arc<HubHost> {
+        let name = format!("hub-{at}");
+        let disk = SimDisk::new(&ground.entropy.fork(&name));
+        disk.make_dirs(Path::new("/etc")).unwrap();
+        disk.put(Path::new(TENANTS_FILE), map.as_bytes());
         let host = Arc::new(HubHost {
-            name: format!("hub-{at}"),
+            name,
             linger: swarm.linger,
+            pace: swarm.pace,
+            disk,
             wall: Wall::default(),
             boots: AtomicU64::new(0),
-            ask,
-            answers: Arc::default(),
+            orders: Mutex::default(),
+            answers: Mutex::default(),
+            outcomes: Mutex::default(),
             ground: ground.clone(),
         });
         let software = Arc::clone(&host);
-        sim.host(host.name.as_str(), move || Arc::clone(&software).run());
+        floor.host(&host.name, move || Arc::clone(&software).run());
         host
     }
 
-    fn edge(sim: &mut turmoil::Sim<'s>, swarm: &Swarm, ground: &Ground, at: usize, root: &Entropy) -> Arc<EdgeHost> {
+    fn edge(floor: &mut Floor, swarm: &Swarm, ground: &Ground, at: usize, root: &Entropy) -> Arc<EdgeHost> {
         let name = format!("node-{at}");
         let (disk, sources) = (SimDisk::new(&root.fork(&name)), SimDisk::new(&root.fork("sources")));
         sources.make_dirs(Path::new(LOG_DIR)).unwrap();
         let host = Arc::new(EdgeHost {
             cluster: CLUSTERS[at],
             edge: EDGES[at],
-            tenant: TENANTS[if swarm.tenants == 2 { at } else { 0 }],
             shape: swarm.shape.clone(),
             hubs: (0..swarm.hubs).map(|hub| format!("hub-{}", (hub + at) % swarm.hubs)).collect(),
             disk,
@@ -171,19 +235,19 @@ impl<'s> Cluster<'s> {
             name,
         });
         let software = Arc::clone(&host);
-        sim.host(host.name.as_str(), move || Arc::clone(&software).run());
+        floor.host(&host.name, move || Arc::clone(&software).run());
         host
     }
 
     pub fn now(&self) -> Duration {
-        self.sim.elapsed()
+        self.floor.elapsed()
     }
 
     /// One tick.
     pub fn step(&mut self) -> Result<(), String> {
-        self.ground.trace.set_now(self.sim.elapsed());
-        self.sim.step().map_err(|fault| fault.to_string())?;
-        let now = self.sim.elapsed();
+        self.ground.trace.set_now(self.floor.elapsed());
+        self.floor.step()?;
+        let now = self.floor.elapsed();
         self.ground.trace.set_now(now);
         self.ground.bucket.land(now);
         for host in self.ground.bucket.dying() {
@@ -191,8 +255,10 @@ impl<'s> Cluster<'s> {
             self.crash(&host, away);
         }
         self.stopped_machines();
-        self.restart_due(now);
-        self.links_due(now);
+        self.due(now);
+        self.carry_on_pushes();
+        self.delete_contradicted();
+        self.release_quarantined();
         self.check()
     }
 
@@ -215,19 +281,42 @@ impl<'s> Cluster<'s> {
     fn check(&mut self) -> Result<(), String> {
         for edge in &self.edges {
             let Some(report) = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report) else { continue };
-            let Some(producer) = &report.producer else { continue };
-            self.ground.bucket.oracle(|oracle| invariants::acked(oracle, &edge.name, producer, report.acked))?;
-            invariants::wal_bytes(&edge.name, report.wal_bytes, edge.shape.wal_bytes_max + WAL_SLACK_BYTES)?;
+            invariants::wal_bytes(&edge.name, edge.disk.used_bytes(), edge.shape.wal_bytes_max + WAL_SLACK_BYTES)?;
             if report.wal_bytes * 4 > edge.shape.wal_bytes_max * 3 && self.full.insert(edge.name.clone()) {
                 self.fired.add("wal three quarters full");
             }
-            let newest = self.acked.entry(producer.clone()).or_default();
-            if report.acked > *newest {
-                *newest = report.acked;
-                self.ground.trace.note(&format!("{} acked {} epoch {}", edge.name, report.acked, report.epoch));
+            if report.tracks.len() > 1 {
+                self.most_tracks = self.most_tracks.max(report.tracks.len());
+            }
+            for track in report.tracks {
+                let Some(producer) = track.producer else { continue };
+                let sound = self.ground.bucket.oracle(|oracle| invariants::acked(oracle, &edge.name, &producer, track.acked));
+                if sound.is_err() && (self.rolled_back || self.may_quarantine) {
+                    continue;
+                }
+                sound?;
+                let newest = self.acked.entry(producer).or_default();
+                if track.acked > *newest {
+                    *newest = track.acked;
+                    self.ground.trace.note(&format!("{} acked {} of track {} epoch {}", edge.name, track.acked, track.track, track.epoch));
+                }
             }
         }
-        self.ground.bucket.oracle(|oracle| oracle.violations().first().map_or(Ok(()), |violation| Err(format!("in the lane: {violation}"))))
+        let now = self.now();
+        if self.acked_before.back().is_none_or(|(at, _)| *at + Duration::from_millis(500) <= now) {
+            self.acked_before.push_back((now, self.acked.clone()));
+        }
+        while self.acked_before.get(1).is_some_and(|(at, _)| *at + VISIBLE_AFTER <= now) {
+            self.acked_before.pop_front();
+        }
+        let (violation, quarantined) = self.ground.bucket.oracle(|oracle| (oracle.violations().first().cloned(), oracle.quarantined()));
+        if let Some(violation) = violation {
+            return Err(format!("in the store: {violation}"));
+        }
+        match quarantined.first().filter(|_| !self.may_quarantine) {
+            Some(producer) => Err(format!("{producer} was quarantined")),
+            None => Ok(()),
+        }
     }
 
     fn stopped_machines(&mut self) {
@@ -239,30 +328,35 @@ impl<'s> Cluster<'s> {
         }
     }
 
-    fn restart_due(&mut self, now: Duration) {
-        let due: Vec<String> = self.down.iter().filter(|(_, at)| **at <= now).map(|(host, _)| host.clone()).collect();
-        for host in due {
+    /// What was to end by now ends.
+    fn due(&mut self, now: Duration) {
+        let over = |until: &BTreeMap<String, Duration>| until.iter().filter(|(_, at)| **at <= now).map(|(host, _)| host.clone()).collect::<Vec<_>>();
+        for host in over(&self.down) {
             self.down.remove(&host);
             self.ground.trace.note(&format!("start {host}"));
-            self.sim.bounce(host.as_str());
+            self.floor.start(&host);
         }
-    }
-
-    fn links_due(&mut self, now: Duration) {
-        let due: Vec<_> = self.links.iter().filter(|(_, (_, at))| *at <= now).map(|(pair, (how, _))| (pair.clone(), *how)).collect();
-        for ((a, b), how) in due {
-            self.links.remove(&(a.clone(), b.clone()));
-            self.ground.trace.note(&format!("mend {a} {b}"));
-            match how {
-                Broken::Cut => self.sim.repair(a.as_str(), b.as_str()),
-                Broken::Held => self.sim.release(a.as_str(), b.as_str()),
-            }
-        }
-        let due: Vec<String> = self.held.iter().filter(|(_, at)| **at <= now).map(|(host, _)| host.clone()).collect();
-        for host in due {
-            self.held.remove(&host);
-            self.ground.trace.note(&format!("release {host}"));
+        for host in over(&self.frozen) {
+            self.frozen.remove(&host);
+            self.ground.trace.note(&format!("thaw {host}"));
+            self.floor.thaw(&host);
             self.ground.bucket.release(&host);
+        }
+        let links: Vec<_> = self.links.iter().filter(|(_, at)| **at <= now).map(|(pair, _)| pair.clone()).collect();
+        for (edge, hub) in links {
+            self.ground.trace.note(&format!("mend {edge} {hub}"));
+            self.floor.mend(&edge, &hub);
+            self.links.remove(&(edge, hub));
+        }
+        if self.store_held.is_some_and(|at| at <= now) {
+            self.store_held = None;
+            self.ground.bucket.release(ALL);
+        }
+        let maps = std::mem::take(&mut self.maps_due);
+        let (due, later) = maps.into_iter().partition(|(at, _, _)| *at <= now);
+        self.maps_due = later;
+        for (_, hub, text) in due {
+            self.hubs[hub].disk.put(Path::new(TENANTS_FILE), text.as_bytes());
         }
     }
 
@@ -272,10 +366,16 @@ impl<'s> Cluster<'s> {
             return;
         }
         self.ground.trace.note(&format!("crash {host}"));
-        self.sim.crash(host);
+        self.floor.crash(host);
         self.full.remove(host);
+        if self.frozen.remove(host).is_some() {
+            self.ground.bucket.release(host);
+        }
         if let Some(edge) = self.edges.iter().find(|edge| edge.name == host) {
             *edge.status.lock().unwrap() = None;
+        }
+        if let Some(hub) = self.hubs.iter().find(|hub| hub.name == host) {
+            *hub.orders.lock().unwrap() = None;
         }
         self.down.insert(host.to_owned(), self.now() + away);
     }
@@ -294,370 +394,70 @@ impl<'s> Cluster<'s> {
         }
     }
 
-    /// Holds all that a hub sends and is sent, by packet or request, for `span`: what others see of a process that stands still.
-    pub fn hold_hub(&mut self, at: usize, span: Duration) {
-        let hub = self.hubs[at].name.clone();
-        let until = self.now() + span;
-        if self.held.contains_key(&hub) {
-            return;
+    pub fn crash_hub(&mut self, at: usize, away: Duration) {
+        let name = self.hubs[at].name.clone();
+        self.crash(&name, away);
+    }
+
+    /// A host stands still for `span`; over sockets: what others see of one.
+    pub fn freeze(&mut self, host: &str, span: Duration) -> bool {
+        if self.frozen.contains_key(host) || self.down.contains_key(host) {
+            return false;
         }
-        self.ground.trace.note(&format!("hold {hub} until {until:?}"));
-        self.ground.bucket.hold(&hub);
-        self.held.insert(hub.clone(), until);
-        for edge in self.edges.clone() {
-            let pair = (edge.name.clone(), hub.clone());
-            if !self.links.contains_key(&pair) {
-                self.sim.hold(edge.name.as_str(), hub.as_str());
-                self.links.insert(pair, (Broken::Held, until));
+        let until = self.now() + span;
+        self.ground.trace.note(&format!("freeze {host} until {until:?}"));
+        if !self.floor.freeze(host) {
+            self.ground.bucket.hold(host);
+            let pairs: Vec<_> = self.pairs().into_iter().filter(|(edge, hub)| edge == host || hub == host).collect();
+            for pair in pairs {
+                if !self.links.contains_key(&pair) {
+                    self.floor.hold(&pair.0, &pair.1);
+                    self.links.insert(pair, until);
+                }
             }
         }
+        self.frozen.insert(host.to_owned(), until);
+        true
     }
 
-    fn hold_store(&mut self, span: Duration) {
-        if !self.held.contains_key(ALL) {
+    pub fn freeze_hub(&mut self, at: usize, span: Duration) -> bool {
+        let name = self.hubs[at].name.clone();
+        self.freeze(&name, span)
+    }
+
+    fn pairs(&self) -> Vec<(String, String)> {
+        self.edges.iter().flat_map(|edge| self.hubs.iter().map(|hub| (edge.name.clone(), hub.name.clone()))).collect()
+    }
+
+    pub fn hold_store(&mut self, span: Duration) {
+        if self.store_held.is_none() {
             self.ground.trace.note("hold the store");
             self.ground.bucket.hold(ALL);
-            self.held.insert(ALL.to_owned(), self.now() + span);
+            self.store_held = Some(self.now() + span);
         }
     }
 
-    fn cut(&mut self, edge: usize, hub: usize, one_way: bool, span: Duration) -> bool {
+    pub fn cut(&mut self, edge: usize, hub: usize, way: Way, span: Duration) -> bool {
         let pair = (self.edges[edge].name.clone(), self.hubs[hub].name.clone());
         if self.links.contains_key(&pair) {
             return false;
         }
-        self.ground.trace.note(&format!("cut {pair:?} {one_way}"));
-        match (one_way, self.entropy.chance(0.5)) {
-            (false, _) => self.sim.partition(pair.0.as_str(), pair.1.as_str()),
-            (true, true) => self.sim.partition_oneway(pair.0.as_str(), pair.1.as_str()),
-            (true, false) => self.sim.partition_oneway(pair.1.as_str(), pair.0.as_str()),
-        }
-        self.links.insert(pair, (Broken::Cut, self.now() + span));
+        self.ground.trace.note(&format!("cut {pair:?} {way:?}"));
+        self.floor.cut(&pair.0, &pair.1, way);
+        self.links.insert(pair, self.now() + span);
         true
-    }
-
-    /// Writes the next line of a source of an edge: whole, in two pieces of CRI, or not to its end yet.
-    pub fn write(&mut self, at: usize, source: usize) {
-        let edge = Arc::clone(&self.edges[at]);
-        let name = format!("{}.{}.app-{source}", edge.cluster, edge.edge);
-        let line = self.ledger.write(edge.tenant, &name, &padding(&self.entropy, self.swarm.padding));
-        let mut bytes = self.half.remove(&(at, source)).unwrap_or_default();
-        let mut line_is_whole = true;
-        if edge.shape.timed {
-            let cut = if self.entropy.chance(0.05) { usize::try_from(1 + self.entropy.below(line.len() as u64 - 1)).unwrap() } else { 0 };
-            if cut > 0 {
-                line_is_whole = false;
-                bytes.extend(format!("{} stdout P {}\n", self.stamp(), &line[..cut]).bytes());
-            }
-            bytes.extend(format!("{} stdout F {}\n", self.stamp(), &line[cut..]).bytes());
-        } else {
-            bytes.extend(format!("{line}\n").bytes());
-        }
-        // Pieces of one line lie together: an edge gives up waiting for the rest after half a minute.
-        if line_is_whole && self.entropy.chance(0.1) {
-            let keep = usize::try_from(self.entropy.below(bytes.len() as u64)).unwrap();
-            self.half.insert((at, source), bytes.split_off(keep));
-        }
-        append(&edge.sources, &EdgeHost::log(source, None), &bytes);
-    }
-
-    /// A time that no other line has, RFC 3339 with nanoseconds.
-    fn stamp(&mut self) -> String {
-        let now = START_NS + i64::try_from(self.now().as_nanos()).unwrap();
-        self.stamp = now.max(self.stamp + 1);
-        let since = self.stamp - START_NS;
-        let (secs, nanos) = (since / 1_000_000_000, since % 1_000_000_000);
-        format!("2026-01-01T{:02}:{:02}:{:02}.{nanos:09}Z", secs / 3_600, secs / 60 % 60, secs % 60)
-    }
-
-    /// What was written not to its end yet is ended.
-    fn finish_halves(&mut self) {
-        for ((at, source), bytes) in std::mem::take(&mut self.half) {
-            append(&self.edges[at].sources, &EdgeHost::log(source, None), &bytes);
-        }
-    }
-
-    /// Renames a source's file and goes on in a new one.
-    fn rotate(&mut self, at: usize, source: usize) {
-        if self.half.contains_key(&(at, source)) {
-            return;
-        }
-        let disk = self.edges[at].sources.clone();
-        let number = self.rotations.entry((at, source)).or_default();
-        *number += 1;
-        let (from, to) = (EdgeHost::log(source, None), EdgeHost::log(source, Some(*number)));
-        if disk.contents(&from).is_some() && disk.rename(&from, &to).is_ok() {
-            drop(disk.sync_dir(Path::new(LOG_DIR)));
-            self.ground.trace.note(&format!("rotate {} {}", self.edges[at].name, to.display()));
-            self.fired.add("file rotated");
-        }
-    }
-
-    fn strikes(&self, rate: u64) -> bool {
-        rate > 0 && self.entropy.below(1_000_000) < rate
-    }
-
-    fn pick(&self, count: usize) -> usize {
-        usize::try_from(self.entropy.below(count as u64)).unwrap()
-    }
-
-    fn span(&self, max_ms: u64) -> Duration {
-        Duration::from_millis(10 + self.entropy.below(max_ms >> self.entropy.below(6)))
-    }
-
-    /// Perhaps brings faults, at the rates of the swarm.
-    fn misfortune(&mut self) {
-        let faults = self.swarm.faults.clone();
-        for (rate, power, kind) in [(faults.edge_killed, false, "edge killed"), (faults.edge_power_lost, true, "edge power lost")] {
-            if self.strikes(rate) {
-                let (at, away) = (self.pick(self.edges.len()), self.span(10_000));
-                self.fired.add(kind);
-                self.crash_edge(at, power, away);
-            }
-        }
-        if self.strikes(faults.edge_stopped) {
-            self.fired.add("edge stopped at a disk operation");
-            self.edges[self.pick(self.edges.len())].disk.stop_after(1 + self.entropy.below(12));
-        }
-        if self.strikes(faults.hub_killed) {
-            let (at, away) = (self.pick(self.hubs.len()), self.span(10_000));
-            self.fired.add("hub killed");
-            let name = self.hubs[at].name.clone();
-            self.crash(&name, away);
-        }
-        if self.strikes(faults.hub_held) {
-            let (at, span) = (self.pick(self.hubs.len()), self.span(60_000));
-            self.fired.add("hub held");
-            self.hold_hub(at, span);
-        }
-        if self.strikes(faults.store_held) {
-            let span = self.span(45_000);
-            self.fired.add("store held");
-            self.hold_store(span);
-        }
-        self.misfortune_around();
-    }
-
-    fn misfortune_around(&mut self) {
-        let faults = self.swarm.faults.clone();
-        for (rate, one_way, kind) in [(faults.cut, false, "link cut"), (faults.cut_one_way, true, "link cut one way")] {
-            if self.strikes(rate) {
-                let (edge, hub, span) = (self.pick(self.edges.len()), self.pick(self.hubs.len()), self.span(40_000));
-                if self.cut(edge, hub, one_way, span) {
-                    self.fired.add(kind);
-                }
-            }
-        }
-        if self.strikes(faults.clock_moved) {
-            let walls: Vec<Wall> = self.edges.iter().map(|edge| edge.wall.clone()).chain(self.hubs.iter().map(|hub| hub.wall.clone())).collect();
-            let ms = i64::try_from(self.entropy.below(600_000 >> self.entropy.below(8))).unwrap();
-            let ns = if self.entropy.chance(0.5) { ms } else { -ms } * 1_000_000;
-            self.ground.trace.note(&format!("clock moved by {ns}"));
-            self.fired.add("clock moved");
-            walls[self.pick(walls.len())].shift(ns);
-        }
-        if self.strikes(faults.disk_sync_failed) {
-            self.fired.add("disk sync failed");
-            self.edges[self.pick(self.edges.len())].disk.fail_sync(1);
-        }
-        if self.strikes(faults.disk_full) {
-            self.fired.add("disk write found no room");
-            self.edges[self.pick(self.edges.len())].disk.fail_write(1);
-        }
-    }
-
-    /// Hubs one after the other: the second comes when the first goes for good.
-    fn succeed(&mut self, step: u64, steps: u64) {
-        let (first, second) = (self.hubs[0].name.clone(), self.hubs[1].name.clone());
-        if step == 0 {
-            let until = self.swarm.faults_for / 2;
-            self.crash(&second, until);
-        } else if step == steps / 2 {
-            self.fired.add("hub replaced");
-            self.crash(&first, Duration::from_secs(86_400));
-            self.retired.insert(first);
-        }
-    }
-
-    /// Lines are written and faults come.
-    pub fn suffer(&mut self) -> Result<(), String> {
-        self.ground.bucket.set_rates(self.swarm.faults.store);
-        self.ground.weather.set_loss(self.swarm.faults.packets_lost);
-        let steps = u64::try_from(self.swarm.faults_for.as_millis() / TICK.as_millis()).unwrap().max(1);
-        let total = self.swarm.lines * self.edges.len() as u64;
-        let mut left = total;
-        for step in 0..steps {
-            // In bursts: most steps write nothing.
-            if left > 0 && self.entropy.below(20) == 0 {
-                let share = (total * 20 / steps).max(1);
-                for _ in 0..(1 + self.entropy.below(2 * share)).min(left) {
-                    let (at, source) = (self.pick(self.edges.len()), self.pick(self.swarm.shape.sources));
-                    self.write(at, source);
-                    left -= 1;
-                }
-            }
-            if self.swarm.rotates && self.strikes(500) {
-                let (at, source) = (self.pick(self.edges.len()), self.pick(self.swarm.shape.sources));
-                self.rotate(at, source);
-            }
-            if self.swarm.succession {
-                self.succeed(step, steps);
-            }
-            self.misfortune();
-            self.step()?;
-            if step % 1_000 == 999 {
-                self.ask();
-            }
-            self.judge()?;
-        }
-        Ok(())
-    }
-
-    /// Asks all hubs for everything.
-    fn ask(&mut self) {
-        self.asked += 1;
-        for tenant in TENANTS {
-            let lines = self.ground.bucket.oracle(|oracle| oracle.lines_acked(tenant, &self.acked));
-            self.acked_when_asked.insert((self.asked, tenant), lines);
-        }
-        for hub in &self.hubs {
-            hub.ask.send_replace(self.asked);
-        }
-    }
-
-    /// What was answered so far is sound.
-    fn judge(&mut self) -> Result<(), String> {
-        for answer in self.answers() {
-            if let Ok(streams) = &answer.streams {
-                let sound = invariants::sound(&self.ledger, &answer.tenant, streams);
-                let found: usize = sound.map_err(|breach| format!("{}: {breach}", answer.hub))?.values().sum();
-                let wanted = self
-                    .acked_when_asked
-                    .iter()
-                    .find(|((asked, tenant), _)| *asked == answer.asked && **tenant == *answer.tenant)
-                    .map_or(0, |(_, lines)| *lines);
-                if (found as u64) < wanted {
-                    return Err(format!("{} found {found} lines of {}, but {wanted} were acknowledged before it was asked", answer.hub, answer.tenant));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn answers(&self) -> Vec<Answer> {
-        self.hubs.iter().flat_map(|hub| std::mem::take(&mut *hub.answers.lock().unwrap())).collect()
-    }
-
-    /// All faults end.
-    pub fn heal(&mut self) {
-        self.ground.trace.note("heal");
-        self.ground.bucket.set_rates(Rates::default());
-        self.ground.weather.set_loss(0);
-        let now = self.now();
-        let retired = self.retired.clone();
-        self.down.iter_mut().filter(|(host, _)| !retired.contains(*host)).for_each(|(_, at)| *at = now);
-        self.held.values_mut().for_each(|at| *at = now);
-        self.links.values_mut().for_each(|(_, at)| *at = now);
-        self.finish_halves();
-    }
-
-    fn drained(&self) -> bool {
-        self.ground.bucket.oracle(|oracle| TENANTS.iter().all(|tenant| oracle.lines(tenant) >= self.ledger.count(tenant)))
-            && self.edges.iter().all(|edge| {
-                let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);
-                report.is_some_and(|report| {
-                    report.producer.is_some_and(|producer| self.ground.bucket.oracle(|oracle| oracle.committed(&producer)) == report.acked)
-                })
-            })
-    }
-
-    /// With no faults left, everything that was written is stored, acknowledged and answered by every hub.
-    ///
-    /// # Errors
-    /// What is missing after [`DRAIN_MAX`].
-    pub fn drain(&mut self) -> Result<(), String> {
-        if !self.until(DRAIN_MAX, |cluster| cluster.drained())? {
-            return Err(format!("not drained {} s after the last fault: {}", DRAIN_MAX.as_secs(), self.standing()));
-        }
-        // What is still on its way (a write that was given up) must change nothing.
-        let late = self.until(Duration::from_secs(120), |cluster| cluster.ground.bucket.under_way() == 0)?;
-        if !late {
-            return Err("writes are still under way long after everything drained".to_owned());
-        }
-        let end = self.now() + ANSWER_MAX;
-        loop {
-            let left = match self.query_all()? {
-                left if left.is_empty() => return Ok(()),
-                left => left,
-            };
-            if self.now() >= end {
-                return Err(format!("queries are not answered {} s after everything drained: {left:?}", ANSWER_MAX.as_secs()));
-            }
-        }
-    }
-
-    /// Asks all hubs once; what they answer must be complete. Gives who could not answer, and why.
-    fn query_all(&mut self) -> Result<Vec<String>, String> {
-        self.ask();
-        let (asked, wanted) = (self.asked, (self.hubs.len() - self.retired.len()) * self.swarm.tenants);
-        let mut answers = Vec::new();
-        self.until(Duration::from_secs(10), |cluster| {
-            answers.extend(cluster.answers().into_iter().filter(|answer| answer.asked == asked));
-            answers.len() >= wanted
-        })?;
-        let mut left = Vec::new();
-        if answers.len() < wanted {
-            left.push(format!("{} of {wanted} answers came", answers.len()));
-        }
-        for answer in answers {
-            match answer.streams {
-                Ok(streams) => invariants::complete(&self.ledger, &answer.tenant, &streams).map_err(|breach| format!("{}: {breach}", answer.hub))?,
-                Err(fault) => left.push(format!("{}: {fault}", answer.hub)),
-            }
-        }
-        Ok(left)
-    }
-
-    /// Newest ack that an edge knows of, and newest sequence of it that is committed.
-    pub fn acked_and_committed(&self, at: usize) -> (u64, u64) {
-        let report = self.edges[at].status.lock().unwrap().as_ref().map(edge::status::Status::report);
-        let Some((acked, Some(producer))) = report.map(|report| (report.acked, report.producer)) else { return (0, 0) };
-        (acked, self.ground.bucket.oracle(|oracle| oracle.committed(&producer)))
-    }
-
-    /// Where everything stands, for people.
-    pub fn standing(&self) -> String {
-        let tenants: Vec<String> = TENANTS
-            .iter()
-            .map(|tenant| format!("{tenant} {} of {} lines", self.ground.bucket.oracle(|oracle| oracle.lines(tenant)), self.ledger.count(tenant)))
-            .collect();
-        let edges: Vec<String> = self
-            .edges
-            .iter()
-            .map(|edge| {
-                format!(
-                    "{} {:?} skew {} s",
-                    edge.name,
-                    edge.status.lock().unwrap().as_ref().map(edge::status::Status::report),
-                    edge.wall.skew_ns() / 1_000_000_000
-                )
-            })
-            .collect();
-        format!(
-            "{}; {}; down {:?}; hub skew {:?}",
-            tenants.join(", "),
-            edges.join("; "),
-            self.down,
-            self.hubs.iter().map(|hub| hub.wall.skew_ns()).collect::<Vec<_>>()
-        )
     }
 
     pub fn report(&self) -> Report {
         let (trace, events) = self.ground.trace.digest();
         let mut fired = self.fired.counts();
         let (lost, packets) = self.ground.weather.packets();
-        let (objects, by_another) = self.ground.bucket.oracle(tests::ledger::Oracle::objects);
+        let ((objects, by_another), batches) = self.ground.bucket.oracle(|oracle| (oracle.objects(), oracle.batches()));
         fired.insert("lane object after one of another hub", by_another);
+        fired.insert("producer moved", self.ground.bucket.oracle(|oracle| oracle.closes()));
+        if self.most_tracks > 1 {
+            fired.insert("seed with several tracks of an edge", 1);
+        }
         if lost > 0 {
             fired.insert("packet lost", lost);
         }
@@ -666,9 +466,13 @@ impl<'s> Cluster<'s> {
             events,
             next: self.ground.worlds.lock().unwrap().iter().map(Entropy::next_u64).collect(),
             simulated_ms: self.now().as_millis(),
-            lines: TENANTS.iter().map(|tenant| self.ledger.count(tenant)).sum(),
+            edges: self.edges.len(),
+            hubs: self.hubs.len(),
+            lines: self.ledger.owed(|_| true),
+            batches,
             packets,
             objects,
+            requests: self.ground.bucket.requests(),
             fired,
         }
     }

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, DRAIN_MAX};
 use crate::swarm::Swarm;
 
 /// So many edges and hubs, a little work, no faults.
-fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
+pub fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
     let mut swarm = Swarm { edges, hubs, tenants: edges, succession: false, rotates: false, lines: 20, ..Swarm::calm(seed) };
     swarm.shape.sources = 2;
     swarm.shape.timed = true;
@@ -21,7 +21,7 @@ fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
 }
 
 /// A cluster whose first lines are stored and acknowledged.
-fn calmed(swarm: Swarm) -> Cluster<'static> {
+pub fn calmed(swarm: Swarm) -> Cluster {
     let mut cluster = Cluster::new(swarm);
     cluster.suffer().unwrap();
     cluster.heal();
@@ -29,12 +29,12 @@ fn calmed(swarm: Swarm) -> Cluster<'static> {
     cluster
 }
 
-fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster<'static> {
+pub fn calm(seed: u64, edges: usize, hubs: usize) -> Cluster {
     calmed(plain(seed, edges, hubs))
 }
 
 /// Every source writes a few lines.
-fn burst(cluster: &mut Cluster<'_>) {
+pub fn burst(cluster: &mut Cluster) {
     for at in 0..cluster.edges.len() {
         for line in 0..10 {
             cluster.write(at, line % 2);
@@ -43,12 +43,12 @@ fn burst(cluster: &mut Cluster<'_>) {
 }
 
 /// All that was written is stored once, though faults befell it.
-fn drains(cluster: &mut Cluster<'_>) {
+pub fn drains(cluster: &mut Cluster) {
     cluster.heal();
     cluster.drain().unwrap_or_else(|breach| panic!("seed {}: {breach}\n{}", cluster.swarm.seed, cluster.standing()));
 }
 
-fn fired(cluster: &Cluster<'_>, kind: &str) -> u64 {
+pub fn fired(cluster: &Cluster, kind: &str) -> u64 {
     cluster.fired.counts().get(kind).copied().unwrap_or(0)
 }
 
@@ -114,11 +114,11 @@ fn a_create_meets_412_of_itself() {
 fn hub_dies(fate: Fate, stands: bool) {
     for seed in 0..6 {
         let mut cluster = calm(seed, 2, 1);
-        let lines = |cluster: &Cluster<'_>| cluster.ground.bucket.oracle(|oracle| oracle.lines("acme") + oracle.lines("blue"));
+        let lines = |cluster: &Cluster| cluster.ground.bucket.oracle(|oracle| oracle.lines("acme") + oracle.lines("blue"));
         let before = lines(&cluster);
         cluster.ground.bucket.tell("/log/", fate);
         burst(&mut cluster);
-        assert!(cluster.until(DRAIN_MAX, |cluster| !cluster.sim.is_host_running("hub-0")).unwrap());
+        assert!(cluster.until(DRAIN_MAX, |cluster| !cluster.floor.is_running("hub-0")).unwrap());
         assert_eq!(lines(&cluster) > before, stands, "what the dying hub sealed");
         let unknown = (0..2).any(|at| cluster.acked_and_committed(at).0 < cluster.acked_and_committed(at).1);
         assert_eq!(unknown, stands, "no edge may know of an ack that the hub died over");
@@ -143,7 +143,7 @@ fn the_edge_dies_between_commit_and_ack() {
     for (seed, power) in [(0, false), (1, true), (2, false), (3, true)] {
         let mut cluster = calm(seed, 1, 1);
         burst(&mut cluster);
-        let unknown = |cluster: &mut Cluster<'_>| {
+        let unknown = |cluster: &mut Cluster| {
             let (acked, committed) = cluster.acked_and_committed(0);
             committed > acked
         };
@@ -165,7 +165,7 @@ fn a_writer_is_paused_with_its_create_in_flight() {
         cluster.write(0, 0);
         assert!(cluster.until(DRAIN_MAX, |cluster| cluster.ground.bucket.is_sealing("hub-0")).unwrap());
         let before = fired(&cluster, "lane object too late for its number") + fired(&cluster, "lane number taken by another hub");
-        cluster.hold_hub(0, Duration::from_secs(20));
+        cluster.freeze_hub(0, Duration::from_secs(20));
         burst(&mut cluster);
         cluster.run_for(Duration::from_secs(25)).unwrap();
         let lost = fired(&cluster, "lane object too late for its number") + fired(&cluster, "lane number taken by another hub") - before;

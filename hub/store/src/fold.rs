@@ -222,6 +222,7 @@ impl Fold {
                 state.advance(*to, *chain_to, digests);
                 state.place(positions, header.number, header.written);
             }),
+            LaneRecord::Close { .. } if cfg!(planted = "close_ignored") => {}
             LaneRecord::Close { producer, next, .. } => self.close(producer, *next, header.written),
             LaneRecord::Quarantine { producer, reason } => self.change(producer, |state| {
                 state.quarantined = true;
@@ -238,6 +239,7 @@ impl Fold {
                 lines: *lines,
                 bytes: *bytes,
             }),
+            LaneRecord::PushKey { .. } if cfg!(planted = "push_key_forgotten") => {}
             LaneRecord::PushKey { tenant, key, at } => {
                 let kept = self.push_keys.entry((tenant.clone(), key.clone())).or_insert(*at);
                 *kept = (*kept).max(*at);

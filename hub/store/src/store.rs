@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hub_tenant::Grant;
@@ -23,7 +24,7 @@ use crate::fault::StoreFault;
 use crate::head::Head;
 use crate::keys::Key;
 use crate::lane::{LaneCell, Shore, make};
-use crate::limits::{CACHE_BYTES, OBJECT_BYTES};
+use crate::limits::{CACHE_BYTES, LANE_IDLE, OBJECT_BYTES, SNAPSHOT_EVERY};
 use crate::mac::StoreKeys;
 use crate::metrics::StoreMetrics;
 use crate::numbered::ControlLog;
@@ -56,13 +57,26 @@ pub struct StoreSettings {
     pub lane_object_max: usize,
     /// This hub's name: for people, and to find its lane again when it comes back.
     pub writer: String,
+    /// Numbers between two snapshots of a lane (`limits::SNAPSHOT_EVERY`).
+    pub snapshot_every: u64,
+    /// Without an object for so long a lane counts as nobody's (`limits::LANE_IDLE`).
+    pub lane_idle: Duration,
 }
 
 impl StoreSettings {
     /// All defaults.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        Self { objects, prefix, keys: StoreKeys::none(), cache_bytes: CACHE_BYTES, lane_object_max: OBJECT_BYTES, writer: "hub".to_owned() }
+        Self {
+            objects,
+            prefix,
+            keys: StoreKeys::none(),
+            cache_bytes: CACHE_BYTES,
+            lane_object_max: OBJECT_BYTES,
+            writer: "hub".to_owned(),
+            snapshot_every: SNAPSHOT_EVERY,
+            lane_idle: LANE_IDLE,
+        }
     }
 }
 
@@ -97,6 +111,7 @@ pub struct Store {
     shore: Arc<Shore>,
     cache: Cache,
     lane_object_max: usize,
+    lane_idle: Duration,
     writer_name: String,
     registry: Mutex<Registry>,
     lanes: Mutex<BTreeMap<LaneId, Arc<LaneCell>>>,
@@ -122,7 +137,7 @@ impl Store {
     /// # Errors
     /// [`StoreFault::NoConditionalCreate`] on a store that must not be used; else what stands in the way.
     pub async fn open(settings: StoreSettings, world: World) -> Result<Arc<Self>, StoreFault> {
-        let StoreSettings { objects, prefix, keys, cache_bytes, lane_object_max, writer } = settings;
+        let StoreSettings { objects, prefix, keys, cache_bytes, lane_object_max, writer, snapshot_every, lane_idle } = settings;
         if keys.is_empty() {
             tracing::warn!("no store_key_file: headers bear checksums but no MAC");
         }
@@ -130,9 +145,10 @@ impl Store {
         let objects = Objects::new(objects, prefix, world, metrics.clone());
         probe::prove(&objects).await?;
         let store = Arc::new(Self {
-            shore: Arc::new(Shore { objects, keys, head: Head::new() }),
+            shore: Arc::new(Shore { objects, keys, head: Head::new(), snapshot_every }),
             cache: Cache::new(cache_bytes, metrics),
             lane_object_max,
+            lane_idle,
             writer_name: writer,
             registry: Mutex::new(Registry { log: ControlLog::new(Key::registration), fresh: None }),
             lanes: Mutex::default(),

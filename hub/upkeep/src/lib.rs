@@ -35,7 +35,7 @@ use proto_model::{LaneId, TenantId, Timestamp};
 use proto_seam::World;
 use tokio::time::Instant;
 
-use limits::{DOOM_AGE, DOOM_GRACE, SWEEP_EVERY, TIDY_EVERY};
+use limits::{ALIVE, DOOM_AGE, DOOM_GRACE, FLOOR_LOOK_EVERY, GRACE, LOOK_EVERY, SWEEP_EVERY, TIDY_EVERY};
 pub use metrics::UpkeepMetrics;
 
 /// When what is done.
@@ -57,6 +57,14 @@ pub struct UpkeepSettings {
     pub tidy_every: Duration,
     /// Between two sweeps.
     pub sweep_every: Duration,
+    /// Between two looks at what is due.
+    pub look_every: Duration,
+    /// Between two rounds of floors.
+    pub floors_every: Duration,
+    /// How much longer than due a job waits at hubs that it does not belong to.
+    pub others_after: Duration,
+    /// A hub that wrote its lane so lately takes its share.
+    pub alive: Duration,
 }
 
 impl Default for UpkeepSettings {
@@ -70,6 +78,10 @@ impl Default for UpkeepSettings {
             doom_grace: DOOM_GRACE,
             tidy_every: TIDY_EVERY,
             sweep_every: SWEEP_EVERY,
+            look_every: LOOK_EVERY,
+            floors_every: FLOOR_LOOK_EVERY,
+            others_after: GRACE,
+            alive: ALIVE,
         }
     }
 }

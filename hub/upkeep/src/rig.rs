@@ -340,6 +340,7 @@ pub(crate) fn settings() -> UpkeepSettings {
         doom_grace: Duration::from_secs(20),
         tidy_every: Duration::from_secs(3),
         sweep_every: Duration::from_secs(7),
+        ..UpkeepSettings::default()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::absorb::Setback;
 use crate::due::{is_due, is_mine};
-use crate::limits::{ALIVE, FLOOR_LOOK_EVERY, GRACE, LOOK_EVERY, MERGES_AT_ONCE};
+use crate::limits::MERGES_AT_ONCE;
 use crate::metrics::OfLane;
 use crate::{State, Upkeep, UpkeepFault};
 
@@ -54,7 +54,8 @@ impl Upkeep {
     /// Takes the jobs that are due until told to stop. A job that is cut short is lost, as in a crash.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
-            let wait = LOOK_EVERY - Duration::from_millis(self.world.entropy.below(LOOK_EVERY.as_millis() as u64 / 4));
+            let every = self.settings.look_every;
+            let wait = every - Duration::from_millis(self.world.entropy.below(every.as_millis() as u64 / 4));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -80,7 +81,7 @@ impl Upkeep {
         let alive = self.alive();
         self.look_behind(&mut state);
         self.absorb_due(&mut state, &alive, now).await;
-        if Rota::has_come(&mut state.rota.floors, now, FLOOR_LOOK_EVERY) {
+        if Rota::has_come(&mut state.rota.floors, now, self.settings.floors_every) {
             for lane in self.lanes() {
                 let raised = self.keeper.raise_floor(lane).await.map(drop).map_err(UpkeepFault::from);
                 self.told("floor", raised.map_err(Setback::from));
@@ -101,7 +102,7 @@ impl Upkeep {
 
     /// The hubs that wrote a lane lately.
     fn alive(&self) -> BTreeSet<String> {
-        let lately = |idle_s: u64| Duration::from_secs(idle_s) <= ALIVE;
+        let lately = |idle_s: u64| Duration::from_secs(idle_s) <= self.settings.alive;
         self.store().lanes().into_iter().filter(|lane| lately(lane.idle_s)).map(|lane| lane.writer).collect()
     }
 
@@ -124,7 +125,7 @@ impl Upkeep {
         for lane in self.lanes() {
             let waiting = self.waiting(lane, u64::MAX);
             state.ages.note(lane, &waiting, now);
-            let late = if self.mine(&lane.to_string(), alive) { Duration::ZERO } else { GRACE };
+            let late = if self.mine(&lane.to_string(), alive) { Duration::ZERO } else { self.settings.others_after };
             let due = waiting.iter().filter(|(tenant, amount)| is_due(amount, state.ages.age(lane, tenant, now), late, &self.settings));
             let due: BTreeSet<TenantId> = due.map(|(tenant, _)| tenant.clone()).collect();
             if due.is_empty() {

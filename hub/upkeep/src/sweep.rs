@@ -30,6 +30,9 @@ pub(crate) fn plan(manifest: &Manifest, listed: &[(SegmentId, Timestamp)], now: 
     let there: BTreeSet<SegmentId> = listed.iter().map(|(id, _)| *id).collect();
     let unnamed = listed.iter().filter(|(id, _)| !named.contains(id) && !doomed.contains(id));
     let old = unnamed.filter(|(_, written)| now.since(*written) >= settings.doom_age);
+    if cfg!(planted = "sweep_without_doom") {
+        return Sweep { delete: old.map(|(id, _)| *id).collect(), ..Sweep::default() };
+    }
     let over = manifest.doomed.iter().filter(|doomed| now.since(doomed.at) >= settings.doom_grace);
     let (delete, over): (Vec<SegmentId>, Vec<SegmentId>) = over.map(|doomed| doomed.id).partition(|id| there.contains(id));
     let forgotten = |id: &SegmentId| manifest.doomed.iter().any(|doomed| doomed.id == *id && now.since(doomed.at) >= settings.doom_grace * 2);

@@ -1,10 +1,13 @@
 //! Counted seats: sessions in all and of one identity, handshakes in all and of one address.
 //!
-//! Promises: a seat is given back when it is dropped, whatever ended its connection. Must not do: wait.
+//! Promises: a seat is given back when it is dropped, whatever ended its connection; an identity that comes once more
+//! than it may takes the seat of its oldest session, which may be what a killed process left behind. Must not do: wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::limits::{HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, SESSIONS_MAX, SESSIONS_PER_IDENTITY_MAX};
 
@@ -32,10 +35,8 @@ impl Caps {
     }
 
     pub(crate) fn enter(&self, identity: String) -> Result<Seat<String>, String> {
-        Seats::enter(&self.0, identity).map_err(|full| match full {
-            Full::All => format!("the hub has {} sessions, as many as it takes", self.0.total),
-            Full::Key => format!("this identity has {} sessions, as many as it may have", self.0.each),
-        })
+        Seats::enter(&self.0, identity, WhenKeyFull::Replace)
+            .map_err(|(Full::All | Full::Key)| format!("the hub has {} sessions, as many as it takes", self.0.total))
     }
 }
 
@@ -59,7 +60,7 @@ impl Gate {
     }
 
     pub(crate) fn enter(&self, address: IpAddr) -> Result<Seat<IpAddr>, String> {
-        Seats::enter(&self.0, address).map_err(|full| match full {
+        Seats::enter(&self.0, address, WhenKeyFull::Refuse).map_err(|full| match full {
             Full::All => format!("{} handshakes are in flight, as many as the hub takes", self.0.total),
             Full::Key => format!("{} handshakes from its address are in flight, as many as it may have", self.0.each),
         })
@@ -77,7 +78,9 @@ pub(crate) struct Seats<K> {
 #[derive(Debug)]
 struct Held<K> {
     all: usize,
-    keys: BTreeMap<K, usize>,
+    next: u64,
+    /// By key its seats, oldest first: number, and how its holder is told to go.
+    keys: BTreeMap<K, VecDeque<(u64, Arc<Notify>)>>,
 }
 
 enum Full {
@@ -85,36 +88,52 @@ enum Full {
     Key,
 }
 
+/// What is done when a key has as many seats as it may have.
+#[derive(Clone, Copy, PartialEq)]
+enum WhenKeyFull {
+    Refuse,
+    /// The oldest is told to go, and counts for its key no longer.
+    Replace,
+}
+
 impl<K: Ord + Clone> Seats<K> {
     const fn new(total: usize, each: usize) -> Self {
-        Self { total, each, held: Mutex::new(Held { all: 0, keys: BTreeMap::new() }) }
+        Self { total, each, held: Mutex::new(Held { all: 0, next: 0, keys: BTreeMap::new() }) }
     }
 
     fn taken(&self) -> usize {
         self.lock().all
     }
 
-    fn enter(seats: &Arc<Self>, key: K) -> Result<Seat<K>, Full> {
+    fn enter(seats: &Arc<Self>, key: K, when: WhenKeyFull) -> Result<Seat<K>, Full> {
         let mut held = seats.lock();
         if held.all >= seats.total {
             return Err(Full::All);
         }
-        let of_key = held.keys.get(&key).copied().unwrap_or(0);
-        if of_key >= seats.each {
-            return Err(Full::Key);
+        let number = held.next;
+        let of_key = held.keys.entry(key.clone()).or_default();
+        if of_key.len() >= seats.each {
+            if when == WhenKeyFull::Refuse {
+                return Err(Full::Key);
+            }
+            if let Some((_, oldest)) = of_key.pop_front() {
+                oldest.notify_one();
+            }
         }
+        let told = Arc::new(Notify::new());
+        of_key.push_back((number, Arc::clone(&told)));
         held.all += 1;
-        held.keys.insert(key.clone(), of_key + 1);
+        held.next += 1;
         drop(held);
-        Ok(Seat { seats: Arc::clone(seats), key })
+        Ok(Seat { seats: Arc::clone(seats), key, number, told })
     }
 
-    fn leave(&self, key: &K) {
+    fn leave(&self, key: &K, number: u64) {
         let mut held = self.lock();
         held.all = held.all.saturating_sub(1);
-        match held.keys.get_mut(key) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => {
+        if let Some(of_key) = held.keys.get_mut(key) {
+            of_key.retain(|(held, _)| *held != number);
+            if of_key.is_empty() {
                 held.keys.remove(key);
             }
         }
@@ -130,11 +149,20 @@ impl<K: Ord + Clone> Seats<K> {
 pub(crate) struct Seat<K: Ord + Clone> {
     seats: Arc<Seats<K>>,
     key: K,
+    number: u64,
+    told: Arc<Notify>,
+}
+
+impl<K: Ord + Clone> Seat<K> {
+    /// Ends when a newer session of its key took this seat.
+    pub(crate) async fn replaced(&self) {
+        self.told.notified().await;
+    }
 }
 
 impl<K: Ord + Clone> Drop for Seat<K> {
     fn drop(&mut self) {
-        self.seats.leave(&self.key);
+        self.seats.leave(&self.key, self.number);
     }
 }
 

@@ -33,7 +33,7 @@ mod tls;
 pub use auto::{Auto, TransportChoice};
 pub use caps::Caps;
 pub use dial::{Dial, Proxy, Target, Targets};
-pub use direct::{DirectClient, DirectNet, DirectServer};
+pub use direct::{Delay, DirectClient, DirectNet, DirectServer};
 pub use fault::{CloseCode, LinkFault, Side};
 pub use frame::FrameFault;
 pub use grpc::client::GrpcClient;

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use proto_seam::{Clock, Entropy};
 use quinn::congestion::CubicConfig;
+use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
     AckFrequencyConfig, AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
 };
@@ -52,16 +53,43 @@ fn transport_config() -> TransportConfig {
     config
 }
 
-fn endpoint_config(entropy: &Entropy) -> EndpointConfig {
-    let mut seed = [0; 32];
-    for part in seed.chunks_mut(8) {
+fn random_key(entropy: &Entropy) -> [u8; 32] {
+    let mut key = [0; 32];
+    for part in key.chunks_mut(8) {
         part.copy_from_slice(&entropy.next_u64().to_le_bytes());
     }
+    key
+}
+
+/// `reset` signs the words by which a process tells peers of the one before it that their connections are gone.
+fn endpoint_config(entropy: &Entropy, reset: [u8; 32]) -> EndpointConfig {
+    let seed = random_key(entropy);
     // Clones draw from one generator: no two connections get the same ids.
     let ids = entropy.clone();
-    let mut config = EndpointConfig::default();
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(reset)));
     config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(ids.clone())));
     config
+}
+
+/// Keyed BLAKE3, as a signature.
+struct ResetKey([u8; 32]);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, bytes: &[u8], signature: &mut [u8]) {
+        let hash = blake3::keyed_hash(&self.0, bytes);
+        let length = signature.len().min(hash.as_bytes().len());
+        signature[..length].copy_from_slice(&hash.as_bytes()[..length]);
+    }
+
+    fn signature_len(&self) -> usize {
+        blake3::OUT_LEN
+    }
+
+    fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let found: [u8; blake3::OUT_LEN] = signature.try_into().map_err(|_| CryptoError)?;
+        // Compared in constant time.
+        if blake3::keyed_hash(&self.0, bytes) == blake3::Hash::from_bytes(found) { Ok(()) } else { Err(CryptoError) }
+    }
 }
 
 /// Connection ids from our entropy, so that a simulation can be run again.

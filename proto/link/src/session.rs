@@ -91,6 +91,9 @@ impl Session {
     }
 }
 
+/// What the oldest session of an identity is told when a newer one takes its seat.
+pub(crate) const REPLACED: &str = "a newer session of this identity took its seat";
+
 /// Ends a session, and tells its end. Clones do not keep a session alive.
 #[derive(Debug, Clone)]
 pub struct Control {

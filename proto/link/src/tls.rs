@@ -51,6 +51,12 @@ impl ServerTls {
         certs::tls::server_grpc(&*self.newest()?, &self.trust_domain, &self.clock).map_err(|fault| no_identity(Side::Hub, &fault))
     }
 
+    /// Signs QUIC's stateless resets: a hub that was killed and is back under the same key ends the connections of before at
+    /// their next packet, instead of leaving edges to their idle timeout (RFC 9000, 10.3).
+    pub(crate) fn reset_key(&mut self) -> Result<[u8; 32], LinkFault> {
+        Ok(self.newest()?.own.derived)
+    }
+
     fn newest(&mut self) -> Result<Arc<ServerMaterial>, LinkFault> {
         let material = self.material.borrow_and_update().clone();
         material.ok_or_else(|| no_identity(Side::Hub, &"its certificate files were not read yet"))

@@ -11,7 +11,7 @@ use crate::fault::StoreFault;
 use crate::fold::{Fold, snapshot};
 use crate::header::CommitId;
 use crate::keys::{Key, number_of};
-use crate::limits::{SNAPSHOT_EVERY, SNAPSHOT_SHARE, SNAPSHOTS_KEPT};
+use crate::limits::{SNAPSHOT_SHARE, SNAPSHOTS_KEPT};
 use crate::object::Size;
 
 /// The fold of the newest snapshot that reads well, with its number; of the genesis when there is none.
@@ -36,9 +36,9 @@ pub(super) async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, Stor
 }
 
 /// Whether a fold with this head and floor wants a snapshot after the one of `newest`.
-pub(crate) const fn is_due(head: u64, floor: u64, newest: u64) -> bool {
+pub(crate) const fn is_due(every: u64, head: u64, floor: u64, newest: u64) -> bool {
     let share = head.saturating_sub(floor) / SNAPSHOT_SHARE;
-    let every = if share > SNAPSHOT_EVERY { share } else { SNAPSHOT_EVERY };
+    let every = if share > every { share } else { every };
     head.saturating_sub(newest) >= every
 }
 
@@ -47,7 +47,7 @@ pub(crate) const fn is_due(head: u64, floor: u64, newest: u64) -> bool {
 /// # Errors
 /// The store's fault; nothing depends on it, the next look tries again.
 pub(crate) async fn keep(shore: &Shore, cell: &LaneCell) -> Result<(), StoreFault> {
-    keep_when(shore, cell, is_due).await
+    keep_when(shore, cell, |head, floor, newest| is_due(shore.snapshot_every, head, floor, newest)).await
 }
 
 /// As [`keep`], when `due` of head, floor and newest snapshot says so.

@@ -156,11 +156,13 @@ impl LaneWriter {
         let (header, parts) = self.build(draft).await.map_err(PutFault::NotWritten)?;
         let Committed { number, commit } = Committed { number: header.number, commit: header.commit };
         let answer = self.shore().objects.create(&Key::lane_object(self.cell.lane, number), parts).await;
+        let answer = if cfg!(planted = "retry_at_another_number") { answer.or(Ok(Create::Created)) } else { answer };
         match answer.map_err(PutFault::NotWritten)? {
             Create::Created => {}
+            Create::Exists if cfg!(planted = "conflict_is_created") => {}
             Create::Exists => return Err(PutFault::NotWritten(StoreFault::Taken { lane: self.cell.lane, number })),
         }
-        if !look(self.shore(), self.cell.lane, number - 1, header.previous).await.map_err(PutFault::NotWritten)? {
+        if !cfg!(planted = "lane_rule_6") && !look(self.shore(), self.cell.lane, number - 1, header.previous).await.map_err(PutFault::NotWritten)? {
             // This number was collected while we slept, and created again into the void.
             self.cell.lose(self.shore(), self.known.generation);
             return Err(PutFault::Lost);
@@ -211,6 +213,9 @@ impl LaneWriter {
             LaneRecord::Open { .. } | LaneRecord::Advance { .. } | LaneRecord::Close { .. } | LaneRecord::Quarantine { .. } => newest,
             LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Floor(_) | LaneRecord::Owner(_) => newest,
         });
+        if cfg!(planted = "old_map") {
+            draft.map_version = in_force;
+        }
         if draft.map_version < in_force {
             return Err(StoreFault::OldMap { have: draft.map_version, newest: in_force });
         }

@@ -152,7 +152,7 @@ impl Store {
         *locked(&self.asked) = Some(now.steady);
         let mut reason = "the store has not answered".to_owned();
         let tried = async {
-            while !self.is_fresh(need) {
+            while !cfg!(planted = "view_of_any_age") && !self.is_fresh(need) {
                 let (round, fits) = self.round_for(need, Look::Whole);
                 if let Err(fault) = round.await {
                     reason = fault.to_string();
@@ -176,7 +176,7 @@ impl Store {
     fn is_fresh(&self, need: Need) -> bool {
         let met = |fresh: Option<Moment>| fresh.is_some_and(|fresh| need.met_by(fresh));
         let registry = locked(&self.registry).fresh;
-        met(registry) && self.cells().iter().all(|cell| met(cell.fresh()))
+        met(registry) && self.cells().iter().all(|cell| (cfg!(planted = "unreadable_lane_is_empty") && cell.known().is_none()) || met(cell.fresh()))
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Store, locked};
 use crate::fault::StoreFault;
 use crate::fold::{Fold, ProducerState};
 use crate::lane::{LaneCell, make, writer::LaneWriter};
-use crate::limits::{BEHIND_BYTES_MAX, BEHIND_OBJECTS_MAX, LANE_IDLE, LANES_AT_ONCE};
+use crate::limits::{BEHIND_BYTES_MAX, BEHIND_OBJECTS_MAX, LANES_AT_ONCE};
 use crate::record::LaneRecord;
 use crate::section::Draft;
 
@@ -119,7 +119,7 @@ impl Store {
     /// look at once seldom meet.
     fn idle_lane(&self, not: Option<LaneId>) -> Option<LaneId> {
         let now = self.shore.objects.moment().wall;
-        let idle = |cell: &Arc<LaneCell>| cell.owned().is_some_and(|(_, written)| now.since(written) >= LANE_IDLE);
+        let idle = |cell: &Arc<LaneCell>| cell.owned().is_some_and(|(_, written)| now.since(written) >= self.lane_idle);
         let lanes: Vec<LaneId> = self.cells().iter().filter(|cell| Some(cell.lane) != not && idle(cell)).map(|cell| cell.lane).collect();
         let at = self.shore.objects.entropy().below((lanes.len() as u64).max(1));
         lanes.get(usize::try_from(at).unwrap_or(0)).copied()

@@ -6,7 +6,6 @@ use super::*;
 fn seats_are_counted_in_all_and_for_each_and_come_back() {
     let caps = Caps::with_limits(3, 2);
     let (one, _two) = (caps.enter("a".to_owned()).unwrap(), caps.enter("a".to_owned()).unwrap());
-    assert_eq!(caps.enter("a".to_owned()).unwrap_err(), "this identity has 2 sessions, as many as it may have");
     let _three = caps.enter("b".to_owned()).unwrap();
     assert_eq!(caps.enter("c".to_owned()).unwrap_err(), "the hub has 3 sessions, as many as it takes");
     assert_eq!(caps.sessions(), 3);
@@ -15,6 +14,19 @@ fn seats_are_counted_in_all_and_for_each_and_come_back() {
     let four = caps.enter("a".to_owned()).unwrap();
     drop(four);
     assert!(caps.0.lock().keys.contains_key("a") && caps.0.lock().keys.contains_key("b"));
+}
+
+#[tokio::test]
+async fn who_comes_once_more_than_it_may_takes_the_seat_of_its_oldest() {
+    let caps = Caps::with_limits(5, 2);
+    let seats: Vec<_> = (0..3).map(|_| caps.enter("a".to_owned()).unwrap()).collect();
+    seats[0].replaced().await;
+    for kept in &seats[1..] {
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), kept.replaced()).await.is_err());
+    }
+    assert_eq!(caps.sessions(), 3);
+    drop(seats);
+    assert_eq!((caps.sessions(), caps.0.lock().keys.len()), (0, 0));
 }
 
 #[test]

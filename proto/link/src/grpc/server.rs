@@ -233,7 +233,16 @@ async fn serve(admitted: Admitted, gate: Seat<IpAddr>, arrivals: Arrivals) {
     match call {
         Some(call) => {
             drop(gate);
-            converse(connection, call, heard, &place).await;
+            let control = call.control.clone();
+            let mut conversing = pin!(converse(connection, call, heard, &place));
+            tokio::select! {
+                biased;
+                () = &mut conversing => {}
+                () = replaced(seat.as_ref()) => {
+                    control.close(CloseCode::Refused, session::REPLACED);
+                    conversing.await;
+                }
+            }
             drop(seat);
         }
         None => arrivals.fault(match (refusal, place.failure.fault()) {
@@ -241,6 +250,13 @@ async fn serve(admitted: Admitted, gate: Seat<IpAddr>, arrivals: Arrivals) {
             (None, Some(fault)) => fault,
             (None, None) => LinkFault::no_answer(place.address, "session call", HANDSHAKE_MAX),
         }),
+    }
+}
+
+async fn replaced(seat: Option<&Seat<String>>) {
+    match seat {
+        Some(seat) => seat.replaced().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,7 +13,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{AsyncUdpSocket, ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, RecvStream, Runtime, SendStream, TokioRuntime};
 use tokio::time::timeout;
 
-use super::{FIRST_CONNECTION_ID_BYTES, SeededIds, ended, endpoint_config, peer_certificate, pump, real_socket, transport_config, unusable_config};
+use super::{FIRST_CONNECTION_ID_BYTES, SeededIds, ended, endpoint_config, peer_certificate, pump, random_key, real_socket, transport_config, unusable_config};
 use crate::dial::{Dial, Target};
 use crate::fault::{LinkFault, Side};
 use crate::limits::HANDSHAKE_MAX;
@@ -100,7 +100,7 @@ impl Dial for QuicClient {
 }
 
 fn endpoint(socket: Arc<dyn AsyncUdpSocket>, runtime: Arc<dyn Runtime>, entropy: &Entropy) -> Result<Endpoint, LinkFault> {
-    Endpoint::new_with_abstract_socket(endpoint_config(entropy), None, socket, runtime)
+    Endpoint::new_with_abstract_socket(endpoint_config(entropy, random_key(entropy)), None, socket, runtime)
         .map_err(|fault| LinkFault::Bind { address: "udp".to_owned(), reason: fault.to_string() })
 }
 

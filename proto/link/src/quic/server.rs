@@ -70,8 +70,9 @@ impl QuicServer {
         let unbound = |fault: std::io::Error| LinkFault::Bind { address: "udp".to_owned(), reason: fault.to_string() };
         let entropy = entropy.fork("quic server");
         let config = server_config(&mut tls)?;
+        let reset = tls.reset_key()?;
         let address = socket.local_addr().map_err(unbound)?;
-        let endpoint = Endpoint::new_with_abstract_socket(endpoint_config(&entropy), Some(config), socket, runtime).map_err(unbound)?;
+        let endpoint = Endpoint::new_with_abstract_socket(endpoint_config(&entropy, reset), Some(config), socket, runtime).map_err(unbound)?;
         let (sender, arrivals) = Arrivals::new();
         let taker = Taker { endpoint, tls, caps, gate: Gate::new(), arrivals: sender, entropy, reopen: real.then_some(address) };
         Ok(Self { arrivals, address, taking: tokio::spawn(taker.run()) })
@@ -175,8 +176,8 @@ impl Taker {
             sleep(ACCEPT_REST).await;
             let opened = async {
                 let socket = real_socket(address).await?;
-                let config = server_config(&mut self.tls)?;
-                Endpoint::new_with_abstract_socket(endpoint_config(&self.entropy), Some(config), socket, Arc::new(TokioRuntime))
+                let (config, reset) = (server_config(&mut self.tls)?, self.tls.reset_key()?);
+                Endpoint::new_with_abstract_socket(endpoint_config(&self.entropy, reset), Some(config), socket, Arc::new(TokioRuntime))
                     .map_err(|fault| LinkFault::Bind { address: address.to_string(), reason: fault.to_string() })
             };
             match opened.await {
@@ -208,9 +209,18 @@ async fn let_in(connecting: Result<Connecting, ConnectionError>, tls: &ServerTls
     connection.set_max_concurrent_bi_streams(VarInt::from_u32(1));
     let peer = Peer { side: Side::Edge, certificate_der: Some(certificate), address: address.to_owned(), transport: Transport::Quic };
     let (session, wires) = session::open(peer);
+    let control = wires.control.clone();
     let serving = pump::run_accepted(connection, session.peer.clone(), wires);
     tokio::spawn(async move {
-        serving.await;
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            biased;
+            () = &mut serving => {}
+            () = seat.replaced() => {
+                control.close(CloseCode::Refused, session::REPLACED);
+                serving.await;
+            }
+        }
         drop(seat);
     });
     Ok(session)

@@ -197,6 +197,30 @@ async fn a_changed_address_keeps_the_quic_session() {
     assert!(!wire.edge.control.is_closed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_was_killed_and_is_back_ends_its_old_sessions_at_their_next_packet() {
+    let net = UdpNet::new(Duration::from_millis(20), 0.0, 6);
+    let (authority, entropy) = (authority(), Entropy::seeded(6));
+    let material = server_material(&issue_hub(&authority), &authority);
+    let server = |seed: &str| {
+        let (_, tls) = server_tls(Arc::clone(&material));
+        QuicServer::with_socket(net.socket(HUB), Arc::new(TokioRuntime), tls, Caps::new(), &entropy.fork(seed)).unwrap()
+    };
+    let mut first = server("first");
+    let client = quic_client(&net, EDGE, &authority, "edge-1", &entropy.fork("edge"));
+    let target = target();
+    let (edge, hub) = tokio::join!(client.dial(&target), first.accept());
+    let (mut edge, _hub) = (edge.unwrap(), hub.unwrap().unwrap());
+    // The next process takes the address: nothing comes to the first any more, and it says nothing by itself.
+    let mut second = server("second");
+    let started = Instant::now();
+    edge.outgoing.send(heartbeat()).await.unwrap();
+    assert!(end(&mut edge).await.is_some());
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let (edge, hub) = tokio::join!(client.dial(&target), second.accept());
+    assert!(edge.is_ok() && hub.unwrap().is_ok());
+}
+
 /// 300 batches over a lossy path: how long it took, and how many datagrams.
 async fn lossy(seed: u64) -> (Duration, u64) {
     let net = UdpNet::new(Duration::from_millis(25), 0.03, seed);

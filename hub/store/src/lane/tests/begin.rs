@@ -116,13 +116,13 @@ async fn foreign_names_among_the_snapshots_are_passed_over() {
 
 #[test]
 fn snapshots_of_an_ever_longer_lane_stay_a_fixed_share_of_the_work() {
-    assert!(!start::is_due(255, 0, 0) && start::is_due(256, 0, 0));
-    assert!(start::is_due(16_384, 0, 16_384 - 256), "rule 11 to the letter up to 16,384 above the floor");
-    assert!(!start::is_due(64_000 + 256, 0, 64_000) && start::is_due(65_100, 0, 64_000));
-    assert!(start::is_due(64_000 + 256, 60_000, 64_000));
+    assert!(!start::is_due(256, 255, 0, 0) && start::is_due(256, 256, 0, 0));
+    assert!(start::is_due(256, 16_384, 0, 16_384 - 256), "rule 11 to the letter up to 16,384 above the floor");
+    assert!(!start::is_due(256, 64_000 + 256, 0, 64_000) && start::is_due(256, 65_100, 0, 64_000));
+    assert!(start::is_due(256, 64_000 + 256, 60_000, 64_000));
     let (mut newest, mut written) = (0, 0_u64);
     for head in 0..1_000_000 {
-        if start::is_due(head, 0, newest) {
+        if start::is_due(256, head, 0, newest) {
             newest = head;
             written += head;
         }

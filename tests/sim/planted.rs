@@ -1,0 +1,69 @@
+//! Faults of our own making, which the simulation must find: each is one expression under `cfg!(planted = "name")` in a crate that ships.
+//!
+//! Parts: [`PLANTED`], the list; a test that it is the whole list. `tests/planted` builds one of them, runs its seeds until a breach shows, and says
+//! caught or missed. Must not do: be built into anything that ships; only the simulation sets the condition.
+
+/// One planted fault.
+pub struct Planted {
+    pub name: &'static str,
+    /// What is broken, and what is promised no longer.
+    pub breaks: &'static str,
+    /// The first seed that is tried, and how many.
+    pub seeds: (u64, u64),
+}
+
+const fn planted(name: &'static str, breaks: &'static str, seeds: (u64, u64)) -> Planted {
+    Planted { name, breaks, seeds }
+}
+
+/// All of them. `tests/planted` reads these lines: one each.
+pub const PLANTED: [Planted; 25] = [
+    planted("ack_before_put", "acks whatever became of the create: acknowledged lines are not stored", (0, 200)),
+    planted("conflict_is_created", "412 is taken for written: acks into the void, cursors of another's object never folded", (0, 200)),
+    planted("lane_rule_6", "a lane object made by a sleeper at a collected number counts", (0, 600)),
+    planted("lane_second_look", "a fold goes on from a number that was collected meanwhile (rule 7)", (0, 1_500)),
+    planted("manifest_rule_6", "a manifest made by a sleeper at a collected number counts", (0, 600)),
+    planted("floor_before_manifest", "the floor passes sections that no manifest holds: they are read nowhere", (0, 200)),
+    planted("collected_without_snapshot", "lane objects go before two snapshots stand behind them", (0, 200)),
+    planted("collected_above_floor", "lane objects go before they are absorbed", (0, 200)),
+    planted("sweep_without_doom", "segments are deleted that a job is about to name (rule 16)", (0, 200)),
+    planted("manifest_of_any_age", "a query takes a manifest that lacks what the floors say is absorbed (rule 14)", (0, 400)),
+    planted("view_of_any_age", "a query answers from folds as old as they are: acknowledged lines are missing", (0, 200)),
+    planted("close_ignored", "a producer that ended goes on in its old lane (rule 8)", (0, 200)),
+    planted("push_key_forgotten", "a push that is retried at another hub is stored twice (rule 10)", (0, 200)),
+    planted("positions_forgotten", "hubs do not know how far sources are stored: a lost WAL is read twice", (0, 600)),
+    planted("epoch_not_checked", "a fenced session goes on (reliability 2.4)", (0, 600)),
+    planted("digest_not_compared", "another batch under a number that stands is acknowledged and lost", (0, 1_500)),
+    planted("old_map", "a batch goes to the tenant that its cluster left (rule 9)", (0, 400)),
+    planted("sequence_reset_on_wal_loss", "an edge that lost its WAL is not given the end of its chain", (0, 600)),
+    planted("hub_positions_ignored", "an edge that lost its WAL reads its files again from the start", (0, 400)),
+    planted("torn_tail_kept", "half a record after a power cut is taken for whole", (0, 400)),
+    planted("position_saved_apart", "how far files are read is not saved with the lines: a restart reads them twice", (0, 200)),
+    planted("sent_before_sync", "batches are sent before they are durable: after a power cut their numbers mean other lines", (0, 400)),
+    planted("retry_at_another_number", "after a create without answer the next number is tried, as if the first had been written", (0, 400)),
+    planted("acks_forgotten_at_close", "a producer that moves begins anew at 0", (0, 400)),
+    planted("unreadable_lane_is_empty", "a lane whose genesis cannot be read is passed over by queries (rule 1)", (0, 600)),
+];
+
+/// What is planted in the sources is what the list says, and nothing else.
+#[test]
+fn the_list_is_whole() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = std::collections::BTreeSet::new();
+    let mut folders: Vec<_> = ["proto", "edge", "hub", "certs"].iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.extend(text.split("planted = \"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)));
+            }
+        }
+    }
+    let listed: std::collections::BTreeSet<String> = PLANTED.iter().map(|planted| planted.name.to_owned()).collect();
+    assert_eq!(listed.len(), PLANTED.len(), "a name stands twice");
+    assert_eq!(found, listed, "left: in the sources, right: in the list");
+    assert!(PLANTED.iter().all(|planted| !planted.breaks.is_empty() && planted.seeds.1 > 0));
+}
