@@ -1,18 +1,26 @@
 //! The HTTP API: Loki's, for one or several tenants of a token.
 //!
 //! Parts: [`Api`] (what every request needs), [`routes`] (one line each), [`params`] (what was asked),
-//! [`query`], [`labels`], [`push`], [`status`] (one module per kind of route), [`respond`] (answers as
+//! [`query`], [`labels`], [`volume`], [`detected`], [`patterns`], [`push`], [`legacy`], [`format`](mod@format), [`rules`], [`config`], [`status`] (one
+//! module per kind of route), [`respond`] (answers as
 //! Loki's JSON), [`fault`] (the only mapping of faults to status and text). Promises: no token, no answer
 //! (but `/ready`); the tenant comes from the token, a header only narrows; errors are plain text and never
 //! compressed (Grafana cannot read them otherwise). Must not do: compute answers.
 
+pub mod config;
+pub mod detected;
 pub mod fault;
+pub mod format;
 pub mod labels;
+pub mod legacy;
 pub mod params;
+pub mod patterns;
 pub mod push;
 pub mod query;
 pub mod respond;
+pub mod rules;
 pub mod status;
+pub mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +57,8 @@ pub struct Api {
     pub rates: Arc<push::Rates>,
     /// Whether the hub can work.
     pub ready: Ready,
+    /// What the hub is set to.
+    pub about: Arc<config::About>,
     /// The world.
     pub world: World,
 }
@@ -92,20 +102,64 @@ impl Api {
 /// All routes below `prefix`.
 pub fn routes(api: Api, prefix: &str) -> Router {
     let loki = Router::new()
-        .route("/loki/api/v1/query", get(query::instant).post(query::instant))
-        .route("/loki/api/v1/query_range", get(query::range).post(query::range))
-        .route("/loki/api/v1/labels", get(labels::names).post(labels::names))
-        .route("/loki/api/v1/label", get(labels::names).post(labels::names))
-        .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
-        .route("/loki/api/v1/series", get(labels::series).post(labels::series))
-        .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
-        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
+        .merge(lines())
+        .merge(streams())
+        .merge(hub())
+        .merge(old())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .route("/loki/api/v1/push", post(push::push))
+        .route("/api/prom/push", post(legacy::push))
         .route("/ready", get(status::ready))
         .with_state(api);
     let all = if prefix.is_empty() { loki } else { Router::new().nest(prefix, loki) };
     all.fallback(not_found).method_not_allowed_fallback(not_allowed)
+}
+
+/// What reads lines.
+fn lines() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/query", get(query::instant).post(query::instant))
+        .route("/loki/api/v1/query_range", get(query::range).post(query::range))
+        .route("/loki/api/v1/patterns", get(patterns::patterns).post(patterns::patterns))
+        .route("/loki/api/v1/detected_fields", get(detected::fields).post(detected::fields))
+        .route("/loki/api/v1/detected_field/{name}/values", get(detected::values).post(detected::values))
+        .route("/loki/api/v1/format_query", get(format::format).post(format::format))
+}
+
+/// What tables and footers answer.
+fn streams() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label", get(labels::names).post(labels::names))
+        .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
+        .route("/loki/api/v1/series", get(labels::series).post(labels::series))
+        .route("/loki/api/v1/detected_labels", get(detected::labels).post(detected::labels))
+        .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
+        .route("/loki/api/v1/index/volume", get(volume::volume).post(volume::volume))
+        .route("/loki/api/v1/index/volume_range", get(volume::volume_range).post(volume::volume_range))
+        .route("/loki/api/v1/index/shards", get(volume::shards).post(volume::shards))
+}
+
+/// What the hub says of itself, and of rules, which it has none of.
+fn hub() -> Router<Api> {
+    Router::new()
+        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
+        .route("/loki/api/v1/drilldown-limits", get(config::drilldown))
+        .route("/config/tenant/v1/limits", get(config::tenant_limits))
+        .route("/config", get(config::config))
+        .route("/log_level", get(config::log_level).post(config::set_log_level))
+        .route("/prometheus/api/v1/rules", get(rules::groups))
+        .route("/prometheus/api/v1/alerts", get(rules::alerts))
+        .route("/loki/api/v1/rules", get(rules::none))
+}
+
+/// Loki's first API.
+fn old() -> Router<Api> {
+    Router::new()
+        .route("/api/prom/query", get(legacy::query).post(legacy::query))
+        .route("/api/prom/label", get(legacy::names).post(legacy::names))
+        .route("/api/prom/label/{name}/values", get(legacy::values).post(legacy::values))
+        .route("/api/prom/series", get(labels::series).post(labels::series))
 }
 
 /// As Go's server says it.

@@ -28,6 +28,7 @@ use hub_query::{Engine, QueryMetrics};
 use hub_store::{Store, StoreFault, StoreKeys, StoreSettings, open_objects};
 use hub_upkeep::{Upkeep, UpkeepMetrics};
 use proto_boot::serve::{Served, Serving, serve as serve_http, serve_with};
+use proto_boot::telemetry::log::LogHandle;
 use proto_boot::{Draining, Metrics, Mistake, Ready, Stop};
 use proto_link::{Caps, GrpcServer, LinkFault, Listen, QuicServer, ServerTls};
 use proto_seam::{Clock, World};
@@ -37,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api::Api;
+use api::config::About;
 use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
 use tenant_map::{MapFault, TenantMap};
@@ -156,7 +158,14 @@ pub struct Addresses {
 ///
 /// # Errors
 /// [`HubFault`] when it cannot start or a part of it fails.
-pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: Stop, listening: impl FnOnce(&Addresses)) -> Result<(), HubFault> {
+pub async fn serve(
+    settings: HubSettings,
+    checked: Checked,
+    log: LogHandle,
+    world: World,
+    stop: Stop,
+    listening: impl FnOnce(&Addresses),
+) -> Result<(), HubFault> {
     certs::store::load_server(&link_paths(&settings), &world).await?;
     let store = open_store(&settings, &world).await?;
     let map = TenantMap::start(settings.tenants.file.value.clone(), checked.limits.clone(), Arc::clone(&store), world.clone()).await?;
@@ -189,7 +198,8 @@ pub async fn serve(settings: HubSettings, checked: Checked, world: World, stop: 
     let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
     let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
-    let api = Api { engine, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
+    let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
+    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));

@@ -248,10 +248,13 @@ async fn serve(world: World, file: &Path, overrides: &[(String, String)]) -> u8 
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
-    if let Err(fault) = log::start(parsed.log, world.clock.clone()) {
-        complain(&fault.to_string());
-        return 1;
-    }
+    let log = match log::start(parsed.log, world.clock.clone()) {
+        Ok(log) => log,
+        Err(fault) => {
+            complain(&fault.to_string());
+            return 1;
+        }
+    };
     for remark in parsed.without_effect() {
         tracing::warn!(remark, "a setting has no effect");
     }
@@ -260,7 +263,7 @@ async fn serve(world: World, file: &Path, overrides: &[(String, String)]) -> u8 
         complain(&format!("signals cannot be handled: {fault}"));
         return 1;
     }
-    match hub::serve(parsed, checked, world, stop, listening).await {
+    match hub::serve(parsed, checked, log, world, stop, listening).await {
         Ok(()) => 0,
         Err(HubFault::Mistakes(mistakes)) => refuse(&mistakes),
         Err(fault) => {

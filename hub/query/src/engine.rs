@@ -82,7 +82,11 @@ impl Engine {
             selector: Selector::new(&request.expr.matchers)?,
             pipeline: Arc::new(Pipeline::new(&request.expr.stages, Wanted::All)?),
         });
-        let ask = move |run: Arc<Run>| run.logs(Arc::clone(&plan)).boxed();
+        let interval_ns = request.interval_ns;
+        let ask = move |run: Arc<Run>| match interval_ns {
+            0 => run.logs(Arc::clone(&plan)).boxed(),
+            _ => run.logs_apart(Arc::clone(&plan), interval_ns).boxed(),
+        };
         let (streams, mut stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
         stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
         Ok(LogAnswer { streams, stats, warnings })

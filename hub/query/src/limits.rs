@@ -23,5 +23,7 @@ pub const POINTS_MAX: u64 = 4 << 20;
 pub const SERIES_MAX: usize = 100_000;
 /// Entries one log query may hold, whatever the tenant's limit says.
 pub const ENTRIES_MAX: usize = 1_000_000;
+/// Entries read at once where only those some time apart count: a few windows' worth, small beside a block.
+pub const APART_PAGE: usize = 256;
 /// Rows between two looks at whether the query was cancelled.
 pub const ROWS_BETWEEN_LOOKS: u32 = 1_024;

@@ -4,6 +4,8 @@
 //! far), [`Cut`] (beyond which time no scan needs to look any more), [`Top::into_streams`]. Promises: holds
 //! at most `limit` entries; equal times stay in order of arrival, backward in its reverse. Must not do: scan.
 
+pub(crate) mod apart;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;

@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// The chosen parts of every section and segment, one after the other.
-    fn parts(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<Part>, QueryFault>> + Unpin + use<> {
+    pub(crate) fn parts(self: &Arc<Self>, range: TimeRange, selector: &Arc<Selector>) -> impl Stream<Item = Result<Vec<Part>, QueryFault>> + Unpin + use<> {
         let (run, selector) = (Arc::clone(self), Arc::clone(selector));
         let one = move |piece| {
             let (run, selector) = (Arc::clone(&run), Arc::clone(&selector));
@@ -137,7 +137,7 @@ impl Run {
 }
 
 /// Bytes and lines of a row inside `range`, in proportion to time.
-fn share(row: &ChosenRow, range: TimeRange) -> (u64, u64) {
+pub(crate) fn share(row: &ChosenRow, range: TimeRange) -> (u64, u64) {
     if range.start <= row.min && row.max < range.end {
         return (row.bytes, row.lines);
     }

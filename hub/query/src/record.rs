@@ -16,7 +16,7 @@ pub(crate) const ERROR: &str = "__error__";
 /// Says why.
 pub(crate) const ERROR_DETAILS: &str = "__error_details__";
 /// Added to the name of a parsed label that an index label or metadata already has.
-const EXTRACTED: &str = "_extracted";
+pub(crate) const EXTRACTED: &str = "_extracted";
 
 /// The labels of one line.
 #[derive(Debug, Clone)]

@@ -49,6 +49,8 @@ pub struct LogRequest {
     pub limit: usize,
     /// From which end.
     pub direction: Direction,
+    /// Nanoseconds that lie between two entries of the answer at least; 0 = all entries.
+    pub interval_ns: i64,
 }
 
 /// A metric query over a range, at `start`, `start + step`, ... up to `end`.
@@ -89,7 +91,19 @@ impl LogRequest {
             let text = format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})");
             return Err(QueryFault::Limit(text));
         }
-        Ok(Self { expr, range, limit: limit.min(ENTRIES_MAX), direction })
+        Ok(Self { expr, range, limit: limit.min(ENTRIES_MAX), direction, interval_ns: 0 })
+    }
+
+    /// The same with entries `interval_ns` apart at least, whatever their stream: the first counts, and each that lies so far from the
+    /// last one that counted.
+    ///
+    /// # Errors
+    /// A negative interval.
+    pub fn every(self, interval_ns: i64) -> Result<Self, QueryFault> {
+        if interval_ns < 0 {
+            return Err(QueryFault::Request("interval must be >= 0".to_owned()));
+        }
+        Ok(Self { interval_ns, ..self })
     }
 }
 
@@ -132,7 +146,7 @@ impl InstantRequest {
     /// Checks a metric query.
     ///
     /// # Errors
-    /// Too many matchers, a stage that cannot be built.
+    /// Too many matchers, a stage that cannot be built, a window longer than a query may be.
     pub fn new(expr: MetricExpr, at: Timestamp, limits: &Limits) -> Result<Self, QueryFault> {
         check_metric(&expr, limits)?;
         Ok(Self { expr, at })
@@ -143,7 +157,7 @@ fn end_before_start() -> QueryFault {
     QueryFault::Request("end timestamp must not be before or equal to start time".to_owned())
 }
 
-fn check_range(range: TimeRange, limits: &Limits) -> Result<(), QueryFault> {
+pub(crate) fn check_range(range: TimeRange, limits: &Limits) -> Result<(), QueryFault> {
     if range.end <= range.start {
         return Err(end_before_start());
     }
@@ -160,7 +174,7 @@ fn check_length(span_ns: i64, limits: &Limits) -> Result<(), QueryFault> {
     Err(QueryFault::Limit(text))
 }
 
-fn check_matchers(log: &LogExpr, limits: &Limits) -> Result<(), QueryFault> {
+pub(crate) fn check_matchers(log: &LogExpr, limits: &Limits) -> Result<(), QueryFault> {
     let (found, max) = (log.matchers.len(), limits.max_streams_matchers_per_query);
     if max > 0 && found > max {
         return Err(QueryFault::Limit(format!("max streams matchers per query exceeded, matchers-count > limit ({found} > {max})")));
@@ -170,6 +184,7 @@ fn check_matchers(log: &LogExpr, limits: &Limits) -> Result<(), QueryFault> {
 
 fn check_metric(expr: &MetricExpr, limits: &Limits) -> Result<(), QueryFault> {
     check_selectors(expr, limits)?;
+    check_windows(expr, limits)?;
     Ok(hub_logql::validate(&Expr::Metric(expr.clone()))?)
 }
 
@@ -180,5 +195,15 @@ fn check_selectors(expr: &MetricExpr, limits: &Limits) -> Result<(), QueryFault>
         MetricExpr::Binary { left, right, .. } => check_selectors(left, limits).and_then(|()| check_selectors(right, limits)),
         MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => Ok(()),
         MetricExpr::Variants { of, .. } => check_matchers(&of.log, limits),
+    }
+}
+
+/// No window may be longer than a query: Loki reads as much for an instant query.
+fn check_windows(expr: &MetricExpr, limits: &Limits) -> Result<(), QueryFault> {
+    match expr {
+        MetricExpr::Range { range, .. } | MetricExpr::Variants { of: range, .. } => check_length(range.range_ns, limits),
+        MetricExpr::Vector { inner, .. } | MetricExpr::LabelReplace { inner, .. } => check_windows(inner, limits),
+        MetricExpr::Binary { left, right, .. } => check_windows(left, limits).and_then(|()| check_windows(right, limits)),
+        MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) => Ok(()),
     }
 }

@@ -23,7 +23,8 @@ use crate::budget::{Budget, Lease};
 use crate::engine::{Asked, Engine};
 use crate::fault::QueryFault;
 use crate::frontier::{Frontier, Look};
-use crate::limits::PARTS_AT_ONCE;
+use crate::limits::{APART_PAGE, PARTS_AT_ONCE};
+use crate::merge::apart::Apart;
 use crate::merge::{Cut, Top};
 use crate::metric::Tree;
 use crate::plan::{Selector, choose_rows, choose_runs};
@@ -58,9 +59,9 @@ pub(crate) struct LogPlan {
 
 /// How a part is read.
 #[derive(Debug, Clone)]
-struct Reading {
-    range: TimeRange,
-    pipeline: Arc<Pipeline>,
+pub(crate) struct Reading {
+    pub(crate) range: TimeRange,
+    pub(crate) pipeline: Arc<Pipeline>,
 }
 
 /// What a step of a log query gave.
@@ -120,7 +121,7 @@ impl Run {
     }
 
     /// Reads a part into a sink, on a worker.
-    async fn scan(&self, part: Part, reading: Reading, mut sink: Sink) -> Asked<Sink> {
+    pub(crate) async fn scan(&self, part: Part, reading: Reading, mut sink: Sink) -> Asked<Sink> {
         self.budget.go_on()?;
         let lines = self.lines(&part, &sink).await?;
         let Reading { range, pipeline } = reading;
@@ -149,6 +150,23 @@ impl Run {
             },
             (Source::Segment { .. }, ..) => Err(QueryFault::Damaged { what: part.piece.name(), reason: "its footer was not read".to_owned() }),
         }
+    }
+
+    /// The first entries of a log query that lie `interval_ns` apart, page by page: which of them count is known one after the other only.
+    pub(crate) async fn logs_apart(self: Arc<Self>, plan: Arc<LogPlan>, interval_ns: i64) -> Asked<Vec<AnsweredStream>> {
+        let (mut apart, mut stats, mut range) = (Apart::new(plan.direction, interval_ns), Stats::default(), plan.range);
+        while range.start < range.end && apart.len() < plan.limit {
+            let page = LogPlan { range, limit: APART_PAGE, direction: plan.direction, selector: plan.selector.clone(), pipeline: Arc::clone(&plan.pipeline) };
+            let (streams, took) = Arc::clone(&self).logs(Arc::new(page)).await?;
+            stats.add(&took);
+            let is_last = streams.iter().map(|stream| stream.entries.len()).sum::<usize>() < APART_PAGE;
+            apart.take(streams, plan.limit);
+            if is_last {
+                break;
+            }
+            range = apart.rest(range);
+        }
+        Ok((apart.into_streams(), stats))
     }
 
     /// The first entries of a log query.

@@ -1,6 +1,6 @@
 //! One part through a pipeline: bytes in, kept lines into a sink; runs on worker threads.
 //!
-//! Parts: [`Scan`] (what to read, of a section or a block), [`Sink`] (entries or samples), [`Scan::run`]. A text that
+//! Parts: [`Scan`] (what to read, of a section or a block), [`Sink`] (entries, samples or patterns), [`Scan::run`]. A text that
 //! every kept line must hold is looked for in all lines of a stream at once, before any line is. Promises:
 //! pure but for the budget; stops soon after the query was given up. Must not do: fetch or await.
 
@@ -18,6 +18,7 @@ use crate::budget::Budget;
 use crate::fault::QueryFault;
 use crate::limits::ROWS_BETWEEN_LOOKS;
 use crate::merge::{Found, Order, Top};
+use crate::patterns::PatternSink;
 use crate::plan::ChosenRow;
 use crate::range::Windows;
 use crate::record::LineLabels;
@@ -27,7 +28,7 @@ use crate::stages::Pipeline;
 use crate::stages::line::RunSearch;
 
 /// The metadata that holds a line's level.
-const DETECTED_LEVEL: &str = "detected_level";
+pub(crate) const DETECTED_LEVEL: &str = "detected_level";
 
 /// What to read, and how.
 #[derive(Debug)]
@@ -46,13 +47,15 @@ pub(crate) enum Sink {
     Entries(Top),
     /// A range expression.
     Samples(Windows),
+    /// A question for patterns.
+    Patterns(PatternSink),
 }
 
 impl Sink {
     /// What it must see of the rows of `part`.
     pub(crate) fn needs(&self, part: &Part) -> Needs {
         match self {
-            Self::Entries(_) => Needs::Lines,
+            Self::Entries(_) | Self::Patterns(_) => Needs::Lines,
             Self::Samples(windows) => windows.needs(part),
         }
     }
@@ -61,7 +64,7 @@ impl Sink {
     fn direction(&self) -> Option<Direction> {
         match self {
             Self::Entries(top) => Some(top.direction()),
-            Self::Samples(_) => None,
+            Self::Samples(_) | Self::Patterns(_) => None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Sink {
         match self {
             Self::Entries(top) => top.admits(time, order),
             Self::Samples(windows) => windows.admits(time),
+            Self::Patterns(_) => true,
         }
     }
 
@@ -81,6 +85,10 @@ impl Sink {
                 Ok(())
             }
             Self::Samples(windows) => windows.take(time, line.len(), labels),
+            Self::Patterns(patterns) => {
+                patterns.take(time, line, labels);
+                Ok(())
+            }
         }
     }
 }
@@ -138,7 +146,7 @@ impl Scan {
         }
         match sink {
             Sink::Samples(windows) => windows.count_times(run, times, lengths),
-            Sink::Entries(_) => Ok(()),
+            Sink::Entries(_) | Sink::Patterns(_) => Ok(()),
         }
     }
 

@@ -13,16 +13,24 @@ use super::params::Params;
 use super::respond::{self, Form};
 
 /// An empty interval still asks something: Loki works on whole index periods, and Grafana's log context sends `start` = `end`.
-fn widened(range: TimeRange) -> TimeRange {
+pub(super) fn widened(range: TimeRange) -> TimeRange {
     if range.end > range.start { range } else { TimeRange { start: range.start, end: Timestamp(range.start.nanos().saturating_add(1)) } }
 }
 
-fn selector(params: &Params) -> Result<Option<Vec<Matcher>>, ApiFault> {
+pub(super) fn selector(params: &Params) -> Result<Option<Vec<Matcher>>, ApiFault> {
     match params.one("query") {
         None => Ok(None),
         Some(text) if text.split_whitespace().collect::<String>() == "{}" => Ok(None),
         Some(text) => Ok(Some(hub_logql::parse_selector(text)?)),
     }
+}
+
+/// A selector and nothing behind it.
+pub(super) fn matchers_only(query: &str) -> Result<Vec<Matcher>, ApiFault> {
+    hub_logql::parse_selector(query).map_err(|fault| match hub_logql::parse(query) {
+        Ok(_) => ApiFault::Wrong("only label matchers are supported".to_owned()),
+        Err(_) => fault.into(),
+    })
 }
 
 /// Names of labels.
@@ -71,10 +79,7 @@ pub async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) 
 pub async fn index_stats(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
     let access = api.authorize(&headers, Need::Read)?;
     let (range, limits) = (widened(params.range(api.now())?), api.query_limits(&access.grants));
-    let matchers = hub_logql::parse_selector(params.query()).map_err(|fault| match hub_logql::parse(params.query()) {
-        Ok(_) => ApiFault::Wrong("only label matchers are supported".to_owned()),
-        Err(_) => fault.into(),
-    })?;
+    let matchers = matchers_only(params.query())?;
     let stats = api.engine.index_stats(&access.grants, &matchers, range, &limits).await?;
     Ok(respond::stats(&stats, &Form::of(&headers)))
 }

@@ -51,7 +51,7 @@ pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Body) -> Res
 
 /// The whole body. One that is too large is read on for a while and thrown away: a sender that is cut off while it
 /// sends would never see the answer.
-async fn read_body(body: Body) -> Result<Bytes, ApiFault> {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, ApiFault> {
     let mut frames = body.into_data_stream();
     let (mut out, mut found) = (Vec::new(), 0);
     while let Some(frame) = frames.next().await {
@@ -129,7 +129,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiFault> {
     }
 }
 
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+pub(super) fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
@@ -147,7 +147,7 @@ pub fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Pushed>, ApiFault
     })
 }
 
-fn unpack(encoding: &str, body: &Bytes) -> Result<Bytes, ApiFault> {
+pub(super) fn unpack(encoding: &str, body: &Bytes) -> Result<Bytes, ApiFault> {
     let unpacked = match encoding {
         "" | "snappy" => return Ok(body.clone()),
         "gzip" => read_bounded(flate2::read::GzDecoder::new(body.as_ref())),

@@ -9,8 +9,24 @@ use hub_tenant::Need;
 
 use super::Api;
 use super::fault::ApiFault;
-use super::params::Params;
+use super::params::{self, Params};
 use super::respond::{self, Form};
+
+/// `limit`, which Loki checks for metric queries too.
+pub(super) fn positive_limit(params: &Params) -> Result<i64, ApiFault> {
+    let limit = params.limit()?;
+    if limit > 0 { Ok(limit) } else { Err(ApiFault::Wrong("limit must be a positive value".to_owned())) }
+}
+
+/// `interval` in nanoseconds, 0 by default.
+fn interval_ns(params: &Params) -> Result<i64, ApiFault> {
+    let Some(text) = params.one("interval") else { return Ok(0) };
+    if text.parse::<f64>().is_ok_and(|secs| secs < 0.0) {
+        return Err(ApiFault::Wrong("interval must be >= 0".to_owned()));
+    }
+    let span = params::duration(text).map_err(ApiFault::Wrong)?;
+    Ok(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+}
 
 /// A metric query at one time.
 ///
@@ -21,6 +37,7 @@ pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params)
     let limits = api.query_limits(&access.grants);
     let at = params.time("time", api.now())?;
     params.direction()?;
+    positive_limit(&params)?;
     match hub_logql::parse(params.query())? {
         Expr::Log(_) => {
             let text = "log queries are not supported as an instant query type, please change your query to a range query type";
@@ -42,7 +59,7 @@ pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -
     let access = api.authorize(&headers, Need::Read)?;
     let limits = api.query_limits(&access.grants);
     let range = params.range(api.now())?;
-    let (limit, direction) = (params.limit()?, params.direction()?);
+    let (limit, direction) = (positive_limit(&params)?, params.direction()?);
     if range.end <= range.start {
         return Err(QueryFault::Request("end timestamp must not be before or equal to start time".to_owned()).into());
     }
@@ -51,10 +68,11 @@ pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -
         let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(QueryFault::Request(text.to_owned()).into());
     }
+    let interval_ns = interval_ns(&params)?;
     let form = Form::of(&headers);
     match hub_logql::parse(params.query())? {
         Expr::Log(expr) => {
-            let request = LogRequest::new(expr, range, limit, direction, &limits)?;
+            let request = LogRequest::new(expr, range, limit, direction, &limits)?.every(interval_ns)?;
             let answer = api.engine.logs(&access.grants, &request, &limits).await?;
             Ok(respond::logs(answer, &form))
         }

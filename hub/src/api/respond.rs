@@ -38,7 +38,7 @@ impl Form {
     }
 }
 
-fn answer(json: String, form: &Form) -> Response {
+pub(super) fn answer(json: String, form: &Form) -> Response {
     let bytes = json.into_bytes();
     let packed = (form.gzip && bytes.len() >= GZIP_BYTES_MIN).then(|| {
         let mut packer = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
@@ -60,7 +60,7 @@ fn answer(json: String, form: &Form) -> Response {
 }
 
 /// Appends `text` as a JSON string.
-fn string(out: &mut String, text: &str) {
+pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
     let mut from = 0;
     for (at, c) in text.char_indices().filter(|(_, c)| matches!(c, '"' | '\\' | '\u{0}'..='\u{1f}' | '\u{7f}' | '\u{2028}' | '\u{2029}')) {
@@ -79,7 +79,7 @@ fn string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn object<'a>(out: &mut String, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
+pub(super) fn object<'a>(out: &mut String, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
     out.push('{');
     for (i, (name, value)) in pairs.into_iter().enumerate() {
         out.push_str(if i == 0 { "" } else { "," });
@@ -90,12 +90,12 @@ fn object<'a>(out: &mut String, pairs: impl IntoIterator<Item = (&'a str, &'a st
     out.push('}');
 }
 
-fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// `{"status":"success","warnings":[...],"data":{"resultType":...,`
-fn open(kind: &str, warnings: &[String]) -> String {
+pub(super) fn open(kind: &str, warnings: &[String]) -> String {
     let mut out = String::from("{\"status\":\"success\",");
     if !warnings.is_empty() {
         out.push_str("\"warnings\":");
@@ -108,7 +108,7 @@ fn open(kind: &str, warnings: &[String]) -> String {
     out
 }
 
-fn list(out: &mut String, texts: &[String]) {
+pub(super) fn list(out: &mut String, texts: &[String]) {
     out.push('[');
     for (i, text) in texts.iter().enumerate() {
         out.push_str(if i == 0 { "" } else { "," });
@@ -117,7 +117,14 @@ fn list(out: &mut String, texts: &[String]) {
     out.push(']');
 }
 
-fn close(mut out: String, stats: &Stats, form: &Form) -> Response {
+pub(super) fn close(mut out: String, stats: &Stats, form: &Form) -> Response {
+    out.push_str(&stats_json(stats));
+    out.push_str("}}");
+    answer(out, form)
+}
+
+/// `,"stats":{...}`
+pub(super) fn stats_json(stats: &Stats) -> String {
     let secs = stats.exec_time.as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "rates for people")]
     let per_second = |amount: u64| if secs > 0.0 { (amount as f64 / secs) as u64 } else { 0 };
@@ -137,8 +144,7 @@ fn close(mut out: String, stats: &Stats, form: &Form) -> Response {
     });
     let read = stats.sections + stats.blocks;
     let store = serde_json::json!({ "totalChunksRef": read + stats.chunks_skipped, "totalChunksDownloaded": read });
-    out.push_str(&format!(",\"stats\":{{\"summary\":{summary},\"querier\":{{\"store\":{store}}}}}}}}}"));
-    answer(out, form)
+    format!(",\"stats\":{{\"summary\":{summary},\"querier\":{{\"store\":{store}}}}}")
 }
 
 /// A log answer.
@@ -190,7 +196,7 @@ fn entries(out: &mut String, entries: &[hub_query::AnsweredEntry], categorize: b
 }
 
 /// `[seconds,"value"]`, the seconds to the millisecond as Prometheus writes them.
-fn point(out: &mut String, at: Timestamp, value: f64) {
+pub(super) fn point(out: &mut String, at: Timestamp, value: f64) {
     let millis = at.nanos().div_euclid(1_000_000);
     out.push('[');
     out.push_str(&millis.div_euclid(1_000).to_string());

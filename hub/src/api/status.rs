@@ -9,6 +9,9 @@ use hub_tenant::Need;
 use super::Api;
 use super::fault::{ApiFault, TEXT};
 
+/// Which program this is.
+pub(super) const VERSION: &str = concat!("tributary-", env!("CARGO_PKG_VERSION"));
+
 /// Open to all: 200 `ready`, or 503.
 pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
     if api.ready.is_ready() { (StatusCode::OK, TEXT, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n") }
@@ -21,7 +24,7 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
 pub async fn buildinfo(State(api): State<Api>, headers: HeaderMap) -> Result<impl IntoResponse, ApiFault> {
     api.authorize(&headers, Need::Read)?;
     Ok(Json(serde_json::json!({
-        "version": concat!("tributary-", env!("CARGO_PKG_VERSION")),
+        "version": VERSION,
         "revision": "",
         "branch": "",
         "buildUser": "",

@@ -1,6 +1,6 @@
 //! Fields out of JSON lines: all of them flattened, or one by path.
 //!
-//! Parts: [`flatten`] (`| json`), [`JsonPath`] and [`lookup`] (`| json a="x.y[0]"`), over one scanner
+//! Parts: [`flatten`] (`| json`) and [`paths`] (where its fields stand), [`JsonPath`] and [`lookup`] (`| json a="x.y[0]"`), over one scanner
 //! that never builds a tree.
 //!
 //! Promises: one pass (the objects of the first level are walked twice: their end is found first, as
@@ -34,8 +34,25 @@ pub(crate) mod strict;
 /// When `line` is not an object or stops being one; the fields before that place have been emitted.
 pub fn flatten(line: &[u8], emit: &mut dyn FnMut(&str, &str)) -> Result<(), JsonFault> {
     let at = scan::enter(line)?;
-    let mut walk = Walk { text: Text::new(line), name: String::new(), scratch: String::new(), emit };
+    let mut walk = Walk { text: Text::new(line), name: String::new(), scratch: String::new(), emit, trail: None };
     walk.objects(at)
+}
+
+/// Calls `emit(name, keys)` for every field that [`flatten`] gives, with the keys that lead to it as they stand in the object.
+///
+/// # Errors
+/// As [`flatten`].
+pub fn paths(line: &[u8], emit: &mut dyn FnMut(&str, &[String])) -> Result<(), JsonFault> {
+    let at = scan::enter(line)?;
+    let trail = Some(Trail { keys: Vec::new(), emit });
+    let mut walk = Walk { text: Text::new(line), name: String::new(), scratch: String::new(), emit: &mut |_, _| (), trail };
+    walk.objects(at)
+}
+
+/// The keys of the objects that are open, for [`paths`].
+struct Trail<'e> {
+    keys: Vec<String>,
+    emit: &'e mut dyn FnMut(&str, &[String]),
 }
 
 /// The state of one [`flatten`].
@@ -46,6 +63,7 @@ struct Walk<'a, 'e> {
     /// Room for strings with escapes.
     scratch: String,
     emit: &'e mut dyn FnMut(&str, &str),
+    trail: Option<Trail<'e>>,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -63,6 +81,9 @@ impl<'a> Walk<'a, '_> {
                 }
                 depth -= 1;
                 self.name.truncate(names[depth]);
+                if let Some(trail) = &mut self.trail {
+                    trail.keys.pop();
+                }
                 at += 1;
                 if depth == 0 {
                     bytes = self.text.bytes();
@@ -84,6 +105,9 @@ impl<'a> Walk<'a, '_> {
             names[depth] = self.name.len();
             let part = self.key_text(&key);
             text::push_name(&mut self.name, &part);
+            if let Some(trail) = &mut self.trail {
+                trail.keys.push(part.into_owned());
+            }
             if depth == 0 {
                 block_end = scan::block_end(bytes, value.start, b'{', b'}').ok_or(JsonFault::Object)?;
                 bytes = &bytes[..block_end];
@@ -101,6 +125,7 @@ impl<'a> Walk<'a, '_> {
         let key_bytes = &self.text.bytes()[key.start..key.end];
         if self.name.is_empty() && !key.escaped && text::is_clean_name(key_bytes) {
             let name = self.text.slice(key.start..key.end);
+            self.tell(&name, key);
             return self.send(&name, value);
         }
         let length = self.name.len();
@@ -108,10 +133,24 @@ impl<'a> Walk<'a, '_> {
         let mut name = std::mem::take(&mut self.name);
         text::push_name(&mut name, &part);
         if !name.is_empty() {
+            self.tell(&name, key);
             self.send(&name, value);
         }
         name.truncate(length);
         self.name = name;
+    }
+
+    /// Tells where a field stands.
+    fn tell(&mut self, name: &str, key: &Token) {
+        if self.trail.is_none() {
+            return;
+        }
+        let last = self.key_text(key).into_owned();
+        if let Some(trail) = &mut self.trail {
+            trail.keys.push(last);
+            (trail.emit)(name, &trail.keys);
+            trail.keys.pop();
+        }
     }
 
     fn key_text(&self, key: &Token) -> Cow<'a, str> {

@@ -443,3 +443,36 @@ async fn every_answer_during_absorptions_has_every_line_once() {
         tokio::join!(absorbing, asking(at), asking(at));
     }
 }
+
+#[tokio::test]
+async fn entries_some_time_apart() {
+    // Dense enough for several pages, and a gap.
+    let dense: Vec<_> = (0..2_000).map(|at| line(if at % 2 == 0 { "a" } else { "b" }, at, format!("n{at}"))).collect();
+    let engine = engine(&[dense, vec![line("a", 5_000, "late")]]).await;
+    for (direction, first, step) in [(Direction::Forward, 0, 300), (Direction::Backward, 5_000, -300)] {
+        let limits = Limits { max_query_length: Duration::ZERO, ..Limits::default() };
+        let range = TimeRange { start: Timestamp(0), end: Timestamp(1_000_000) };
+        let asked = |limit| LogRequest::new(log("{app=~`a|b`}"), range, limit, direction, &limits).unwrap().every(300).unwrap();
+        let answer = engine.logs(&[grant("alpha")], &asked(100), &limits).await.unwrap();
+        let mut times: Vec<i64> = entries(&answer).into_iter().map(|(time, _)| time).collect();
+        times.sort_unstable_by_key(|time| if step > 0 { *time } else { -time });
+        let expected: Vec<i64> =
+            if step > 0 { vec![0, 300, 600, 900, 1_200, 1_500, 1_800, 5_000] } else { vec![5_000, 1_999, 1_699, 1_399, 1_099, 799, 499, 199] };
+        assert_eq!(times, expected);
+        assert_eq!(times[0], first);
+        let few = engine.logs(&[grant("alpha")], &asked(3), &limits).await.unwrap();
+        assert_eq!(entries(&few).len(), 3);
+    }
+    let limits = Limits::default();
+    let range = TimeRange { start: Timestamp(0), end: Timestamp(10) };
+    let fault = LogRequest::new(log("{app=`a`}"), range, 1, Direction::Forward, &limits).unwrap().every(-1).unwrap_err();
+    assert_eq!(fault.to_string(), "interval must be >= 0");
+}
+
+#[test]
+fn no_window_is_longer_than_a_query() {
+    let limits = Limits { max_query_length: Duration::from_secs(3_600), ..Limits::default() };
+    let fault = InstantRequest::new(metric("sum(rate({app=`a`}[2h])) + vector(1)"), Timestamp(0), &limits).unwrap_err();
+    assert_eq!(fault.to_string(), "the query time range exceeds the limit (query length: 2h0m0s, limit: 1h)");
+    assert!(InstantRequest::new(metric("vector(1)+vector(1)"), Timestamp::from_secs(4), &limits).is_ok());
+}

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto_seam::Clock;
 use serde::Deserialize;
@@ -84,6 +85,7 @@ pub enum LogFault {
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     filter: reload::Handle<EnvFilter, Registry>,
+    level: Arc<Mutex<LogLevel>>,
 }
 
 impl LogHandle {
@@ -92,7 +94,16 @@ impl LogHandle {
     /// # Errors
     /// [`LogFault::Gone`] when the log no longer exists.
     pub fn set_level(&self, level: LogLevel) -> Result<(), LogFault> {
-        Ok(self.filter.reload(filter(level))?)
+        let mut now = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        self.filter.reload(filter(level))?;
+        *now = level;
+        Ok(())
+    }
+
+    /// How much is told now.
+    #[must_use]
+    pub fn level(&self) -> LogLevel {
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,7 +140,7 @@ where
         .with_writer(writer)
         .fmt_fields(Fields { format: settings.format })
         .event_format(Lines { format: settings.format, clock });
-    (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle })
+    (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle, level: Arc::new(Mutex::new(settings.level)) })
 }
 
 fn filter(level: LogLevel) -> EnvFilter {
