@@ -9,11 +9,14 @@ mod certificates;
 mod configs;
 mod delivery;
 mod disk;
+mod drilldown;
 mod faults;
+mod grafana;
 mod hubs;
 mod network;
 mod outage;
 mod rotation;
+mod site;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -128,7 +128,10 @@ pub fn lanes() -> Vec<Vec<u8>> {
             });
             let batch = BatchDraft { origin: Origin::Push { key: vec![key] }, cluster: None, body, rows: rows.collect() };
             let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: vec![key], at: Timestamp(5) };
-            writer.put(Draft { records: vec![record], sections: vec![SectionDraft { grant: grant.clone(), batches: vec![batch] }], map_version: 1 }).await.unwrap();
+            writer
+                .put(Draft { records: vec![record], sections: vec![SectionDraft { grant: grant.clone(), batches: vec![batch] }], map_version: 1 })
+                .await
+                .unwrap();
         }
         let mut listed = memory.list(Some(&object_store::path::Path::from("lanes")));
         let mut all = Vec::new();
