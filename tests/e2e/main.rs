@@ -16,6 +16,7 @@ mod hubs;
 mod network;
 mod outage;
 mod rotation;
+mod rows;
 mod site;
 
 use std::collections::BTreeMap;
