@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod canary;
 mod certificates;
+mod compatibility;
 mod configs;
 mod delivery;
 mod disk;
