@@ -193,9 +193,7 @@ pub async fn serve(
         world: world.clone(),
     };
     let (ingest, ingest_tasks) = Ingest::start(parts, &ingest_stop);
-    let query_metrics = QueryMetrics::default();
-    metrics.register_with(|registry| query_metrics.register(registry));
-    let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), query_metrics));
+    let engine = engine(&store, &world, &metrics);
     let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
     let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
@@ -238,6 +236,12 @@ pub async fn serve(
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),
     }
+}
+
+fn engine(store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Engine> {
+    let numbers = QueryMetrics::default();
+    metrics.register_with(|registry| numbers.register(registry));
+    Arc::new(Engine::new(Arc::clone(store), world.clone(), numbers))
 }
 
 fn upkeep(settings: &HubSettings, store: &Arc<Store>, world: &World, metrics: &Metrics) -> Arc<Upkeep> {

@@ -7,14 +7,15 @@ use tests::ask::Ask;
 use tests::hub::Hub;
 use tests::place;
 
-struct Site {
+/// A hub with a few lines of two apps, a minute old.
+pub(crate) struct Site {
     _dir: tempfile::TempDir,
-    hub: Hub,
-    now_ns: i64,
+    pub(crate) hub: Hub,
+    pub(crate) now_ns: i64,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = place::folder("api");
         let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -32,11 +33,11 @@ impl Site {
         site
     }
 
-    fn reader(&self) -> Ask {
+    pub(crate) fn reader(&self) -> Ask {
         Ask::new(&self.hub.url(), &self.hub.acme)
     }
 
-    fn writer(&self) -> Ask {
+    pub(crate) fn writer(&self) -> Ask {
         Ask::new(&self.hub.url(), &self.hub.acme_writer)
     }
 

@@ -11,6 +11,7 @@ mod configs;
 mod delivery;
 mod disk;
 mod drilldown;
+mod endpoints;
 mod faults;
 mod grafana;
 mod hubs;

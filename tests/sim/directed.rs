@@ -154,27 +154,26 @@ fn the_edge_dies_between_commit_and_ack() {
     }
 }
 
-/// A hub stands still with a create in flight while another writes the same number; then it goes on.
+/// A hub stands still with a create in flight while its edges go to another, which ends their producers in its lane; then it goes on.
 #[test]
 fn a_writer_is_paused_with_its_create_in_flight() {
+    let lost = |cluster: &Cluster| fired(cluster, "lane object too late for its number") + fired(cluster, "lane number taken by another hub");
     let (mut late, mut first) = (0, 0);
     for seed in 0..10 {
         let mut cluster = calm(seed, 2, 2);
-        // Each edge talks to a hub of its own: the second one's goes on.
+        let before = lost(&cluster);
         cluster.ground.bucket.tell("/log/", Fate::Slow(Duration::from_millis(500)));
-        cluster.write(0, 0);
-        assert!(cluster.until(DRAIN_MAX, |cluster| cluster.ground.bucket.is_sealing("hub-0")).unwrap());
-        let before = fired(&cluster, "lane object too late for its number") + fired(&cluster, "lane number taken by another hub");
-        cluster.freeze_hub(0, Duration::from_secs(20));
         burst(&mut cluster);
-        cluster.run_for(Duration::from_secs(25)).unwrap();
-        let lost = fired(&cluster, "lane object too late for its number") + fired(&cluster, "lane number taken by another hub") - before;
-        late += u64::from(lost > 0);
-        first += u64::from(lost == 0);
+        assert!(cluster.until(DRAIN_MAX, |cluster| cluster.ground.bucket.is_sealing("hub-0") || cluster.ground.bucket.is_sealing("hub-1")).unwrap());
+        let at = usize::from(cluster.ground.bucket.is_sealing("hub-1"));
+        cluster.freeze_hub(at, Duration::from_secs(60));
+        burst(&mut cluster);
+        cluster.run_for(Duration::from_secs(65)).unwrap();
+        late += u64::from(lost(&cluster) > before);
+        first += u64::from(lost(&cluster) == before);
         drains(&mut cluster);
     }
-    assert!(late > 0, "no paused create ever came too late");
-    assert!(first > 0, "no paused create ever stood");
+    assert!(late + first == 10 && first > 0, "{late} late, {first} first");
 }
 
 /// Two hubs that seal at the same time: one of them meets 412, both store.

@@ -72,7 +72,8 @@ fn a_disk_of_an_hour_ago_is_put_back() {
 fn a_disk_is_copied_and_both_run() {
     for seed in 0..4 {
         let mut cluster = calm(seed, 2, 2);
-        let openings = |cluster: &Cluster| cluster.edges[0].status.lock().unwrap().as_ref().map_or(0, |status| status.report().epoch);
+        let openings =
+            |cluster: &Cluster| cluster.edges[0].status.lock().unwrap().as_ref().map(|status| status.report()).map(|report| (report.producer, report.epoch));
         let before = openings(&cluster);
         assert!(cluster.clone_edge(0, SECOND * 30));
         for _ in 0..30 {

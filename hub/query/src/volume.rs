@@ -156,6 +156,9 @@ fn grouping(matchers: &[Matcher]) -> Option<BTreeSet<String>> {
 /// Bytes by name and bucket.
 type Sums = BTreeMap<Vec<(String, String)>, BTreeMap<i64, u64>>;
 
+/// Bytes of one name in one bucket.
+type Sum<'s> = (u64, &'s [(String, String)]);
+
 impl Engine {
     /// Bytes of lines by labels.
     ///
@@ -226,7 +229,7 @@ fn answered(request: &VolumeRequest, sums: &Sums) -> Vec<Volume> {
 
 /// Which series of which bucket are among the `limit` largest of it.
 fn largest(sums: &Sums, limit: usize) -> BTreeSet<(i64, &[(String, String)])> {
-    let mut buckets: BTreeMap<i64, Vec<(u64, &[(String, String)])>> = BTreeMap::new();
+    let mut buckets: BTreeMap<i64, Vec<Sum<'_>>> = BTreeMap::new();
     for (labels, points) in sums {
         for (at, bytes) in points {
             buckets.entry(*at).or_default().push((*bytes, labels.as_slice()));

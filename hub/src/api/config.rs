@@ -102,11 +102,8 @@ pub async fn drilldown(State(api): State<Api>, headers: HeaderMap) -> Result<Res
 /// Of several tenants the least of what bounds queries; of the rest the first one's.
 fn limits(api: &Api, grants: &[Grant]) -> Map<String, Value> {
     let tenants = api.tenants.borrow();
-    let of = |grant: &Grant| match tenants.limits(grant.tenant()).to_json() {
-        Value::Object(limits) => limits,
-        _ => Map::new(),
-    };
-    let mut limits = grants.first().map(of).unwrap_or_default();
+    let of = |grant: &Grant| tenants.limits(grant.tenant()).to_json().as_object().cloned();
+    let mut limits: Map<String, Value> = grants.first().and_then(of).unwrap_or_default();
     let least = api.query_limits(grants);
     for (name, value) in [
         ("max_entries_limit_per_query", least.max_entries_limit_per_query),

@@ -11,8 +11,12 @@ fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn answer(labels: &[(&str, &str)], lines: &[(&str, &[(&str, &str)], &[(&str, &str)])]) -> LogAnswer {
-    let pairs = |all: &[(&str, &str)]| all.iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>();
+/// A line, its metadata, what the query's parsers found in it.
+type Line<'t> = (&'t str, Texts<'t>, Texts<'t>);
+type Texts<'t> = &'t [(&'t str, &'t str)];
+
+fn answer(labels: Texts<'_>, lines: &[Line<'_>]) -> LogAnswer {
+    let pairs = |all: Texts<'_>| all.iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>();
     let entries = lines.iter().zip(0..).map(|((line, metadata, parsed), at)| AnsweredEntry {
         time: Timestamp(1_000 - at),
         line: (*line).to_owned(),

@@ -151,7 +151,8 @@ impl Cluster {
             agreeing += usize::from(is_equal);
             differing += usize::from(!is_equal);
         }
-        let tenths = if agreeing + differing == 0 { 10 } else { agreeing * 10 / (agreeing + differing) };
+        // Where no word tells, all lines say the same.
+        let tenths = (agreeing * 10_usize).checked_div(agreeing + differing).unwrap_or(10);
         (tenths, equal)
     }
 

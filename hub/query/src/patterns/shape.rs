@@ -41,7 +41,8 @@ const fn parts(byte: u8) -> bool {
 fn parting_end(line: &[u8], at: usize) -> usize {
     let mut last = 0;
     for (place, byte) in line.iter().enumerate().skip(at) {
-        if !parts(*byte) && !(*byte == b':' && last == b'"') {
+        let is_of_key = *byte == b':' && last == b'"';
+        if !parts(*byte) && !is_of_key {
             return place;
         }
         if !byte.is_ascii_whitespace() {

@@ -17,10 +17,11 @@ const STREAMS: Elsewhere = Elsewhere::Ignored("a stream costs no memory of its o
 const SPLITTING: Elsewhere = Elsewhere::Ignored("queries are not split over queriers or kept in a results cache here");
 const CHUNKS: Elsewhere = Elsewhere::Ignored("there are no chunks and no chunk index here");
 const NO_RULER: Elsewhere = Elsewhere::Ignored("this version evaluates no rules");
-const NO_PATTERNS: Elsewhere = Elsewhere::Ignored("this version detects no patterns and keeps no aggregated metrics");
+const NO_PATTERNS: Elsewhere = Elsewhere::Ignored("patterns are mined from stored lines when they are asked for, and no aggregated metrics are kept");
 const NO_BLOOMS: Elsewhere = Elsewhere::Ignored("there are no bloom filters to steer here");
 const NO_DELETES: Elsewhere = Elsewhere::Ignored("this version has no delete requests");
-const NO_VOLUME: Elsewhere = Elsewhere::Ignored("this version has no volume pages");
+const NO_VOLUME: Elsewhere =
+    Elsewhere::Ignored("volumes are always answered: they are summed from tables and footers, and an answer holds what its limit asks for");
 const NO_TAIL: Elsewhere = Elsewhere::Ignored("this version has no live tail");
 const NO_OTLP: Elsewhere = Elsewhere::Ignored("this version has no otlp receiver");
 const DEBUG: Elsewhere = Elsewhere::Ignored("it is a debugging aid of loki's own engine");

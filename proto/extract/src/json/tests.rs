@@ -175,8 +175,7 @@ proptest! {
 #[test]
 fn paths_name_the_keys_as_written() {
     let mut found = Vec::new();
-    super::paths(br#"{"a":{"b.c":{"d":1}},"1x":"y","z":[1],"e":{"f":2},"\u0041":true}"#, &mut |name, keys| found.push((name.to_owned(), keys.join("/"))))
-        .unwrap();
+    paths(br#"{"a":{"b.c":{"d":1}},"1x":"y","z":[1],"e":{"f":2},"\u0041":true}"#, &mut |name, keys| found.push((name.to_owned(), keys.join("/")))).unwrap();
     let found: Vec<(&str, &str)> = found.iter().map(|(name, keys)| (name.as_str(), keys.as_str())).collect();
     assert_eq!(found, [("a_b_c_d", "a/b.c/d"), ("_1x", "1x"), ("e_f", "e/f"), ("A", "A")]);
 }
