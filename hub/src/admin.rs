@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::fault::ApiFault;
+use crate::api::params::Params;
 use crate::producers::{self, Action, ProducerFault};
 use crate::segments;
 use crate::tokens::{self, TokenFault, Wanted};
@@ -46,6 +47,7 @@ pub fn routes(admin: Admin) -> Router {
         .route("/admin/v1/lanes", get(lanes))
         .route("/admin/v1/absorb", axum::routing::post(absorb))
         .route("/admin/v1/segments", get(segments))
+        .route("/admin/v1/cardinality", get(cardinality))
         .route("/admin/v1/producers", get(producer_list).post(producer_act))
         .route("/admin/v1/tenants", get(tenants).put(file_mode).delete(file_mode).post(file_mode))
         .route("/admin/v1/tenants/{tenant}", get(tenant).put(file_mode).delete(file_mode).post(file_mode))
@@ -162,6 +164,20 @@ async fn segments(State(admin): State<Admin>, headers: HeaderMap, asked: Query<O
     let newest = admin.upkeep.manifest(&tenant).await;
     let newest = newest.map_err(|away| fault(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), "see that the store answers, then ask again"))?;
     Ok(Json(newest.map_or_else(|| json!([]), |manifest| manifest.segments.iter().map(segments::shown).collect())))
+}
+
+async fn cardinality(State(admin): State<Admin>, headers: HeaderMap, params: Params) -> Result<Response, AdminFault> {
+    admin.operator(&headers)?;
+    let tenant = params.one("tenant").and_then(|text| TenantId::new(text).ok());
+    let tenant = tenant.ok_or_else(|| fault(StatusCode::BAD_REQUEST, "tenant is missing", "write ?tenant=T"))?;
+    let tenants = Arc::clone(&admin.api.tenants.borrow());
+    let cluster = tenants.tenant(&tenant).and_then(|found| found.clusters.iter().next());
+    let grant = cluster.and_then(|cluster| tenants.identify(cluster));
+    let grant = grant.ok_or_else(|| fault(StatusCode::NOT_FOUND, "there is no such tenant", "GET /admin/v1/tenants lists them"))?;
+    Ok(match crate::api::cardinality::page(&admin.api, &[grant], &params).await {
+        Ok(page) => page.into_response(),
+        Err(refused) => refused.into_response(),
+    })
 }
 
 async fn producer_list(State(admin): State<Admin>, headers: HeaderMap, asked: Query<OfTenant>) -> Answer {

@@ -1,33 +1,40 @@
 //! The HTTP API: Loki's, for one or several tenants of a token.
 //!
 //! Parts: [`Api`] (what every request needs), [`routes`] (one line each), [`params`] (what was asked),
-//! [`query`], [`labels`], [`volume`], [`detected`], [`patterns`], [`push`], [`legacy`], [`format`](mod@format), [`rules`], [`config`], [`status`] (one
-//! module per kind of route), [`respond`] (answers as
+//! [`query`], [`labels`], [`cardinality`], [`volume`], [`detected`], [`patterns`], [`tail`], [`push`], [`otlp`], [`legacy`],
+//! [`format`](mod@format), [`rules`], [`config`], [`status`] (one module per kind of route), [`respond`] (answers as
 //! Loki's JSON), [`fault`] (the only mapping of faults to status and text). Promises: no token, no answer
 //! (but `/ready`); the tenant comes from the token, a header only narrows; errors are plain text and never
 //! compressed (Grafana cannot read them otherwise). Must not do: compute answers.
 
+pub mod cardinality;
 pub mod config;
 pub mod detected;
 pub mod fault;
 pub mod format;
 pub mod labels;
 pub mod legacy;
+pub mod otlp;
 pub mod params;
 pub mod patterns;
 pub mod push;
 pub mod query;
 pub mod respond;
+#[cfg(test)]
+pub(crate) mod rig;
 pub mod rules;
 pub mod status;
+pub mod tail;
 pub mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{get, post};
 use hub_ingest::Ingest;
 use hub_query::{Engine, Limits as QueryLimits};
@@ -36,11 +43,15 @@ use proto_boot::Ready;
 use proto_model::Timestamp;
 use proto_seam::World;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use fault::ApiFault;
 
 /// Largest form body of a query: the query text is at most 64 KiB.
 const FORM_BYTES_MAX: usize = 256 * 1024;
+
+/// Characters of a query's text and tags that are logged.
+const LOGGED_CHARS: usize = 1_000;
 
 /// What every request needs; clones share it.
 #[derive(Clone)]
@@ -55,6 +66,8 @@ pub struct Api {
     pub issued: watch::Receiver<Arc<IssuedTokens>>,
     /// Bounds how fast tenants may push.
     pub rates: Arc<push::Rates>,
+    /// Live tails.
+    pub tails: Arc<tail::Tails>,
     /// Whether the hub can work.
     pub ready: Ready,
     /// What the hub is set to.
@@ -79,7 +92,9 @@ impl Api {
         let (authorization, scope) = (values("authorization"), values("x-scope-orgid"));
         let credentials = Credentials { authorization: &authorization, scope: &scope };
         let (tenants, issued) = (Arc::clone(&self.tenants.borrow()), Arc::clone(&self.issued.borrow()));
-        Ok(authenticate(&tenants, &issued, &credentials, need, self.now())?)
+        let access = authenticate(&tenants, &issued, &credentials, need, self.now())?;
+        tracing::Span::current().record("token", access.token.as_str());
+        Ok(access)
     }
 
     /// The limits of what several tenants are asked at once: of each the smallest that is set.
@@ -95,6 +110,8 @@ impl Api {
             max_query_bytes_read: least(&|limits| limits.max_query_bytes_read.0),
             query_timeout: Duration::from_nanos(least(&|limits| u64::try_from(limits.query_timeout.0.as_nanos()).unwrap_or(u64::MAX))),
             max_streams_matchers_per_query: whole(least(&|limits| limits.max_streams_matchers_per_query)),
+            max_query_memory: least(&|limits| limits.max_query_memory.0),
+            partial: false,
         }
     }
 }
@@ -107,7 +124,9 @@ pub fn routes(api: Api, prefix: &str) -> Router {
         .merge(hub())
         .merge(old())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(axum::middleware::from_fn(asked))
         .route("/loki/api/v1/push", post(push::push))
+        .route("/otlp/v1/logs", post(otlp::push))
         .route("/api/prom/push", post(legacy::push))
         .route("/ready", get(status::ready))
         .with_state(api);
@@ -115,10 +134,19 @@ pub fn routes(api: Api, prefix: &str) -> Router {
     all.fallback(not_found).method_not_allowed_fallback(not_allowed)
 }
 
+/// Opens the span in which a query is logged: its text and its token are added where they are known.
+async fn asked(request: Request, next: Next) -> Response {
+    let tags: String = request.headers().get("x-query-tags").and_then(|tags| tags.to_str().ok()).unwrap_or_default().chars().take(LOGGED_CHARS).collect();
+    let span = tracing::info_span!("asked", path = request.uri().path(), tags, token = tracing::field::Empty, query = tracing::field::Empty);
+    next.run(request).instrument(span).await
+}
+
 /// What reads lines.
 fn lines() -> Router<Api> {
     Router::new()
         .route("/loki/api/v1/query", get(query::instant).post(query::instant))
+        .route("/loki/api/v1/tail", get(tail::tail))
+        .route("/api/prom/tail", get(tail::tail))
         .route("/loki/api/v1/query_range", get(query::range).post(query::range))
         .route("/loki/api/v1/patterns", get(patterns::patterns).post(patterns::patterns))
         .route("/loki/api/v1/detected_fields", get(detected::fields).post(detected::fields))
@@ -134,6 +162,7 @@ fn streams() -> Router<Api> {
         .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
         .route("/loki/api/v1/series", get(labels::series).post(labels::series))
         .route("/loki/api/v1/detected_labels", get(detected::labels).post(detected::labels))
+        .route("/loki/api/v1/cardinality", get(cardinality::of_caller))
         .route("/loki/api/v1/index/stats", get(labels::index_stats).post(labels::index_stats))
         .route("/loki/api/v1/index/volume", get(volume::volume).post(volume::volume))
         .route("/loki/api/v1/index/volume_range", get(volume::volume_range).post(volume::volume_range))
@@ -170,3 +199,6 @@ async fn not_found() -> (StatusCode, [(header::HeaderName, &'static str); 2], &'
 async fn not_allowed() -> (StatusCode, [(header::HeaderName, &'static str); 2], &'static str) {
     (StatusCode::METHOD_NOT_ALLOWED, fault::TEXT, "405 method not allowed\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use api::Api;
 use api::config::About;
+use api::tail::Tails;
 use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
 use tenant_map::{MapFault, TenantMap};
@@ -197,7 +198,8 @@ pub async fn serve(
     let upkeep = upkeep(&settings, &store, &world, &metrics);
     let ready = Ready::new();
     let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
-    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates: Arc::default(), ready: ready.clone(), world: world.clone() };
+    let (rates, tails) = (Arc::default(), Tails::new(rest_stop.clone()));
+    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, tails, ready: ready.clone(), world: world.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
@@ -231,7 +233,12 @@ pub async fn serve(
     if !drained.unfinished.is_empty() {
         tracing::warn!(unfinished = ?drained.unfinished, "the hub did not end in order");
     }
-    match failed {
+    ended_by(failed)
+}
+
+/// How a hub ended: by the task that ended first, if one did.
+fn ended_by(first: Option<Result<(), tokio::task::JoinError>>) -> Result<(), HubFault> {
+    match first {
         Some(Err(failure)) => Err(HubFault::Task(failure.to_string())),
         Some(Ok(())) => Err(HubFault::Task("it ended by itself".to_owned())),
         None => Ok(()),

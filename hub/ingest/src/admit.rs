@@ -86,7 +86,8 @@ fn hub_labels(pairs: &[Pair], cluster: Option<&ClusterId>, services: &[String]) 
     if let Some(cluster) = cluster {
         labels.set("cluster", cluster.as_str());
     }
-    if labels.value("service_name").is_none() {
+    // An empty list turns the search off.
+    if !services.is_empty() && labels.value("service_name").is_none() {
         let service = services.iter().find_map(|name| labels.value(name)).unwrap_or(UNKNOWN_SERVICE).to_owned();
         labels.set("service_name", service);
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use proto_model::{Labels, Timestamp};
 
+use crate::page::Cursor;
+
 /// Name and value pairs, ascending by name; values may be empty.
 pub type Pairs = Vec<(String, String)>;
 
@@ -22,6 +24,8 @@ pub struct LogAnswer {
     pub stats: Stats,
     /// What the caller should know beside the answer.
     pub warnings: Vec<String>,
+    /// Where the next page begins; only in answers to requests for a page, `None` on the last.
+    pub cursor: Option<Cursor>,
 }
 
 /// Lines that share their index labels.
@@ -127,6 +131,10 @@ pub struct Stats {
     pub blocks: u64,
     /// Sections, segments and blocks that could be left out by labels, time or limit.
     pub chunks_skipped: u64,
+    /// The most memory that entries, samples and points took at once, in bytes.
+    pub memory_bytes: u64,
+    /// Time of worker threads spent on lines, all together.
+    pub work_time: Duration,
     /// Time spent waiting for a turn.
     pub queue_time: Duration,
     /// Time spent on the answer.

@@ -18,18 +18,15 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::answer::{InstantSample, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
-use crate::budget::{Budget, Limits};
+use crate::budget::{Budget, Lease, Limits};
 use crate::fault::QueryFault;
-use crate::limits::{QUERIES_AT_ONCE, QUERIES_WAITING_MAX, VIEWS_MAX};
+use crate::limits::{PARTIAL_GRACE, QUERIES_AT_ONCE, QUERIES_WAITING_MAX, VIEWS_MAX};
 use crate::metric::{Tree, Value, matrix};
 use crate::metrics::QueryMetrics;
-use crate::plan::Selector;
 use crate::range::Steps;
 use crate::request::{InstantRequest, LogRequest, RangeRequest};
 use crate::run::{LogPlan, Run};
-use crate::stages::Pipeline;
 use crate::vector::Sample;
-use crate::wanted::Wanted;
 use crate::warnings;
 
 /// Answers queries; clones share the store and the turns.
@@ -75,21 +72,22 @@ impl Engine {
     /// # Errors
     /// [`QueryFault`].
     pub async fn logs(&self, grants: &[Grant], request: &LogRequest, limits: &Limits) -> Result<LogAnswer, QueryFault> {
-        let plan = Arc::new(LogPlan {
-            range: request.range,
-            limit: request.limit,
-            direction: request.direction,
-            selector: Selector::new(&request.expr.matchers)?,
-            pipeline: Arc::new(Pipeline::new(&request.expr.stages, Wanted::All)?),
-        });
-        let interval_ns = request.interval_ns;
-        let ask = move |run: Arc<Run>| match interval_ns {
-            0 => run.logs(Arc::clone(&plan)).boxed(),
-            _ => run.logs_apart(Arc::clone(&plan), interval_ns).boxed(),
+        let plan = Arc::new(LogPlan::new(request)?);
+        let (page, interval_ns) = (request.page, request.interval_ns);
+        let ask = move |run: Arc<Run>| {
+            let plan = Arc::clone(&plan);
+            async move {
+                match page {
+                    None if interval_ns > 0 => run.logs_apart(plan, interval_ns).await.map(|(streams, stats)| ((streams, None), stats)),
+                    None => run.logs(plan).await.map(|(streams, stats)| ((streams, None), stats)),
+                    Some(page) => run.page(plan, page).await,
+                }
+            }
+            .boxed()
         };
-        let (streams, mut stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
+        let ((streams, cursor), mut stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
         stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
-        Ok(LogAnswer { streams, stats, warnings })
+        Ok(LogAnswer { streams, stats, warnings, cursor })
     }
 
     /// Answers a metric query over a range.
@@ -123,15 +121,17 @@ impl Engine {
     pub async fn instant(&self, grants: &[Grant], request: &InstantRequest, limits: &Limits) -> Result<VectorAnswer, QueryFault> {
         let steps = Steps { start: request.at, step_ns: 1, count: 1 };
         let tree = Tree::new(&request.expr, steps)?;
-        let (is_sorted, reads) = (tree.is_sorted(), tree.reads());
+        let (is_sorted, reads, series_max) = (tree.is_sorted(), tree.reads(), limits.max_query_series);
         let expr = request.expr.clone();
         let ask = move |run: Arc<Run>| {
             let tree = Tree::new(&expr, steps);
             async move {
                 let (tree, ranges, stats) = run.ranges(tree?).await?;
-                let value = tree.over(ranges).at(0)?;
-                if let Value::Vector(samples) = &value {
-                    run.budget.allow_series(samples.len())?;
+                let mut value = tree.over(ranges).at(0)?;
+                if let Value::Vector(samples) = &mut value
+                    && !run.budget.allow_series(samples.len())?
+                {
+                    samples.truncate(series_max);
                 }
                 Ok((value, stats))
             }
@@ -164,12 +164,15 @@ impl Engine {
     ) -> Result<(T, Stats, Vec<String>), QueryFault> {
         let began = Instant::now();
         let within = if limits.query_timeout.is_zero() { Duration::MAX } else { limits.query_timeout };
+        // What was found must still be brought into form.
+        let within = if limits.partial { within.saturating_add(PARTIAL_GRACE) } else { within };
         let asked = async {
             let _turn = self.wait().await?;
             self.metrics.running.inc();
             let _running = Running(&self.metrics);
             let queued = began.elapsed();
-            let (value, mut stats, warnings) = self.ask(grants, reads, limits, &ask).await?;
+            let due = began.checked_add(limits.query_timeout).filter(|_| !limits.query_timeout.is_zero());
+            let (value, mut stats, warnings) = self.ask(grants, reads, (limits, due), &ask).await?;
             self.metrics.read(&stats);
             stats.queue_time = queued;
             stats.exec_time = began.elapsed().saturating_sub(queued);
@@ -177,10 +180,11 @@ impl Engine {
         };
         let answered = tokio::time::timeout(within, asked).await.unwrap_or(Err(QueryFault::Timeout));
         self.metrics.ended(kind, began.elapsed(), answered.as_ref().err());
+        told(kind, grants, reads, began.elapsed(), &answered);
         answered
     }
 
-    async fn wait(&self) -> Result<SemaphorePermit<'_>, QueryFault> {
+    pub(crate) async fn wait(&self) -> Result<SemaphorePermit<'_>, QueryFault> {
         if let Ok(permit) = self.turns.try_acquire() {
             return Ok(permit);
         }
@@ -196,29 +200,67 @@ impl Engine {
         &self,
         grants: &[Grant],
         reads: &[TimeRange],
-        limits: &Limits,
+        (limits, due): (&Limits, Option<Instant>),
         ask: &impl Fn(Arc<Run>) -> BoxFuture<'static, Asked<T>>,
     ) -> Result<(T, Stats, Vec<String>), QueryFault> {
         for _ in 0..VIEWS_MAX {
             let view = self.store.fresh(Timestamp(self.world.clock.now_ns())).await?;
             let mut warnings = warnings::of_frozen(&view.frozen());
             warnings.extend(warnings::of_losses(self.store.losses(grants), reads));
-            match self.run(grants, view, limits).and_then(|run| ask(Arc::new(run))).await {
+            let (budget, lease) = Budget::until(limits, due);
+            match self.run(grants, view, (Arc::clone(&budget), lease)).and_then(|run| ask(Arc::new(run))).await {
                 Err(QueryFault::Store(StoreFault::Moved { key })) => tracing::info!(key, "the view moved under a query"),
-                answered => return answered.map(|(value, stats)| (value, stats, warnings)),
+                Err(fault) => return Err(fault),
+                Ok((value, mut stats)) => {
+                    (stats.memory_bytes, stats.work_time) = (budget.memory_peak(), budget.work());
+                    warnings.extend(budget.missing());
+                    return Ok((value, stats, warnings));
+                }
             }
         }
         Err(QueryFault::Moved { views: VIEWS_MAX })
     }
 
     /// One query over `view` and manifests that fit it.
-    async fn run(&self, grants: &[Grant], view: View, limits: &Limits) -> Result<Run, QueryFault> {
+    pub(crate) async fn run(&self, grants: &[Grant], view: View, (budget, lease): (Arc<Budget>, Lease)) -> Result<Run, QueryFault> {
         let mut manifests = Vec::with_capacity(grants.len());
         for grant in grants {
             manifests.push(self.store.manifest(grant, &view).await?);
         }
-        let (budget, lease) = Budget::new(limits);
         Ok(Run { engine: self.clone(), grants: grants.to_vec(), view, manifests, budget, _lease: lease })
+    }
+}
+
+/// The query log: one line for each query, without any line of its answer. Who asked, and with which text, stands in the span
+/// that the API opens.
+fn told<T>(kind: &'static str, grants: &[Grant], reads: &[TimeRange], took: Duration, answered: &Result<(T, Stats, Vec<String>), QueryFault>) {
+    let tenants = grants.iter().map(|grant| grant.tenant().as_str()).collect::<Vec<_>>().join("|");
+    let range_s = reads.iter().map(|range| range.end.since(range.start).as_secs()).max().unwrap_or(0);
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match answered {
+        Ok((_, stats, warnings)) => {
+            let (queued_ms, work_ms) = (stats.queue_time.as_millis(), stats.work_time.as_millis());
+            tracing::info!(
+                kind,
+                tenants,
+                status = 200,
+                took_ms,
+                queued_ms,
+                work_ms,
+                range_s,
+                bytes = stats.bytes,
+                lines = stats.lines,
+                counted = stats.lines_counted,
+                entries = stats.entries,
+                sections = stats.sections,
+                blocks = stats.blocks,
+                skipped = stats.chunks_skipped,
+                memory = stats.memory_bytes,
+                warnings = warnings.len(),
+                "query"
+            );
+        }
+        Err(fault) => tracing::info!(kind, tenants, status = fault.status(), took_ms, range_s, "query"),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Must not do: hold anything a tenant may set (see [`crate::budget::Limits`]).
 
+use std::time::Duration;
+
 /// Sections, footers and blocks read at once for one query: enough to hide the store's latency behind the
 /// scan, few enough that eight queries stay below 300 MiB.
 pub const PARTS_AT_ONCE: usize = 4;
@@ -9,6 +11,12 @@ pub const PARTS_AT_ONCE: usize = 4;
 pub const WARNINGS_MAX: usize = 3;
 /// How often a query asks for a new view after the one it had has moved, before it answers 503.
 pub const VIEWS_MAX: u32 = 3;
+/// What a partial answer may take beyond the query's timeout: what was found must still be brought into form.
+pub const PARTIAL_GRACE: Duration = Duration::from_secs(10);
+/// How long a tail waits for a change before it looks by itself.
+pub const TAIL_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Lane objects that a tail reads again when they were absorbed before it looked; before these it tells that some were missed.
+pub const TAIL_ABSORBED_MAX: u64 = 4_096;
 /// Queries that run at once.
 pub const QUERIES_AT_ONCE: usize = 16;
 /// Queries that wait for their turn; more are refused.
@@ -19,6 +27,12 @@ pub const STEPS_MAX: i64 = 11_000;
 pub const SAMPLES_MAX: u64 = 8 << 20;
 /// Points of inner series one query holds at once: about 48 bytes each, so 200 MiB.
 pub const POINTS_MAX: u64 = 4 << 20;
+/// Bytes that an unwrapped sample takes.
+pub const SAMPLE_BYTES: u64 = 16;
+/// Bytes that a point of an inner series takes, about.
+pub const POINT_BYTES: u64 = 48;
+/// Bytes that an entry takes beside its texts, about.
+pub const ENTRY_BYTES: u64 = 160;
 /// Inner series of one range expression, before an aggregation makes fewer of them.
 pub const SERIES_MAX: usize = 100_000;
 /// Entries one log query may hold, whatever the tenant's limit says.

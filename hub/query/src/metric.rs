@@ -285,10 +285,14 @@ pub(crate) fn matrix(tree: Tree, ranges: Vec<RangeSeries>, steps: Steps, budget:
         let mut met: BTreeMap<Arc<Labels>, usize> = BTreeMap::new();
         for sample in vector(evaluation.at(u32::try_from(step).unwrap_or(u32::MAX))?) {
             let nth = met.entry(Arc::clone(&sample.labels)).or_default();
-            series.entry((sample.labels, *nth)).or_default().push((time, sample.value));
+            let key = (sample.labels, *nth);
             *nth += 1;
+            if let Some(points) = series.get_mut(&key) {
+                points.push((time, sample.value));
+            } else if budget.allow_series(series.len() + 1)? {
+                series.insert(key, vec![(time, sample.value)]);
+            }
         }
-        budget.allow_series(series.len())?;
     }
     Ok(series.into_iter().map(|((labels, _), points)| Series { labels: (*labels).clone(), points }).collect())
 }

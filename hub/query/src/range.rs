@@ -227,7 +227,6 @@ impl Windows {
             None => quantity::float(text),
             #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
             Some(UnwrapConversion::Bytes) => quantity::bytes(text).map(|bytes| bytes as f64),
-            #[expect(clippy::cast_precision_loss, reason = "samples are floats")]
             Some(UnwrapConversion::Duration | UnwrapConversion::DurationSeconds) => quantity::duration_ns(text).map(quantity::seconds),
         };
         let value = value.unwrap_or_else(|details| {

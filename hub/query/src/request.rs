@@ -12,6 +12,7 @@ use proto_model::{TimeRange, Timestamp};
 use crate::budget::Limits;
 use crate::fault::QueryFault;
 use crate::limits::{ENTRIES_MAX, STEPS_MAX};
+use crate::page::Page;
 
 /// In which order entries are answered, and from which end a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +50,8 @@ pub struct LogRequest {
     pub limit: usize,
     /// From which end.
     pub direction: Direction,
+    /// One page of the answer; `None`: the first `limit` entries, as Loki has it.
+    pub page: Option<Page>,
     /// Nanoseconds that lie between two entries of the answer at least; 0 = all entries.
     pub interval_ns: i64,
 }
@@ -91,7 +94,7 @@ impl LogRequest {
             let text = format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})");
             return Err(QueryFault::Limit(text));
         }
-        Ok(Self { expr, range, limit: limit.min(ENTRIES_MAX), direction, interval_ns: 0 })
+        Ok(Self { expr, range, limit: limit.min(ENTRIES_MAX), direction, interval_ns: 0, page: None })
     }
 
     /// The same with entries `interval_ns` apart at least, whatever their stream: the first counts, and each that lies so far from the

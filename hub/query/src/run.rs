@@ -17,6 +17,7 @@ use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use hub_store::{Manifest, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::TimeRange;
+use tokio::time::Instant;
 
 use crate::answer::{AnsweredStream, Stats};
 use crate::budget::{Budget, Lease};
@@ -27,12 +28,14 @@ use crate::limits::{APART_PAGE, PARTS_AT_ONCE};
 use crate::merge::apart::Apart;
 use crate::merge::{Cut, Top};
 use crate::metric::Tree;
+use crate::page::Content;
 use crate::plan::{Selector, choose_rows, choose_runs};
 use crate::range::{RangePlan, RangeSeries, Windows};
-use crate::request::Direction;
+use crate::request::{Direction, LogRequest};
 use crate::scan::{Scan, Sink};
 use crate::source::{Lines, Needs, Part, Piece, Source};
 use crate::stages::Pipeline;
+use crate::wanted::Wanted;
 
 /// One query over one view.
 #[derive(Debug)]
@@ -55,6 +58,37 @@ pub(crate) struct LogPlan {
     pub(crate) direction: Direction,
     pub(crate) selector: Selector,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// All of `range` is one time, and lines are wanted from this content on, in order of content.
+    pub(crate) group: Option<Content>,
+}
+
+impl LogPlan {
+    /// Compiles a request.
+    ///
+    /// # Errors
+    /// A stage that cannot be built, in Loki's words.
+    pub(crate) fn new(request: &LogRequest) -> Result<Self, QueryFault> {
+        Ok(Self {
+            range: request.range,
+            limit: request.limit,
+            direction: request.direction,
+            selector: Selector::new(&request.expr.matchers)?,
+            pipeline: Arc::new(Pipeline::new(&request.expr.stages, Wanted::All)?),
+            group: None,
+        })
+    }
+
+    /// The same plan, to be changed.
+    pub(crate) fn again(&self) -> Self {
+        Self { selector: self.selector.clone(), pipeline: Arc::clone(&self.pipeline), ..*self }
+    }
+
+    fn top(&self, cut: Arc<Cut>) -> Top {
+        match self.group {
+            None => Top::new(self.limit, cut),
+            Some(from) => Top::of_group(self.limit, cut, from),
+        }
+    }
 }
 
 /// How a part is read.
@@ -126,7 +160,12 @@ impl Run {
         let lines = self.lines(&part, &sink).await?;
         let Reading { range, pipeline } = reading;
         let scan = Scan { part, lines, range, pipeline, budget: Arc::clone(&self.budget) };
-        let job = move || scan.run(&mut sink).map(|stats| (sink, stats));
+        let job = move || {
+            let began = Instant::now();
+            let scanned = scan.run(&mut sink);
+            scan.budget.worked(began.elapsed());
+            scanned.map(|stats| (sink, stats))
+        };
         self.engine.world.workers.run(job).await
     }
 
@@ -156,11 +195,13 @@ impl Run {
     pub(crate) async fn logs_apart(self: Arc<Self>, plan: Arc<LogPlan>, interval_ns: i64) -> Asked<Vec<AnsweredStream>> {
         let (mut apart, mut stats, mut range) = (Apart::new(plan.direction, interval_ns), Stats::default(), plan.range);
         while range.start < range.end && apart.len() < plan.limit {
-            let page = LogPlan { range, limit: APART_PAGE, direction: plan.direction, selector: plan.selector.clone(), pipeline: Arc::clone(&plan.pipeline) };
+            let page = LogPlan { range, limit: APART_PAGE, ..plan.again() };
             let (streams, took) = Arc::clone(&self).logs(Arc::new(page)).await?;
             stats.add(&took);
             let is_last = streams.iter().map(|stream| stream.entries.len()).sum::<usize>() < APART_PAGE;
             apart.take(streams, plan.limit);
+            self.budget.release_all();
+            self.budget.hold(apart.cost())?;
             if is_last {
                 break;
             }
@@ -171,8 +212,12 @@ impl Run {
 
     /// The first entries of a log query.
     pub(crate) async fn logs(self: Arc<Self>, plan: Arc<LogPlan>) -> Asked<Vec<AnsweredStream>> {
+        self.first(plan).await.map(|(top, stats)| (top.into_streams(), stats))
+    }
+
+    pub(crate) async fn first(self: Arc<Self>, plan: Arc<LogPlan>) -> Asked<Top> {
         let cut = Arc::new(Cut::new(plan.direction));
-        let mut top = Top::new(plan.limit, Arc::clone(&cut));
+        let mut top = plan.top(Arc::clone(&cut));
         let mut frontier = Frontier::new(plan.direction);
         self.pieces(plan.range).into_iter().for_each(|piece| frontier.add(Look::Open(piece)));
         let mut stats = Stats::default();
@@ -183,7 +228,16 @@ impl Run {
             {
                 running.push(Arc::clone(&self).look(look, Arc::clone(&plan), Arc::clone(&cut)));
             }
-            match running.try_next().await? {
+            let seen = match self.budget.in_time(running.try_next()).await {
+                Ok(seen) => seen,
+                Err(fault) => {
+                    if self.budget.forgive(fault)? {
+                        continue;
+                    }
+                    break;
+                }
+            };
+            match seen {
                 None => break,
                 Some(Seen::Opened(parts)) => {
                     stats.chunks_skipped += u64::from(parts.is_empty());
@@ -192,12 +246,12 @@ impl Run {
                 Some(Seen::Scanned(sink, took)) => {
                     stats.add(&took);
                     if let Sink::Entries(part) = sink {
-                        top.merge(part);
+                        self.budget.release(top.merge(part));
                     }
                 }
             }
         }
-        Ok((top.into_streams(), stats))
+        Ok((top, stats))
     }
 
     async fn look(self: Arc<Self>, look: Look, plan: Arc<LogPlan>, cut: Arc<Cut>) -> Result<Seen, QueryFault> {
@@ -205,7 +259,7 @@ impl Run {
             Look::Open(piece) => Ok(Seen::Opened(self.open(&piece, &plan.selector, plan.range).await?)),
             Look::Scan(part) => {
                 let reading = Reading { range: plan.range, pipeline: Arc::clone(&plan.pipeline) };
-                let (sink, stats) = self.scan(part, reading, Sink::Entries(Top::new(plan.limit, cut))).await?;
+                let (sink, stats) = self.scan(part, reading, Sink::Entries(plan.top(cut))).await?;
                 Ok(Seen::Scanned(sink, stats))
             }
         }
@@ -231,10 +285,23 @@ impl Run {
         let mut collected = at_once(tasks.map(work).boxed());
         let mut all = Windows::new(Arc::clone(plan), Arc::clone(&self.budget));
         let mut stats = Stats::default();
-        while let Some((part, took)) = collected.try_next().await? {
-            stats.add(&took);
-            if let Sink::Samples(part) = part {
-                all.merge(part)?;
+        loop {
+            let merged = self.budget.in_time(collected.try_next()).await.and_then(|next| {
+                let Some((part, took)) = next else { return Ok(false) };
+                stats.add(&took);
+                if let Sink::Samples(part) = part {
+                    all.merge(part)?;
+                }
+                Ok(true)
+            });
+            match merged {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => {
+                    if !self.budget.forgive(fault)? {
+                        break;
+                    }
+                }
             }
         }
         Ok((self.engine.world.workers.run(move || all.into_series()).await, stats))

@@ -76,12 +76,14 @@ impl Sink {
         }
     }
 
-    fn take(&mut self, time: Timestamp, order: Order, line: &[u8], labels: &mut LineLabels) -> Result<(), QueryFault> {
+    fn take(&mut self, (time, order): (Timestamp, Order), line: &[u8], labels: &mut LineLabels, budget: &Budget) -> Result<(), QueryFault> {
         match self {
             Self::Entries(top) => {
                 let line = String::from_utf8_lossy(line).into_owned();
                 let entry = AnsweredEntry { time, line, metadata: labels.metadata_pairs(), parsed: labels.parsed_pairs() };
-                top.take(Found { order, labels: labels.stream(), entry });
+                let found = Found { order, labels: labels.stream(), entry };
+                budget.hold(found.cost())?;
+                budget.release(top.take(found));
                 Ok(())
             }
             Self::Samples(windows) => windows.take(time, line.len(), labels),
@@ -272,7 +274,7 @@ impl<'s> Judging<'s> {
         begin(&mut self.labels, row, self.stats);
         if let Some(line) = self.scan.pipeline.run(row.time, row.line, &mut self.labels) {
             self.stats.lines_kept += 1;
-            self.sink.take(row.time, order, &line, &mut self.labels)?;
+            self.sink.take((row.time, order), &line, &mut self.labels, &self.scan.budget)?;
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use hub_query::Direction;
+use hub_query::{Direction, Page};
 use proto_model::{TimeRange, Timestamp};
 
 use super::fault::ApiFault;
@@ -38,7 +38,10 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             let body = Bytes::from_request(request, state).await.map_err(|fault| ApiFault::TooLarge(fault.body_text()))?;
             all.extend(read(&body)?);
         }
-        Ok(Self(all))
+        let params = Self(all);
+        let text: String = params.query().chars().take(super::LOGGED_CHARS).collect();
+        tracing::Span::current().record("query", text);
+        Ok(params)
     }
 }
 
@@ -105,6 +108,18 @@ impl Params {
     /// 400.
     pub fn limit(&self) -> Result<i64, ApiFault> {
         self.one("limit").map_or(Ok(LIMIT_DEFAULT), |text| text.parse().map_err(|_| wrong(format!("strconv.Atoi: parsing \"{text}\": invalid syntax"))))
+    }
+
+    /// `cursor`: `first` or one that an answer gave; `None` where no pages are asked for.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn page(&self) -> Result<Option<Page>, ApiFault> {
+        match self.one("cursor") {
+            None => Ok(None),
+            Some("first") => Ok(Some(Page::First)),
+            Some(cursor) => Ok(Some(Page::At(cursor.parse()?))),
+        }
     }
 
     /// `direction`, backward by default.

@@ -12,6 +12,11 @@ use super::fault::ApiFault;
 use super::params::{self, Params};
 use super::respond::{self, Form};
 
+/// Whether an incomplete answer, with warnings, is taken in place of none.
+fn wants_partial(headers: &HeaderMap) -> bool {
+    headers.get("x-tributary-partial").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
 /// `limit`, which Loki checks for metric queries too.
 pub(super) fn positive_limit(params: &Params) -> Result<i64, ApiFault> {
     let limit = params.limit()?;
@@ -34,7 +39,8 @@ fn interval_ns(params: &Params) -> Result<i64, ApiFault> {
 /// In Loki's words; a log query is 400.
 pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
     let access = api.authorize(&headers, Need::Read)?;
-    let limits = api.query_limits(&access.grants);
+    let mut limits = api.query_limits(&access.grants);
+    limits.partial = wants_partial(&headers);
     let at = params.time("time", api.now())?;
     params.direction()?;
     positive_limit(&params)?;
@@ -57,7 +63,8 @@ pub async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params)
 /// In Loki's words.
 pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Result<Response, ApiFault> {
     let access = api.authorize(&headers, Need::Read)?;
-    let limits = api.query_limits(&access.grants);
+    let mut limits = api.query_limits(&access.grants);
+    limits.partial = wants_partial(&headers);
     let range = params.range(api.now())?;
     let (limit, direction) = (positive_limit(&params)?, params.direction()?);
     if range.end <= range.start {
@@ -72,7 +79,13 @@ pub async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -
     let form = Form::of(&headers);
     match hub_logql::parse(params.query())? {
         Expr::Log(expr) => {
-            let request = LogRequest::new(expr, range, limit, direction, &limits)?.every(interval_ns)?;
+            let mut request = LogRequest::new(expr, range, limit, direction, &limits)?.every(interval_ns)?;
+            request.page = params.page()?;
+            if request.page.is_some() && interval_ns > 0 {
+                return Err(ApiFault::Wrong("cursor and interval do not go together: leave one out".to_owned()));
+            }
+            // Whoever takes pages wants every line.
+            limits.partial &= request.page.is_none();
             let answer = api.engine.logs(&access.grants, &request, &limits).await?;
             Ok(respond::logs(answer, &form))
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use hub_query::{IndexStats, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
+use hub_query::{AnsweredStream, Cursor, IndexStats, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
 use proto_extract::gofloat::format_f;
 use proto_model::{Labels, Timestamp};
 
@@ -119,9 +119,18 @@ pub(super) fn list(out: &mut String, texts: &[String]) {
     out.push(']');
 }
 
-pub(super) fn close(mut out: String, stats: &Stats, form: &Form) -> Response {
+pub(super) fn close(out: String, stats: &Stats, form: &Form) -> Response {
+    close_page(out, stats, None, form)
+}
+
+/// With the cursor of the next page beside `data`, where Grafana's reader passes over it.
+fn close_page(mut out: String, stats: &Stats, cursor: Option<Cursor>, form: &Form) -> Response {
     out.push_str(&stats_json(stats));
-    out.push_str("}}");
+    out.push('}');
+    if let Some(cursor) = cursor {
+        out.push_str(&format!(",\"cursor\":\"{cursor}\""));
+    }
+    out.push('}');
     answer(out, form)
 }
 
@@ -146,14 +155,23 @@ pub(super) fn stats_json(stats: &Stats) -> String {
     });
     let read = stats.sections + stats.blocks;
     let store = serde_json::json!({ "totalChunksRef": read + stats.chunks_skipped, "totalChunksDownloaded": read });
-    format!(",\"stats\":{{\"summary\":{summary},\"querier\":{{\"store\":{store}}}}}")
+    // What the query cost, beyond what Loki tells.
+    let cost = serde_json::json!({
+        "memoryBytes": stats.memory_bytes,
+        "workTime": stats.work_time.as_secs_f64(),
+        "linesCounted": stats.lines_counted,
+        "sections": stats.sections,
+        "blocks": stats.blocks,
+        "skipped": stats.chunks_skipped,
+    });
+    format!(",\"stats\":{{\"summary\":{summary},\"querier\":{{\"store\":{store}}},\"cost\":{cost}}}")
 }
 
 /// A log answer.
 #[must_use]
 pub fn logs(found: LogAnswer, form: &Form) -> Response {
     let mut out = open("streams", &found.warnings);
-    let stats = found.stats;
+    let (stats, cursor) = (found.stats, found.cursor);
     if form.categorize {
         out.push_str("\"encodingFlags\":[\"categorize-labels\"],\"result\":[");
         for (i, stream) in found.streams.iter().enumerate() {
@@ -170,7 +188,35 @@ pub fn logs(found: LogAnswer, form: &Form) -> Response {
         }
     }
     out.push(']');
-    close(out, &stats, form)
+    close_page(out, &stats, cursor, form)
+}
+
+/// A frame of a live tail; `dropped` lines are told by time and labels.
+#[must_use]
+pub fn tail_frame(streams: Vec<AnsweredStream>, dropped: &[(Timestamp, Arc<Labels>)], form: &Form) -> String {
+    let mut out = String::from(if form.categorize { "{\"encodingFlags\":[\"categorize-labels\"],\"streams\":[" } else { "{\"streams\":[" });
+    let found = LogAnswer { streams, ..LogAnswer::default() };
+    if form.categorize {
+        for (i, stream) in found.streams.iter().enumerate() {
+            out.push_str(if i == 0 { "{\"stream\":" } else { ",{\"stream\":" });
+            object(&mut out, stream.labels.iter());
+            entries(&mut out, &stream.entries, true);
+        }
+    } else {
+        for (i, stream) in found.merged().iter().enumerate() {
+            out.push_str(if i == 0 { "{\"stream\":" } else { ",{\"stream\":" });
+            object(&mut out, pairs(&stream.labels));
+            entries(&mut out, &stream.entries, false);
+        }
+    }
+    out.push(']');
+    for (i, (time, labels)) in dropped.iter().enumerate() {
+        out.push_str(if i == 0 { ",\"dropped_entries\":[{\"labels\":" } else { ",{\"labels\":" });
+        object(&mut out, labels.iter());
+        out.push_str(&format!(",\"timestamp\":\"{}\"}}", time.nanos()));
+    }
+    out.push_str(if dropped.is_empty() { "}" } else { "]}" });
+    out
 }
 
 fn entries(out: &mut String, entries: &[hub_query::AnsweredEntry], categorize: bool) {

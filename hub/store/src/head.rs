@@ -104,7 +104,7 @@ pub struct SectionRef {
 }
 
 impl SectionRef {
-    fn of(lane: LaneId, commit: &Commit, entry: &SectionEntry) -> Self {
+    pub(crate) fn of(lane: LaneId, commit: &Commit, entry: &SectionEntry) -> Self {
         Self {
             lane,
             number: commit.number,

@@ -138,6 +138,16 @@ limits! {
     max_line_size_truncate: bool = false;
     /// Push: text at the end of a cut line, counted in its length.
     max_line_size_truncate_identifier: String = String::new();
+    /// Push: keep lines above `max_line_size` up to this length, and cut longer ones there with a mark; 0 = off. Not one of Loki's.
+    max_long_line_size: Bytes = Bytes(0);
+    /// Push: bytes of lines a second of one stream; over it 429; 0 = no limit (Loki: 3MB).
+    per_stream_rate_limit: Bytes = Bytes(0);
+    /// Push: bytes of one stream that may come at once above its rate.
+    per_stream_rate_limit_burst: Bytes = Bytes(15 << 20);
+    /// Push: streams of an hour, per hub; a line of one more is answered 429; 0 = no limit.
+    max_streams_per_user: u64 = 0;
+    /// Push: the same, the smaller of the two counts; 0 = no limit (Loki: 5000).
+    max_global_streams_per_user: u64 = 0;
     /// Push: longest label name in bytes.
     max_label_name_length: u64 = 1024;
     /// Push: longest label value in bytes.
@@ -172,6 +182,10 @@ limits! {
     max_streams_matchers_per_query: u64 = 1000;
     /// Query: longest time that one query may take; 0 = no limit.
     query_timeout: Span = Span::from_secs(60);
+    /// Query: memory for the entries, samples and points of one query; 0 = no limit. Not one of Loki's.
+    max_query_memory: Bytes = Bytes(512 << 20);
+    /// Query: live tails at once, per hub; 0 = no limit.
+    max_concurrent_tail_requests: u64 = 10;
 }
 
 impl Limits {

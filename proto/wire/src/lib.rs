@@ -11,6 +11,7 @@ pub mod batch;
 pub mod digest;
 pub mod fault;
 pub mod limits;
+pub mod otlp;
 pub mod push;
 pub mod varint;
 pub mod version;
@@ -36,6 +37,12 @@ pub mod edge_hub {
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::use_self)]
 pub mod logproto {
     tonic::include_proto!("logproto");
+}
+
+/// OTLP's log messages, generated from `otlp.proto`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::use_self)]
+pub mod otlp_messages {
+    tonic::include_proto!("otlp");
 }
 
 pub use batch::{BatchBuilder, BatchView, Compression, FrozenBatch, Payload};

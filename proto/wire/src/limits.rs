@@ -20,6 +20,10 @@ pub const POSITIONS_MAX: usize = 4_096;
 pub const WINDOW_BATCHES: u32 = 64;
 /// Bytes without an ack: 1 Gbit/s at 100 ms round trip plus a commit.
 pub const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// Largest OTLP record, resource or scope as sent: one is unpacked at a time, and takes up to thirty times that in memory.
+pub const OTLP_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most `{` in an OTLP body in JSON: each makes at most about 200 bytes in memory.
+pub const OTLP_OBJECTS_MAX: usize = 2_000_000;
 /// Largest push body as sent (Loki: 100 MiB; a request lies whole in one lane object here).
 pub const PUSH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest push body unpacked.

@@ -7,7 +7,8 @@
 
 mod json;
 mod labels;
-mod protobuf;
+mod names;
+pub(crate) mod protobuf;
 
 use prost::Message as _;
 use proto_model::{Labels, Record};
@@ -17,6 +18,7 @@ use crate::logproto;
 
 pub use json::json;
 pub use labels::labels;
+pub use names::normalized;
 pub use protobuf::protobuf;
 
 /// One pushed stream.
@@ -48,12 +50,12 @@ pub enum PushFault {
 
 /// Counts records while a body is decoded.
 #[derive(Debug, Default)]
-struct Count {
+pub(crate) struct Count {
     records: usize,
 }
 
 impl Count {
-    fn record(&mut self) -> Result<(), PushFault> {
+    pub(crate) fn record(&mut self) -> Result<(), PushFault> {
         self.records += 1;
         if self.records > RECORDS_MAX {
             return Err(PushFault::TooLarge { what: "entries", found: self.records as u64, limit: RECORDS_MAX as u64 });

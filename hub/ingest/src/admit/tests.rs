@@ -39,8 +39,10 @@ fn the_cluster_is_the_proven_one_and_reserved_labels_never_come_from_an_edge() {
 
 #[test]
 fn a_push_may_name_its_own_cluster_but_no_inner_label() {
-    let (rows, dropped) = hub_rows(&[row(&[("cluster", "mine"), ("tenant", "t"), ("__inner", "x")])], None, &[]);
+    let (rows, dropped) = hub_rows(&[row(&[("cluster", "mine"), ("tenant", "t"), ("__inner", "x")])], None, &["app".to_owned()]);
     assert_eq!((rows[0].labels.to_string().as_str(), dropped), (r#"{cluster="mine", service_name="unknown_service", tenant="t"}"#, 1));
+    let (rows, _) = hub_rows(&[row(&[("app", "web")])], None, &[]);
+    assert_eq!(rows[0].labels.to_string(), r#"{app="web"}"#, "an empty list turns the search off");
 }
 
 #[test]
@@ -54,7 +56,7 @@ fn counts_and_times_are_those_of_the_edges_row() {
 fn ten_thousand_labels_are_cut_to_what_a_stream_may_have() {
     let many: Vec<(String, String)> = (0..10_000).map(|at| (format!("l{at}"), "v".to_owned())).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let (rows, dropped) = hub_rows(&[row(&many)], Some(&cluster("alpha")), &[]);
+    let (rows, dropped) = hub_rows(&[row(&many)], Some(&cluster("alpha")), &["app".to_owned()]);
     assert_eq!(rows[0].labels.len(), EDGE_LABELS_MAX + 2, "and cluster and service_name");
     assert_eq!(usize::try_from(dropped).unwrap(), 10_000 - EDGE_LABELS_MAX);
     let long = "v".repeat(EDGE_LABEL_VALUE_BYTES_MAX + 1);

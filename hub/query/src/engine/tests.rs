@@ -14,10 +14,13 @@ use proto_seam::Entropy;
 
 use super::*;
 use crate::limits::PARTS_AT_ONCE;
+use crate::plan::Selector;
 use crate::request::Direction;
 use crate::rig::{
     Line, MS, ask_logs, batch, built, engine, engine_in, engine_of_batches, entries, grant, line, location, log, matrix_of, merged, metric, nothing, put, run,
 };
+use crate::stages::Pipeline;
+use crate::wanted::Wanted;
 
 /// Makes segments of all there is.
 async fn absorb_everything(engine: &Engine) {
@@ -381,6 +384,7 @@ async fn sections_that_were_absorbed_and_collected_are_read_from_segments() {
         direction: Direction::Forward,
         selector: Selector::default(),
         pipeline: Arc::new(Pipeline::new(&[], Wanted::All).unwrap()),
+        group: None,
     };
     let fault = run(&engine, &grant("alpha"), &old, &nothing(&grant("alpha")), &Limits::default()).logs(Arc::new(plan)).await.unwrap_err();
     assert!(matches!(fault, QueryFault::Store(StoreFault::Moved { .. })), "{fault}");

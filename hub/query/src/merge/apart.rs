@@ -30,6 +30,11 @@ impl Apart {
         self.len
     }
 
+    /// Bytes of memory its entries take, about.
+    pub(crate) fn cost(&self) -> u64 {
+        self.streams.values().flatten().map(super::cost_of).sum()
+    }
+
     /// Takes the next page of entries, until `limit` count.
     pub(crate) fn take(&mut self, page: Vec<AnsweredStream>, limit: usize) {
         let all = page.into_iter().flat_map(|stream| {

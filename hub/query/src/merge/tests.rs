@@ -29,7 +29,9 @@ proptest! {
             }
         }
         let mut all = Top::new(limit, cut);
-        tops.into_iter().rev().for_each(|top| all.merge(top));
+        tops.into_iter().rev().for_each(|top| {
+            all.merge(top);
+        });
         let lines: Vec<String> = all.into_streams().into_iter().flat_map(|stream| stream.entries).map(|entry| entry.line).collect();
         let mut wanted: Vec<(i64, usize)> = times.iter().copied().zip(0..).collect();
         wanted.sort_unstable();

@@ -85,6 +85,7 @@ fn plan(query: &str, limit: usize, direction: Direction) -> LogPlan {
         direction,
         selector: Selector::new(&expr.matchers).unwrap(),
         pipeline: Arc::new(Pipeline::new(&expr.stages, Wanted::All).unwrap()),
+        group: None,
     }
 }
 

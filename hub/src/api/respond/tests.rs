@@ -45,8 +45,8 @@ async fn every_kind_of_answer_bears_warnings_before_its_data() {
     let stats = Stats { sections: 2, blocks: 5, chunks_skipped: 9, ..Stats::default() };
     let vector = |value| VectorAnswer { value, stats, warnings: warnings.clone() };
     let answers = [
-        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone() }, &form)),
-        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone() }, &Form { categorize: false, gzip: false })),
+        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone(), cursor: None }, &form)),
+        ("streams", logs(LogAnswer { streams: Vec::new(), stats, warnings: warnings.clone(), cursor: None }, &Form { categorize: false, gzip: false })),
         ("matrix", matrix(&MatrixAnswer { series: Vec::new(), stats, warnings: warnings.clone() }, &form)),
         ("scalar", instant(&vector(InstantValue::Scalar(Timestamp(0), 1.0)), &form)),
         ("vector", instant(&vector(InstantValue::Vector(Vec::new())), &form)),

@@ -43,7 +43,8 @@ pub(crate) struct Reach {
 impl Reach {
     /// Whether `number` may go, whatever its age.
     pub(crate) fn holds(&self, number: u64) -> bool {
-        (cfg!(planted = "collected_above_floor") || number <= self.floor) && (cfg!(planted = "collected_without_snapshot") || self.snapshot.is_some_and(|snapshot| number < snapshot))
+        (cfg!(planted = "collected_above_floor") || number <= self.floor)
+            && (cfg!(planted = "collected_without_snapshot") || self.snapshot.is_some_and(|snapshot| number < snapshot))
     }
 
     /// Whether `number`, written at `written` by the store's clock, may go.

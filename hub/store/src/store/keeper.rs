@@ -270,7 +270,9 @@ impl Keeper {
     }
 
     fn blocker(&self, sight: &LaneView, lane: LaneId) -> Option<(TenantId, u64)> {
-        collect::blocker(sight, |tenant| if cfg!(planted = "floor_before_manifest") { u64::MAX } else { self.known(tenant).map_or(0, |manifest| manifest.watermark(lane)) })
+        collect::blocker(sight, |tenant| {
+            if cfg!(planted = "floor_before_manifest") { u64::MAX } else { self.known(tenant).map_or(0, |manifest| manifest.watermark(lane)) }
+        })
     }
 
     /// Writes a snapshot of a lane whose newest is `every` numbers behind or more (lane rule 11).

@@ -1,6 +1,6 @@
 //! Sections by grant, from the cache or the store (lane rules 14 and 21).
 //!
-//! Parts: [`Store::view`], [`Store::changes`], [`Store::table`], [`Store::section`]. Promises: what is given
+//! Parts: [`Store::view`], [`Store::changes`], [`Store::table`], [`Store::section`], [`Store::sections_absorbed`]. Promises: what is given
 //! bears the checksum that a followed header names; another object under the same name is told apart from
 //! damage. Must not do: judge freshness.
 
@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use futures::future::FutureExt as _;
 use hub_tenant::Grant;
+use proto_model::LaneId;
 use tokio::sync::watch;
 
 use super::Store;
 use crate::cache::Kept;
 use crate::fault::StoreFault;
+use crate::fold::log::Commit;
 use crate::head::{SectionRef, View};
-use crate::header::Checksum;
+use crate::header::{Checksum, CommitId};
 use crate::keys::Key;
 use crate::lane::{Shore, read_header};
 use crate::object::Size;
@@ -52,6 +54,35 @@ impl Store {
         allowed(grant, of)?;
         let load = || Self::load(Arc::clone(&self.shore), of.clone(), true).boxed();
         self.cache.section(of, load).await
+    }
+
+    /// The grant's sections in the lane objects above `after` up to `floor`, which are absorbed and no longer in views but
+    /// stay in the store for a while: for whoever must see each section as it came.
+    ///
+    /// # Errors
+    /// [`StoreFault::Moved`] when one is gone; else the store's fault.
+    pub async fn sections_absorbed(&self, grant: &Grant, lane: LaneId, after: u64, floor: u64) -> Result<Vec<SectionRef>, StoreFault> {
+        let mut found = Vec::new();
+        let mut before: Option<CommitId> = None;
+        for number in after + 1..=floor.saturating_add(1) {
+            let moved = || StoreFault::Moved { key: Key::lane_object(lane, number).to_string() };
+            let header = match read_header(&self.shore, lane, number).await? {
+                Some(header) => header,
+                // The head itself may be absorbed.
+                None if number > floor => break,
+                None => return Err(moved()),
+            };
+            // An object that was collected may stand again under a sleeper's id: its successor does not name it then.
+            if before.is_some_and(|before| before != header.previous) {
+                return Err(moved());
+            }
+            before = Some(header.commit);
+            if number <= floor {
+                let commit = Commit { number, commit: header.commit, sections: header.sections };
+                found.extend(commit.section(grant.tenant()).map(|entry| SectionRef::of(lane, &commit, entry)));
+            }
+        }
+        Ok(found)
     }
 
     async fn load(shore: Arc<Shore>, of: SectionRef, whole: bool) -> Result<Kept, StoreFault> {

@@ -13,7 +13,7 @@ pub enum Elsewhere {
     Refused(&'static str, &'static str),
 }
 
-const STREAMS: Elsewhere = Elsewhere::Ignored("a stream costs no memory of its own here, so streams are not counted or rated one by one");
+const STREAMS: Elsewhere = Elsewhere::Ignored("streams are not owned by one of several ingesters, or split into shards, here");
 const SPLITTING: Elsewhere = Elsewhere::Ignored("queries are not split over queriers or kept in a results cache here");
 const CHUNKS: Elsewhere = Elsewhere::Ignored("there are no chunks and no chunk index here");
 const NO_RULER: Elsewhere = Elsewhere::Ignored("this version evaluates no rules");
@@ -22,8 +22,6 @@ const NO_BLOOMS: Elsewhere = Elsewhere::Ignored("there are no bloom filters to s
 const NO_DELETES: Elsewhere = Elsewhere::Ignored("this version has no delete requests");
 const NO_VOLUME: Elsewhere =
     Elsewhere::Ignored("volumes are always answered: they are summed from tables and footers, and an answer holds what its limit asks for");
-const NO_TAIL: Elsewhere = Elsewhere::Ignored("this version has no live tail");
-const NO_OTLP: Elsewhere = Elsewhere::Ignored("this version has no otlp receiver");
 const DEBUG: Elsewhere = Elsewhere::Ignored("it is a debugging aid of loki's own engine");
 const ANY_ORDER: Elsewhere = Elsewhere::Ignored("lines of any order are taken, and equal timestamps keep the order they came in");
 
@@ -33,6 +31,7 @@ const OVERRIDES: Elsewhere = Elsewhere::Refused("there is one place for a tenant
 const BLOCKING: Elsewhere = Elsewhere::Refused("pushes are not blocked by a limit", "revoke the tenant's writer tokens");
 const LABEL_RULES: Elsewhere = Elsewhere::Refused("rules about label names do not exist in this version", "remove it");
 const LEVELS: Elsewhere = Elsewhere::Refused("the fields that tell a level are fixed", "remove it, or set discover_log_levels: false");
+const OTLP: Elsewhere = Elsewhere::Refused("the mapping of otlp attributes is fixed to loki's default", "remove it");
 const QUERY_RULES: Elsewhere =
     Elsewhere::Refused("it does not exist in this version", "bound queries with max_query_length, max_query_bytes_read and query_timeout");
 const LANGUAGE: Elsewhere = Elsewhere::Refused("the language extension it turns on does not exist here", "remove it");
@@ -42,10 +41,6 @@ const TABLE: &[(&str, Elsewhere)] = &[
     ("ingestion_rate_strategy", Elsewhere::Ignored("each hub counts what it takes in itself")),
     ("ingestion_partitions_tenant_shard_size", Elsewhere::Ignored("there are no ingestion partitions here")),
     ("simulated_push_latency", DEBUG),
-    ("per_stream_rate_limit", STREAMS),
-    ("per_stream_rate_limit_burst", STREAMS),
-    ("max_streams_per_user", STREAMS),
-    ("max_global_streams_per_user", STREAMS),
     ("use_owned_stream_count", STREAMS),
     ("shard_streams", STREAMS),
     ("increment_duplicate_timestamp", ANY_ORDER),
@@ -59,7 +54,7 @@ const TABLE: &[(&str, Elsewhere)] = &[
     ("log_level_fields", LEVELS),
     ("log_level_from_json_max_depth", LEVELS),
     ("discover_generic_fields", LABEL_RULES),
-    ("otlp_config", NO_OTLP),
+    ("otlp_config", OTLP),
     ("max_query_range", QUERY_RULES),
     ("max_query_lookback", QUERY_RULES),
     ("required_labels", QUERY_RULES),
@@ -68,7 +63,6 @@ const TABLE: &[(&str, Elsewhere)] = &[
     ("max_chunks_per_query", CHUNKS),
     ("cardinality_limit", CHUNKS),
     ("max_querier_bytes_read", SPLITTING),
-    ("max_concurrent_tail_requests", NO_TAIL),
     ("volume_enabled", NO_VOLUME),
     ("volume_max_series", NO_VOLUME),
     ("max_query_parallelism", SPLITTING),

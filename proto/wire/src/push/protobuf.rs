@@ -34,17 +34,17 @@ pub fn protobuf(body: &[u8]) -> Result<Vec<Pushed>, PushFault> {
     Ok(streams)
 }
 
-enum Value<'b> {
+pub(crate) enum Value<'b> {
     Number(u64),
     Bytes(&'b [u8]),
 }
 
-fn malformed(why: &str) -> PushFault {
+pub(crate) fn malformed(why: &str) -> PushFault {
     PushFault::Malformed(format!("proto: {why}"))
 }
 
 /// Calls `each` for every field of one message.
-fn fields<'b>(mut message: &'b [u8], each: &mut dyn FnMut(u64, Value<'b>) -> Result<(), PushFault>) -> Result<(), PushFault> {
+pub(crate) fn fields<'b>(mut message: &'b [u8], each: &mut dyn FnMut(u64, Value<'b>) -> Result<(), PushFault>) -> Result<(), PushFault> {
     let end = || malformed("unexpected EOF");
     while !message.is_empty() {
         let key = varint::take(&mut message).ok_or_else(end)?;
