@@ -20,6 +20,7 @@ mod outage;
 mod rotation;
 mod rows;
 mod site;
+mod tails;
 
 use std::collections::BTreeMap;
 use std::path::Path;

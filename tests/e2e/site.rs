@@ -77,7 +77,8 @@ impl Site {
         site
     }
 
-    async fn start() -> Self {
+    /// A site of the test's own, for who writes.
+    pub async fn start() -> Self {
         let dir = place::folder("grafana");
         let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
