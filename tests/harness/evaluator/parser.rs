@@ -57,7 +57,7 @@ pub fn json_path(record: &mut Record, name: &str, path: &str) -> bool {
     let pointer = if path.starts_with("[\"") {
         format!("/{}", path.trim_start_matches("[\"").trim_end_matches("\"]").replace('/', "~1"))
     } else {
-        format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""))
+        format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
     };
     let found = match whole.pointer(&pointer) {
         None | Some(Value::Null) => String::new(),
