@@ -334,6 +334,15 @@ impl SimDisk {
         self.state().used()
     }
 
+    /// Each file with its size, for people.
+    #[must_use]
+    pub fn sizes(&self) -> String {
+        let state = self.state();
+        let files =
+            state.names.iter().filter_map(|(path, node)| if let Node::File(inode) = node { Some((path, state.inodes.get(inode)?.live.len())) } else { None });
+        files.map(|(path, len)| format!("{} {len}", path.display())).collect::<Vec<_>>().join(", ")
+    }
+
     /// All paths, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {

@@ -281,7 +281,8 @@ impl Cluster {
     fn check(&mut self) -> Result<(), String> {
         for edge in &self.edges {
             let Some(report) = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report) else { continue };
-            invariants::wal_bytes(&edge.name, edge.disk.used_bytes(), edge.shape.wal_bytes_max + WAL_SLACK_BYTES)?;
+            invariants::wal_bytes(&edge.name, edge.disk.used_bytes(), edge.shape.wal_bytes_max + WAL_SLACK_BYTES)
+                .map_err(|breach| format!("{breach}: {}", edge.disk.sizes()))?;
             if report.wal_bytes * 4 > edge.shape.wal_bytes_max * 3 && self.full.insert(edge.name.clone()) {
                 self.fired.add("wal three quarters full");
             }

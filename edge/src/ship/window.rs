@@ -362,7 +362,8 @@ impl Window {
         self.bytes_in_flight = 0;
         let (last, positions) = (Sequence(welcome.last), welcome.positions.clone());
         vec![match (self.producer, &welcome.carry) {
-            (None, _) if last.0 == 0 => Step::Bind(producer),
+            // With positions the hub knows this edge from a WAL that is gone, even where the numbering begins anew.
+            (None, _) if last.0 == 0 && positions.is_empty() => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
             (Some(own), Some(carry)) if own != producer && last.0 == 0 => match committed_of(carry) {
                 Some(committed) => Step::Carry { producer, committed },

@@ -223,7 +223,8 @@ impl Mover {
         let stands = self.store.fold_of(own).await?;
         positions.extend(stands.producer(&end).into_iter().flat_map(|state| state.positions.values().cloned()));
         let into_this = |next: ProducerId| next == end || going.walk.passed(&next);
-        let ended = apart.filter(|(_, state)| state.closed.is_some_and(into_this)).flat_map(|(_, state)| state.positions.values());
+        // Those that the walk passed among them: a track that was drained ended in one that had begun before, without what it knew.
+        let ended = going.others.iter().filter(|(id, state)| *id != end && state.closed.is_some_and(into_this)).flat_map(|(_, state)| state.positions.values());
         Ok(Some(merged(&positions, ended)))
     }
 

@@ -252,6 +252,10 @@ impl Fold {
 
     fn close(&mut self, producer: &ProducerId, next: ProducerId, now: Timestamp) {
         self.change(producer, |state| state.close(next, now));
+        if let Some(ended) = self.producers.get(producer).cloned().filter(|_| next != *producer) {
+            // One that is opened by this end states what it takes over; one that stood before does not.
+            self.change(&next, |state| state.inherit(&ended));
+        }
         if self.producer(producer).is_some_and(ProducerState::lingers) {
             self.lingering.insert(*producer);
         }

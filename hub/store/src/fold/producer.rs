@@ -146,6 +146,19 @@ impl ProducerState {
         self.closed_at = Some(now);
     }
 
+    /// Another ended in this one: of sources that only that one knew, what it knew stays known.
+    pub(super) fn inherit(&mut self, ended: &Self) {
+        if self.closed.is_some() || self.identity != ended.identity {
+            return;
+        }
+        for (key, position) in &ended.positions {
+            if self.positions.len() < SOURCES_MAX && !self.positions.contains_key(key) {
+                self.positions.insert(key.clone(), position.clone());
+                self.notes.extend(ended.notes.get(key).map(|note| (key.clone(), *note)));
+            }
+        }
+    }
+
     /// Whether it is closed but still holds what whoever opens the next one needs.
     pub(super) fn lingers(&self) -> bool {
         self.closed.is_some() && !(self.digests.is_empty() && self.positions.is_empty())
