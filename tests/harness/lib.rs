@@ -12,6 +12,7 @@
 pub mod ask;
 pub mod disk;
 pub mod edge;
+pub mod evaluator;
 mod fields;
 pub mod gate;
 pub mod hub;

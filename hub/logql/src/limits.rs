@@ -7,8 +7,12 @@
 /// Longest query text in bytes. Loki takes 128 KiB; the longest that Grafana builds is below 8 KiB.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-/// Deepest nesting of parentheses and function calls. People write up to six.
+/// Deepest nesting of function calls, and of parentheses around a range. People write up to six.
 pub const NESTING_MAX: usize = 32;
+
+/// Deepest nesting of parentheses around operands and label tests: they make no tree, and a chain of [`TERMS_MAX`]
+/// is printed with one pair for each link, which has to be read again.
+pub const PARENTHESES_MAX: usize = TERMS_MAX + NESTING_MAX;
 
 /// Most matchers in one selector.
 pub const MATCHERS_MAX: usize = 64;

@@ -12,7 +12,7 @@ use proto_model::MatchOp;
 use crate::ast::{Extraction, LabelFormat, LabelFormatValue, LabelPick, LineFilter, LineTerm, LogExpr, Matcher, Stage};
 use crate::check;
 use crate::fault::LogqlFault;
-use crate::limits::{MATCHERS_MAX, NESTING_MAX, TERMS_MAX};
+use crate::limits::{MATCHERS_MAX, NESTING_MAX, PARENTHESES_MAX, TERMS_MAX};
 use crate::op::LineOp;
 use crate::token::{Tok, Token, tokens};
 
@@ -108,6 +108,13 @@ impl Parser {
     pub(crate) fn enter(&mut self) -> Parsed<()> {
         self.depth += 1;
         self.within(self.depth <= NESTING_MAX, || format!("expression nests deeper than {NESTING_MAX} levels"))
+    }
+
+    /// Goes over a `(` that is `open` levels deep.
+    pub(crate) fn parenthesis(&mut self, open: usize) -> Parsed<()> {
+        self.within(open < PARENTHESES_MAX, || format!("expression nests deeper than {PARENTHESES_MAX} levels"))?;
+        self.advance();
+        Ok(())
     }
 
     pub(crate) const fn leave(&mut self) {

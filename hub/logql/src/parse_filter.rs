@@ -4,7 +4,7 @@
 //! then one test of a label.
 //! Promise: joins as Loki's generated parser does: `and` binds tighter than `or`, both to the left; a
 //! comma or a blank takes everything that follows as its right side, whatever stands before it.
-//! Limits: parentheses recurse within `NESTING_MAX`; terms within `TERMS_MAX`.
+//! Limits: parentheses within `PARENTHESES_MAX`, without recursion; terms within `TERMS_MAX`.
 
 use proto_model::MatchOp;
 
@@ -42,19 +42,36 @@ impl Join {
 impl Parser {
     /// A condition; `expected` belongs to the fault of its first token.
     pub(crate) fn label_filter(&mut self, expected: &[&str]) -> Parsed<LabelFilter> {
+        let mut expected = expected;
+        // What waits outside of each open parenthesis.
+        let mut outside: Vec<Vec<(LabelFilter, Join)>> = Vec::new();
         let mut waiting: Vec<(LabelFilter, Join)> = Vec::new();
-        let mut right = self.label_term(expected)?;
-        while let Some(join) = self.join() {
+        loop {
+            if *self.peek() == Tok::Sym("(") {
+                self.parenthesis(outside.len())?;
+                outside.push(std::mem::take(&mut waiting));
+                expected = &["IDENTIFIER", "("];
+                continue;
+            }
+            self.count_term()?;
+            let mut right = self.label_test(expected)?;
+            let join = loop {
+                if let Some(join) = self.join() {
+                    break join;
+                }
+                while let Some((left, join)) = waiting.pop() {
+                    right = join.tree(left, right);
+                }
+                let Some(before) = outside.pop() else { return Ok(right) };
+                self.expect(")", &[])?;
+                waiting = before;
+            };
             while let Some((left, before)) = waiting.pop_if(|(_, before)| before.ends_before(join)) {
                 right = before.tree(left, right);
             }
             waiting.push((right, join));
-            right = self.label_term(&["IDENTIFIER", "("])?;
+            expected = &["IDENTIFIER", "("];
         }
-        while let Some((left, join)) = waiting.pop() {
-            right = join.tree(left, right);
-        }
-        Ok(right)
     }
 
     /// Goes over what joins the condition with a next one.
@@ -68,19 +85,6 @@ impl Parser {
         } else {
             None
         }
-    }
-
-    /// A test, or conditions in parentheses.
-    fn label_term(&mut self, expected: &[&str]) -> Parsed<LabelFilter> {
-        if !self.eat("(") {
-            self.count_term()?;
-            return self.label_test(expected);
-        }
-        self.enter()?;
-        let inner = self.label_filter(&["IDENTIFIER", "("])?;
-        self.leave();
-        self.expect(")", &[])?;
-        Ok(inner)
     }
 
     fn label_test(&mut self, expected: &[&str]) -> Parsed<LabelFilter> {

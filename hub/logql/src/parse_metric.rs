@@ -3,7 +3,8 @@
 //! Parts: [`query`] and [`selector_only`], the two ways in; [`Parser::expr`], operators by
 //! precedence with a stack of waiting left sides; operands; ranges of log lines; groupings.
 //! Promises: a scalar of two scalars is folded; senseless combinations are noted, not refused, until
-//! the syntax is known to be right. Limits: calls and parentheses recurse within `NESTING_MAX`.
+//! the syntax is known to be right. Limits: calls recurse within `NESTING_MAX`; parentheses
+//! are within `PARENTHESES_MAX`, without recursion.
 
 use crate::ast::{Expr, Grouping, LogExpr, LogRange, Matcher, MetricExpr, Unwrap, VectorMatching};
 use crate::check;
@@ -39,9 +40,27 @@ struct Waiting {
 impl Parser {
     /// Operands between operators.
     pub(crate) fn expr(&mut self) -> Parsed<Expr> {
+        // What waits outside of each open parenthesis.
+        let mut outside: Vec<Vec<Waiting>> = Vec::new();
         let mut waiting: Vec<Waiting> = Vec::new();
-        let mut right = self.operand()?;
-        while let Some(op) = self.binary_op() {
+        loop {
+            if *self.peek() == Tok::Sym("(") {
+                self.parenthesis(outside.len())?;
+                outside.push(std::mem::take(&mut waiting));
+                continue;
+            }
+            let mut right = self.operand()?;
+            let op = loop {
+                if let Some(op) = self.binary_op() {
+                    break op;
+                }
+                while let Some(left) = waiting.pop() {
+                    right = self.binary(left, right);
+                }
+                let Some(before) = outside.pop() else { return Ok(right) };
+                right = self.close(right)?;
+                waiting = before;
+            };
             self.count_term()?;
             while let Some(left) = waiting.pop_if(|before| before.op.ends_before(op)) {
                 right = self.binary(left, right);
@@ -49,12 +68,7 @@ impl Parser {
             self.advance();
             let (matching, return_bool) = self.modifier()?;
             waiting.push(Waiting { left: right, op, matching, return_bool });
-            right = self.operand()?;
         }
-        while let Some(left) = waiting.pop() {
-            right = self.binary(left, right);
-        }
-        Ok(right)
     }
 
     /// The operator that is next.
@@ -112,6 +126,7 @@ impl Parser {
         }
     }
 
+    /// An operand without parentheses around it.
     fn operand(&mut self) -> Parsed<Expr> {
         if *self.peek() == Tok::Sym("{") {
             return self.log_expr().map(Expr::Log);
@@ -125,14 +140,7 @@ impl Parser {
             self.leave();
             return Ok(Expr::Metric(call));
         }
-        if *self.peek() != Tok::Sym("(") {
-            return self.unexpected(&[]);
-        }
-        self.enter()?;
-        self.advance();
-        let inner = self.expr()?;
-        self.leave();
-        self.close(inner)
+        self.unexpected(&[])
     }
 
     /// The `)` behind `inner`. A bare `variants` cannot stand in parentheses.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hub_logql::{BinOp, Grouping, LabelPick, LogRange, LogqlFault, MetricExpr, RangeOp, Stage, VectorOp};
+use hub_logql::{BinOp, Grouping, LabelFormatValue, LabelPick, LogRange, LogqlFault, MetricExpr, RangeOp, Stage, VectorOp};
 use proto_extract::dialect;
 use proto_model::{Labels, MatchOp, TimeRange, Timestamp};
 use regex::bytes::Regex;
@@ -191,8 +191,11 @@ fn without_idle_formats(op: RangeOp, stages: &[Stage]) -> Vec<Stage> {
     if matches!(op, RangeOp::BytesOverTime | RangeOp::BytesRate) {
         return stages.to_vec();
     }
-    let reads_line = |stage: &Stage| {
-        matches!(stage, Stage::LineFilter(_) | Stage::Json { .. } | Stage::Logfmt { .. } | Stage::Pattern(_) | Stage::Regexp(_) | Stage::Unpack)
+    let reads_line = |stage: &Stage| match stage {
+        Stage::LineFilter(_) | Stage::Json { .. } | Stage::Logfmt { .. } | Stage::Pattern(_) | Stage::Regexp(_) | Stage::Unpack => true,
+        // Loki forgets these, and so shows the line as it was.
+        Stage::LabelFormat(formats) => formats.iter().any(|format| matches!(&format.value, LabelFormatValue::Template(text) if text.contains("__line__"))),
+        Stage::LabelFilter(_) | Stage::LineFormat(_) | Stage::Drop(_) | Stage::Keep(_) | Stage::Decolorize => false,
     };
     let idle = |(at, stage): &(usize, &Stage)| matches!(stage, Stage::LineFormat(_)) && !stages[at + 1..].iter().any(reads_line);
     stages.iter().enumerate().filter(|item| !idle(item)).map(|(_, stage)| stage.clone()).collect()

@@ -19,7 +19,7 @@ pub(crate) const ERROR_DETAILS: &str = "__error_details__";
 pub(crate) const EXTRACTED: &str = "_extracted";
 
 /// The labels of one line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LineLabels {
     base: Arc<Labels>,
     /// Index labels and metadata that stages removed.
@@ -44,8 +44,10 @@ impl LineLabels {
         self.details = None;
     }
 
+    /// Gives the line metadata; where an index label has its name, it stands beside that under another, as in Loki.
     pub(crate) fn add_metadata(&mut self, name: &str, value: &str) {
-        self.metadata.push((name.to_owned(), value.to_owned()));
+        let name = if self.base.value(name).is_some() { format!("{name}{EXTRACTED}") } else { name.to_owned() };
+        self.metadata.push((name, value.to_owned()));
     }
 
     pub(crate) const fn base(&self) -> &Arc<Labels> {

@@ -186,7 +186,9 @@ fn drop_picked(pick: &Pick, labels: &mut LineLabels) {
 }
 
 fn format_labels(formats: &[(String, FormatValue)], time: Timestamp, line: &[u8], labels: &mut LineLabels) {
-    for (name, value) in formats {
+    // All templates of a stage see the labels as they were at the first of them, as in Loki.
+    let mut seen: Option<LineLabels> = None;
+    for (at, (name, value)) in formats.iter().enumerate() {
         match value {
             FormatValue::Rename(from) => {
                 if let Some(value) = labels.value(from).map(str::to_owned) {
@@ -194,7 +196,12 @@ fn format_labels(formats: &[(String, FormatValue)], time: Timestamp, line: &[u8]
                     labels.remove(from);
                 }
             }
-            FormatValue::Template(format) => format.label(name, time, line, labels),
+            FormatValue::Template(format) => {
+                if seen.is_none() && at + 1 < formats.len() {
+                    seen = Some(labels.clone());
+                }
+                format.label(name, time, line, seen.as_ref(), labels);
+            }
         }
     }
 }

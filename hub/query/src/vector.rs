@@ -92,7 +92,7 @@ fn sorted(op: VectorOp, mut samples: Vec<Sample>) -> Vec<Sample> {
         a.value
             .is_nan()
             .cmp(&b.value.is_nan())
-            .then(if a.value == b.value { std::cmp::Ordering::Equal } else { by_value })
+            .then(if a.value == b.value || a.value.is_nan() { std::cmp::Ordering::Equal } else { by_value })
             .then_with(|| a.labels.cmp(&b.labels))
     });
     samples

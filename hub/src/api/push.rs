@@ -194,7 +194,11 @@ pub(super) fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Pushed>, ApiFault> {
+/// The streams of a body, as its headers say it is packed and written.
+///
+/// # Errors
+/// 400 or 413.
+pub fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Pushed>, ApiFault> {
     let is_json = header_text(headers, header::CONTENT_TYPE).split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     let unpacked = unpack(header_text(headers, header::CONTENT_ENCODING), body)?;
     let decoded = if is_json { json(&unpacked) } else { protobuf(&unpacked) };

@@ -1,6 +1,6 @@
 //! Structure, faults with their places, limits (rows 76 to 79 of the bad-input catalogue), and what must never happen.
 
-use crate::limits::{MATCHERS_MAX, NESTING_MAX, REGEX_BYTES_MAX, TERMS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{MATCHERS_MAX, NESTING_MAX, PARENTHESES_MAX, REGEX_BYTES_MAX, TERMS_MAX, TEXT_BYTES_MAX};
 use crate::{Expr, LogqlFault, MetricExpr, parse, parse_selector};
 
 fn refusal(text: &str) -> LogqlFault {
@@ -145,14 +145,15 @@ fn monstrous_texts_are_refused_at_a_place() {
     let deep_range = format!("rate({}{{a=\"b\"}}[5m]", "(".repeat(10_000));
     let deep_calls = "sum(".repeat(10_000);
     let nested = NESTING_MAX as u32 + 1;
+    let parentheses = PARENTHESES_MAX as u32 + 1;
     for (text, place) in [
         (String::new(), (1, 1)),
         ("   ".to_owned(), (1, 4)),
         ("{a=\"b".to_owned(), (1, 4)),
         ("{a=\"b\"".to_owned(), (1, 7)),
         ("{".to_owned(), (1, 2)),
-        (deep, (1, nested)),
-        (deep_filter, (1, 11 + nested)),
+        (deep, (1, parentheses)),
+        (deep_filter, (1, 10 + parentheses)),
         (deep_range, (1, 5 + nested)),
         (deep_calls, (1, 4 * (nested - 1) + 1)),
         (format!("{{a=\"b\"}} |= \"{}\"", "x".repeat(1 << 20)), (1, TEXT_BYTES_MAX as u32 + 1)),
@@ -170,11 +171,12 @@ fn what_lies_within_the_limits_fits_a_small_stack() {
     let checks = || {
         let filters = |join: &str| format!("{{a=\"b\"}} | x=1{}", format!("{join}x=1").repeat(TERMS_MAX - 1));
         let operators = |op: &str| format!("vector(1){}", format!("{op}vector(1)").repeat(TERMS_MAX));
-        let nested = format!("{}vector(1){}", "(".repeat(NESTING_MAX - 1), ")".repeat(NESTING_MAX - 1));
+        let nested = format!("{}vector(1){}", "(".repeat(PARENTHESES_MAX), ")".repeat(PARENTHESES_MAX));
         let sums = format!("{}vector(1){}", "sum(".repeat(NESTING_MAX - 1), ")".repeat(NESTING_MAX - 1));
         for text in [filters(","), filters(" or "), filters(" and "), operators("^"), operators("+"), operators(" or "), nested, sums] {
             let expr = parse(&text).unwrap();
-            assert!(crate::validate(&expr).is_ok() && !crate::pretty(&expr).is_empty() && !expr.to_string().is_empty());
+            assert!(crate::validate(&expr).is_ok() && !crate::pretty(&expr).is_empty());
+            assert_eq!(parse(&expr.to_string()).as_ref(), Ok(&expr), "a chain is printed with a pair of parentheses for each link");
         }
     };
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(checks).unwrap();

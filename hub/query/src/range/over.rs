@@ -103,7 +103,8 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (mut mean, mut count) = (0.0, 0.0);
     for value in values {
         count += 1.0;
-        if f64::is_infinite(mean) && f64::is_infinite(value) && (mean > 0.0) == (value > 0.0) {
+        // An infinite mean stays what it is, but for NaN and the other infinity.
+        if f64::is_infinite(mean) && (f64::is_finite(value) || value == mean) {
             continue;
         }
         mean += value / count - mean / count;

@@ -44,9 +44,9 @@ impl Format {
         }
     }
 
-    /// Sets label `name`.
-    pub(crate) fn label(&self, name: &str, time: Timestamp, line: &[u8], labels: &mut LineLabels) {
-        match self.render(time, line, labels) {
+    /// Sets label `name`; the template sees `seen`, or else the labels that it changes.
+    pub(crate) fn label(&self, name: &str, time: Timestamp, line: &[u8], seen: Option<&LineLabels>, labels: &mut LineLabels) {
+        match self.render(time, line, seen.unwrap_or(labels)) {
             Ok(text) => labels.set(name, &text),
             Err(details) => labels.fail(FAILED, details),
         }
