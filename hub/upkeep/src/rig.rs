@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
 use hub_store::{
     BatchDraft, Draft, HubRow, LaneHeader, LaneRecord, LaneWriter, Manifest, Origin, SectionDraft, SegmentId, Store, StoreFault, StoreKeys, StoreSettings,
 };
@@ -56,6 +57,8 @@ pub(crate) struct Oracle {
     pub(crate) deleted: BTreeMap<&'static str, u64>,
     /// What was wrong, in order.
     pub(crate) breaches: Vec<String>,
+    /// Forgets what a later floor or manifest cannot be judged by any more: for long runs that nobody sleeps through.
+    pub(crate) forgets: bool,
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -90,6 +93,9 @@ impl Oracle {
                         }
                     }
                 }
+                if self.forgets {
+                    known.retain(|at, _| at > floor);
+                }
             }
         }
         known.insert(number, header);
@@ -108,6 +114,9 @@ impl Oracle {
             self.breaches.push(format!("manifest {number} does not follow the true {}", before.number));
         }
         known.insert(number, manifest);
+        if self.forgets {
+            known.retain(|at, _| at + 2 > number);
+        }
     }
 
     fn deletes(&mut self, name: &str) {
@@ -147,7 +156,8 @@ pub(crate) struct Sea {
     pub(crate) weather: Mutex<Weather>,
     pub(crate) entropy: Entropy,
     pub(crate) clock: Clock,
-    written: Mutex<BTreeMap<String, i64>>,
+    /// When it was told to write each object that stands, and its bytes.
+    written: Mutex<BTreeMap<String, (i64, u64)>>,
 }
 
 impl Sea {
@@ -157,7 +167,13 @@ impl Sea {
     }
 
     pub(crate) fn way(self: &Arc<Self>) -> Arc<Way> {
-        Arc::new(Way { sea: Arc::clone(self), asleep: Mutex::new(Instant::now()) })
+        Arc::new(Way {
+            sea: Arc::clone(self),
+            asleep: Mutex::new(Instant::now()),
+            gets: AtomicU64::default(),
+            lists: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+        })
     }
 
     /// From now on nothing goes wrong by itself.
@@ -175,7 +191,7 @@ impl Sea {
     }
 
     pub(crate) async fn write(&self, name: &str, body: Bytes) {
-        self.bucket.put_opts(&Path::from(name), body.into(), PutOptions::default()).await.unwrap();
+        self.put(&Path::from(name), body.into(), PutOptions::default()).await.unwrap();
     }
 
     async fn put(&self, path: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
@@ -183,7 +199,7 @@ impl Sea {
         let create = options.mode == PutMode::Create;
         let done = self.bucket.put_opts(path, payload, options).await;
         if done.is_ok() {
-            self.written.lock().unwrap().insert(path.to_string(), self.clock.now_ns());
+            self.written.lock().unwrap().insert(path.to_string(), (self.clock.now_ns(), body.len() as u64));
             if create {
                 self.oracle.lock().unwrap().created(path.as_ref(), &body);
             }
@@ -192,9 +208,23 @@ impl Sea {
     }
 
     fn dated(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        let at = self.written.lock().unwrap().get(meta.location.as_ref()).copied().unwrap_or(START_NS);
+        let at = self.written.lock().unwrap().get(meta.location.as_ref()).map_or(START_NS, |(at, _)| *at);
         meta.last_modified = (UNIX_EPOCH + Duration::from_nanos(u64::try_from(at).unwrap())).into();
         meta
+    }
+
+    /// What stands in a folder, in order of names; the bucket itself would look at all objects for that.
+    fn listed(&self, folder: &str) -> Vec<ObjectMeta> {
+        let written = self.written.lock().unwrap();
+        let of = written.range(folder.to_owned()..).take_while(|(name, _)| name.starts_with(folder));
+        let meta = |(name, (at, size)): (&String, &(i64, u64))| ObjectMeta {
+            location: Path::from(name.as_str()),
+            last_modified: (UNIX_EPOCH + Duration::from_nanos(u64::try_from(*at).unwrap())).into(),
+            size: *size,
+            e_tag: None,
+            version: None,
+        };
+        of.map(meta).collect()
     }
 
     /// Panics with the first breach.
@@ -208,6 +238,11 @@ impl Sea {
 pub(crate) struct Way {
     sea: Arc<Sea>,
     pub(crate) asleep: Mutex<Instant>,
+    /// GETs and HEADs asked.
+    pub(crate) gets: AtomicU64,
+    pub(crate) lists: AtomicU64,
+    /// Bytes that the GETs brought.
+    pub(crate) bytes: AtomicU64,
 }
 
 impl fmt::Debug for Way {
@@ -278,13 +313,16 @@ impl ObjectStore for Way {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         let weather = self.pass().await;
+        self.gets.fetch_add(1, Relaxed);
         if self.sea.entropy.chance(weather.refused) {
             return Err(lost("503"));
         }
+        let head = options.head;
         let mut found = self.sea.bucket.get_opts(path, options).await;
         self.pass().await;
         if let Ok(found) = &mut found {
             found.meta = self.sea.dated(found.meta.clone());
+            self.bytes.fetch_add(if head { 0 } else { found.range.end - found.range.start }, Relaxed);
         }
         found
     }
@@ -294,8 +332,8 @@ impl ObjectStore for Way {
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, object_store::Result<Path>>) -> BoxStream<'static, object_store::Result<Path>> {
-        let way = Self { sea: Arc::clone(&self.sea), asleep: Mutex::new(*self.asleep.lock().unwrap()) };
-        let way = Arc::new(way);
+        let way = self.sea.way();
+        *way.asleep.lock().unwrap() = *self.asleep.lock().unwrap();
         paths
             .then(move |path| {
                 let way = Arc::clone(&way);
@@ -306,6 +344,7 @@ impl ObjectStore for Way {
                         return Err(lost("503"));
                     }
                     way.sea.oracle.lock().unwrap().deletes(path.as_ref());
+                    way.sea.written.lock().unwrap().remove(path.as_ref());
                     let one = path.clone();
                     way.sea.bucket.delete_stream(futures::stream::once(async move { Ok(one) }).boxed()).next().await;
                     Ok(path)
@@ -315,8 +354,9 @@ impl ObjectStore for Way {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        let found: Vec<ObjectMeta> = self.sea.bucket.list(prefix).map(Result::unwrap).collect().now_or_never().unwrap();
-        let found: Vec<_> = found.into_iter().map(|meta| Ok(self.sea.dated(meta))).collect();
+        self.lists.fetch_add(1, Relaxed);
+        let folder = prefix.map_or_else(String::new, |prefix| format!("{prefix}/"));
+        let found: Vec<_> = self.sea.listed(&folder).into_iter().map(Ok).collect();
         futures::stream::iter(found).boxed()
     }
 
@@ -357,10 +397,14 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) async fn open(sea: &Arc<Sea>, seed: u64) -> Result<Self, StoreFault> {
+        Self::open_with(sea, seed, settings()).await
+    }
+
+    pub(crate) async fn open_with(sea: &Arc<Sea>, seed: u64, settings: UpkeepSettings) -> Result<Self, StoreFault> {
         let (way, world) = (sea.way(), world(sea, seed));
         let objects: Arc<dyn ObjectStore> = Arc::<Way>::clone(&way);
         let store = Store::open(StoreSettings { writer: format!("hub-{seed}"), ..StoreSettings::new(objects, Path::default()) }, world.clone()).await?;
-        let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), world, settings(), UpkeepMetrics::default()));
+        let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), world, settings, UpkeepMetrics::default()));
         Ok(Self { way, store, upkeep })
     }
 

@@ -1,4 +1,5 @@
-//! The jobs one by one (`jobs`), and all at once with a seed (`random`), on the store of `rig`.
+//! The jobs one by one (`jobs`), all at once with a seed (`random`), and for a month (`month`), on the store of `rig`.
 
 mod jobs;
+mod month;
 mod random;
