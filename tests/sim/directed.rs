@@ -112,6 +112,7 @@ fn a_create_meets_412_of_itself() {
 
 /// The hub dies at a create; what it sealed is stored once, by it or by its next life.
 fn hub_dies(fate: Fate, stands: bool) {
+    let mut with_lines = 0;
     for seed in 0..6 {
         let mut cluster = calm(seed, 2, 1);
         let lines = |cluster: &Cluster| cluster.ground.bucket.oracle(|oracle| oracle.lines("acme") + oracle.lines("blue"));
@@ -119,12 +120,16 @@ fn hub_dies(fate: Fate, stands: bool) {
         cluster.ground.bucket.tell("/log/", fate);
         burst(&mut cluster);
         assert!(cluster.until(DRAIN_MAX, |cluster| !cluster.floor.is_running("hub-0")).unwrap());
-        assert_eq!(lines(&cluster) > before, stands, "what the dying hub sealed");
+        let sealed = lines(&cluster) > before;
+        assert!(stands || !sealed, "what the dying hub sealed");
+        with_lines += usize::from(sealed);
         let unknown = (0..2).any(|at| cluster.acked_and_committed(at).0 < cluster.acked_and_committed(at).1);
-        assert_eq!(unknown, stands, "no edge may know of an ack that the hub died over");
+        // The object it died over may hold a floor or an end alone: then there was nothing to acknowledge.
+        assert_eq!(unknown, sealed, "no edge may know of an ack that the hub died over");
         drains(&mut cluster);
         assert_eq!(cluster.hubs[0].boots.load(Ordering::Relaxed), 2);
     }
+    assert_eq!(with_lines > 0, stands, "no object with lines was met");
 }
 
 #[test]
