@@ -15,6 +15,8 @@ use proto_wire::edge_hub::{Carry, Close, Message, Open, Position, Refuse, Refuse
 
 /// Tries of one batch that the hub calls damaged, before it is set aside (reliability: a poisoned batch never blocks others).
 const CORRUPT_TRIES_MAX: u32 = 3;
+/// The number of a WAL's first track.
+const FIRST_TRACK: TrackId = TrackId(1);
 /// How long a quarantined producer waits before it asks again whether an operator let it out.
 const DIVERGED_RETRY: Duration = Duration::from_secs(30);
 /// How long to wait before opening again after being fenced: two edges on one WAL must not spin.
@@ -362,8 +364,9 @@ impl Window {
         self.bytes_in_flight = 0;
         let (last, positions) = (Sequence(welcome.last), welcome.positions.clone());
         vec![match (self.producer, &welcome.carry) {
-            // With positions the hub knows this edge from a WAL that is gone, even where the numbering begins anew.
-            (None, _) if last.0 == 0 && positions.is_empty() => Step::Bind(producer),
+            // A WAL's first track that is told positions: the hub knows this edge from a WAL that is gone, even where the
+            // numbering begins anew.
+            (None, _) if last.0 == 0 && (positions.is_empty() || self.track > FIRST_TRACK) => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
             (Some(own), Some(carry)) if own != producer && last.0 == 0 => match committed_of(carry) {
                 Some(committed) => Step::Carry { producer, committed },
