@@ -20,7 +20,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Waits until `text` shows one of `words`.
+/// Waits until `text` shows one of `words`; an edge that was refused dials again within half a minute.
 async fn until(what: &str, words: &[&str], text: impl Fn() -> String) {
     let started = Instant::now();
     loop {
@@ -28,7 +28,7 @@ async fn until(what: &str, words: &[&str], text: impl Fn() -> String) {
         if words.iter().any(|word| now.contains(word)) {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}: none of {words:?} in:\n{now}");
+        assert!(started.elapsed() < Duration::from_secs(75), "{what}: none of {words:?} in:\n{now}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
