@@ -101,7 +101,7 @@ async fn refused_then_good(transport: &str) {
     }
     assert_eq!(Ask::new(&hub.url(), &hub.acme).count("{cluster=\"alpha\"}").await, 0);
     copy(&good, &identity);
-    Ask::new(&hub.url(), &hub.acme).until_count("{cluster=\"alpha\"}", writer.written, Duration::from_secs(60)).await;
+    Ask::new(&hub.url(), &hub.acme).until_count("{cluster=\"alpha\"}", writer.written, Duration::from_secs(75)).await;
     assert_eq!(edge.process().id(), started, "the same process all along");
     assert!(edge.process().alive());
 }
@@ -129,7 +129,7 @@ async fn a_cluster_without_a_tenant_buffers_until_it_has_one() {
     let tenants = hub.dir().join("tenants.yaml");
     let text = std::fs::read_to_string(&tenants).unwrap().replace("version: 1", "version: 2").replace("[beta]", "[beta, gamma]");
     std::fs::write(&tenants, text).unwrap();
-    Ask::new(&hub.url(), &hub.blue).until_count("{cluster=\"gamma\"}", 100, Duration::from_secs(30)).await;
+    Ask::new(&hub.url(), &hub.blue).until_count("{cluster=\"gamma\"}", 100, Duration::from_secs(75)).await;
     assert_eq!(Ask::new(&hub.url(), &hub.acme).count("{cluster=\"gamma\"}").await, 0);
 }
 
@@ -141,7 +141,7 @@ async fn a_revoked_edge_is_cut_off_and_stays_out() {
     let mut writer = Writer::new(&dir.path().join("logs-one/a.log"), "a", time_base_ns());
     writer.write(100);
     let ask = Ask::new(&hub.url(), &hub.acme);
-    ask.until_count("{cluster=\"alpha\"}", 100, Duration::from_secs(30)).await;
+    ask.until_count("{cluster=\"alpha\"}", 100, Duration::from_secs(75)).await;
     let uri = format!("spiffe://{}/cluster/alpha/edge/one", tests::hub::TRUST_DOMAIN);
     let config = hub.config();
     run(&program("tributary-hub"), &["revoke", &uri, "--config", config.to_str().unwrap()]);
@@ -153,6 +153,6 @@ async fn a_revoked_edge_is_cut_off_and_stays_out() {
     assert_eq!(ask.count("{cluster=\"alpha\"}").await, 100, "nothing of a revoked edge is committed any more");
     let other = crate::edge_of(&hub, dir.path(), "alpha", "two", "auto");
     Writer::new(&dir.path().join("logs-two/b.log"), "b", time_base_ns()).write(10);
-    ask.until_count("{cluster=\"alpha\"}", 110, Duration::from_secs(30)).await;
+    ask.until_count("{cluster=\"alpha\"}", 110, Duration::from_secs(75)).await;
     assert_ne!(other.status()["session"], "none");
 }
