@@ -298,7 +298,9 @@ impl<'a> Scan<'a> {
         let hex = digits.strip_prefix("0x").or(digits.strip_prefix("0X"));
         let value = hex.map_or_else(|| digits.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok().map(|n| n as f64));
         match value {
-            Some(value) => Tok::Number(self.skip(begun).to_owned(), value),
+            Some(value) if value.is_finite() => Tok::Number(self.skip(begun).to_owned(), value),
+            // Go's ParseFloat refuses what rounds to infinity, which LogQL has no way to write.
+            Some(_) => self.broken(&format!("unable to parse float: strconv.ParseFloat: parsing {digits:?}: value out of range")),
             None => self.broken("invalid number"),
         }
     }

@@ -52,6 +52,7 @@ fn numbers_take_their_unit_along() {
     assert_eq!(one("1_"), broken("'_' must separate successive digits"));
     assert_eq!(one("1e"), broken("exponent has no digits"));
     assert_eq!(one("0xfffffffffffffffff"), broken("invalid number"));
+    assert_eq!(one("1e999"), broken("unable to parse float: strconv.ParseFloat: parsing \"1e999\": value out of range"));
     assert_eq!(one("[5m"), broken("missing closing ']' in duration"));
     assert_eq!(one("[$__auto]"), broken("not a valid duration string: \"$__auto\""));
 }
