@@ -14,6 +14,7 @@ use edge_pipeline::{Program, Relabeling};
 use proto_model::Labels;
 use proto_seam::Disk;
 
+use crate::settings::Origin;
 use files::Pattern;
 
 /// One scrape config.
@@ -25,6 +26,10 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
+    /// Its rules for labels.
+    pub relabel: Arc<Relabeling>,
+    /// Its one source, as the settings say.
+    pub origin: Arc<Origin>,
 }
 
 /// Files by glob, and their labels.

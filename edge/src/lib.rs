@@ -13,6 +13,7 @@ pub mod canary;
 pub mod collect;
 pub mod discover;
 pub mod gather;
+pub mod limit;
 pub mod metrics;
 pub mod pages;
 pub mod settings;

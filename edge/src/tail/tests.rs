@@ -8,6 +8,7 @@ use super::*;
 use crate::discover::files::Pattern;
 use crate::discover::{Target, discover};
 use crate::gather::GatherSettings;
+use crate::settings::Origin;
 use sim_disk::SimDisk;
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
@@ -19,7 +20,13 @@ const DIR: &str = "/logs/app";
 fn jobs(globs: &[&str], stages: &str) -> Vec<Job> {
     let stages: Vec<StageSettings> = proto_boot::settings::parse_all("stages", stages).0.unwrap();
     let target = |glob: &&str| Target { labels: Labels::from_pairs([("job", "test")]), pattern: Pattern::new(glob).unwrap(), exclude: None };
-    vec![Job { name: "test".to_owned(), targets: globs.iter().map(target).collect(), program: Program::compile(&stages).unwrap() }]
+    vec![Job {
+        name: "test".to_owned(),
+        targets: globs.iter().map(target).collect(),
+        program: Program::compile(&stages).unwrap(),
+        relabel: Arc::default(),
+        origin: Arc::new(Origin::Files(Vec::new())),
+    }]
 }
 
 /// An edge's reading, driven by hand on a disk in memory.
