@@ -417,7 +417,7 @@ impl Checker<'_> {
             let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
             let (Ok(relabel), Ok(program)) = (relabel, program) else { continue };
             let targets = scrape.static_configs.iter().filter_map(|written| self.target(written, &relabel, host)).collect();
-            jobs.push(Job { name: scrape.job_name.value.clone(), targets, program });
+            jobs.push(Job::new(scrape.job_name.value.clone(), targets, program));
         }
         jobs
     }
