@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::discover::discover;
+use crate::discover::{Job, discover};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
@@ -337,6 +337,9 @@ impl Desk {
 
     fn discover(&mut self, now: Timestamp) {
         let mut troubles = Vec::new();
+        if self.tail.refresh(now) || self.next_report == Timestamp::MIN {
+            self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+        }
         let found = discover(self.tail.jobs(), self.disk.as_ref(), &mut |why| troubles.push(why));
         for why in troubles {
             tracing::warn!(why, "a directory cannot be searched");

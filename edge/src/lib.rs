@@ -71,7 +71,7 @@ pub struct Edge {
 /// [`WalFault`] when the WAL cannot be opened: another edge holds it, it is of a newer version, its
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
-    let EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, world } = parts;
+    let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, world } = parts;
     let (wal, recovered) = open_wal(&prepared, &world).await?;
     let track = newest_track(&recovered);
     for lost in &recovered.lost {
@@ -82,6 +82,8 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let wal = Arc::new(Mutex::new(wal));
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
+    let mut tasks = JoinSet::new();
+    discover::feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), &world, &mut tasks, stop);
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.clone()),
         gather: Gather::new(prepared.gather).with_canary(canary),
@@ -112,7 +114,6 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         began: tokio::time::Instant::now(),
         stop: stop.clone(),
     };
-    let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
     tasks.spawn(shipper.run());
     Ok(Edge { tasks })

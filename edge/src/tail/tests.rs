@@ -8,7 +8,6 @@ use super::*;
 use crate::discover::files::Pattern;
 use crate::discover::{Target, discover};
 use crate::gather::GatherSettings;
-use crate::settings::Origin;
 use sim_disk::SimDisk;
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
@@ -20,13 +19,7 @@ const DIR: &str = "/logs/app";
 fn jobs(globs: &[&str], stages: &str) -> Vec<Job> {
     let stages: Vec<StageSettings> = proto_boot::settings::parse_all("stages", stages).0.unwrap();
     let target = |glob: &&str| Target { labels: Labels::from_pairs([("job", "test")]), pattern: Pattern::new(glob).unwrap(), exclude: None };
-    vec![Job {
-        name: "test".to_owned(),
-        targets: globs.iter().map(target).collect(),
-        program: Program::compile(&stages).unwrap(),
-        relabel: Arc::default(),
-        origin: Arc::new(Origin::Files(Vec::new())),
-    }]
+    vec![Job::new("test".to_owned(), globs.iter().map(target).collect(), Program::compile(&stages).unwrap())]
 }
 
 /// An edge's reading, driven by hand on a disk in memory.

@@ -11,7 +11,10 @@ use super::super::receivers::SyslogProtocol;
 use super::super::scrape::Kind;
 use super::super::{Discovery, Origin, ScrapeSettings};
 use super::{Checker, supported};
-use crate::discover::{Job, Relabelled, Target, relabel_target};
+use crate::discover::file_sd::FileSd;
+use crate::discover::files::Pattern;
+use crate::discover::live::Discovered;
+use crate::discover::{Job, Relabel, Relabelled, Target, feeds};
 
 impl Checker<'_> {
     pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
@@ -31,8 +34,19 @@ impl Checker<'_> {
             let relabel = Relabeling::compile(&scrape.relabel_configs).map_err(|found| self.mistakes.extend(own(found)));
             let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
             let (Ok(relabel), Ok(program), Some(origin)) = (relabel, program, origin) else { continue };
-            let targets = scrape.statics().iter().filter_map(|written| self.target(written, &relabel, host)).collect();
-            jobs.push(Job { name: scrape.job_name.value.clone(), targets, program, relabel: Arc::new(relabel), origin: Arc::new(origin) });
+            let relabel = Relabel { rules: relabel, host: host.to_owned() };
+            let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);
+            for written in scrape.statics() {
+                let target = self.target(written, &relabel);
+                let kept = target.as_ref().map(|target| target.labels.clone());
+                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept });
+                job.targets.extend(target);
+            }
+            if let Origin::Files(discoveries) = &origin {
+                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written)).collect();
+            }
+            (job.relabel, job.origin) = (Arc::new(relabel), Arc::new(origin));
+            jobs.push(job);
         }
         jobs
     }
@@ -158,10 +172,27 @@ impl Checker<'_> {
         }
     }
 
-    fn target(&mut self, written: &StaticSettings, relabel: &Relabeling, host: &str) -> Option<Target> {
+    /// A discovery as its task takes it.
+    fn discovery(&mut self, written: &Discovery) -> Option<feeds::Discovery> {
+        match written {
+            Discovery::File(files) => {
+                let patterns = files.files.value.iter().filter_map(|glob| match Pattern::new(&glob.value) {
+                    Ok(pattern) => Some(pattern),
+                    Err(why) => {
+                        self.mistake(glob, why, "give an absolute path such as /etc/targets/*.yaml");
+                        None
+                    }
+                });
+                Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
+            }
+            Discovery::Kubernetes(_) | Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+        }
+    }
+
+    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> Option<Target> {
         let labels = &written.labels.value;
         self.label_names(labels);
-        match relabel_target(labels.labels(), relabel, host) {
+        match relabel.target(labels.labels()) {
             Relabelled::Kept(target) => Some(*target),
             Relabelled::Dropped => None,
             Relabelled::Unusable(why) => {

@@ -3,7 +3,7 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 14] = [
+pub(super) const NOT_YET: [&str; 13] = [
     "journal",
     "syslog",
     "loki_push_api",
@@ -13,7 +13,6 @@ pub(super) const NOT_YET: [&str; 14] = [
     "otlp",
     "forward",
     "kubernetes_sd_configs",
-    "file_sd_configs",
     "dns_sd_configs",
     "consul_sd_configs",
     "consulagent_sd_configs",
