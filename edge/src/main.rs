@@ -222,7 +222,16 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
     let tls = ClientTls::new(certificates, world.clock.clone());
     let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
     let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: parsed.server.health_check_target });
-    let parts = EdgeParts { prepared, discover_every: parsed.target_config.sync_period.0, bandwidth: parsed.bandwidth(), dial, metrics, status, world };
+    let parts = EdgeParts {
+        prepared,
+        discover_every: parsed.target_config.sync_period.0,
+        bandwidth: parsed.bandwidth(),
+        dial,
+        metrics,
+        status,
+        deliveries: None,
+        world,
+    };
     let edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),

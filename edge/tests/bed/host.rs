@@ -70,7 +70,7 @@ impl Host {
         let discover_every = Duration::from_secs(1);
         let stop = CancellationToken::new();
         let bandwidth = parsed_bandwidth;
-        let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), world };
+        let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), deliveries: None, world };
         Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
     }
 
