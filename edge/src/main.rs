@@ -153,7 +153,7 @@ fn load(disk: &dyn Disk, file: &Path, expand_env: bool) -> Result<(EdgeSettings,
     }
     let (parsed, mut mistakes) = settings::parse_all::<EdgeSettings>(&name, &text);
     let host = variables.iter().find(|(name, _)| name == "HOSTNAME").map(|(_, value)| value.clone()).or_else(|| hostname(disk)).unwrap_or_default();
-    let prepared = parsed.as_ref().map(|parsed| parsed.prepare(&name, &host));
+    let prepared = parsed.as_ref().map(|parsed| parsed.prepare_in(&name, &host, parsed.surroundings(disk)));
     match (parsed, prepared) {
         (Some(parsed), Some(Ok(prepared))) if mistakes.is_empty() => Ok((parsed, prepared)),
         (_, Some(Err(more))) => {

@@ -4,10 +4,11 @@
 //! keys are mistakes; all mistakes are reported together, each with line, column and a fix; what Promtail
 //! has and this edge has not yet is refused by name, never ignored. Must not do: open anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use edge_pipeline::{Program, RelabelSettings, Relabeling, StageSettings};
+use edge_pipeline::{Program, RelabelSettings, Relabeling, StageSettings, Surroundings};
 use edge_wal::{WalSettings, WhenFull};
 use proto_boot::settings::place;
 use proto_boot::telemetry::LogLevel;
@@ -15,6 +16,7 @@ use proto_boot::{Bytes, Mistake, Span};
 use proto_link::{Targets, TransportChoice};
 use proto_model::Labels;
 use proto_model::labels::is_label_name;
+use proto_seam::Disk;
 use proto_wire::Compression;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -277,7 +279,11 @@ struct Checker<'f> {
     file: &'f str,
     mistakes: Vec<Mistake>,
     remarks: Vec<String>,
+    surroundings: Surroundings,
 }
+
+/// Largest database of a `geoip` stage: it is held in memory as a whole.
+const DATABASE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 impl EdgeSettings {
     /// Checks and compiles; `host` is compared with `__host__`.
@@ -285,7 +291,28 @@ impl EdgeSettings {
     /// # Errors
     /// All mistakes.
     pub fn prepare(&self, file: &str, host: &str) -> Result<Prepared, Vec<Mistake>> {
-        let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new() };
+        self.prepare_in(file, host, Surroundings::default())
+    }
+
+    /// What the stages of all jobs share, with the databases they name.
+    #[must_use]
+    pub fn surroundings(&self, disk: &dyn Disk) -> Surroundings {
+        let mut shared = Surroundings::default();
+        for path in self.scrape_configs.iter().flat_map(|scrape| edge_pipeline::databases(&scrape.pipeline_stages)) {
+            let read = || disk.read_all(Path::new(&path), DATABASE_BYTES_MAX).map(Arc::from).map_err(|fault| fault.to_string());
+            shared.databases.entry(path.clone()).or_insert_with(read);
+        }
+        shared
+    }
+
+    /// As [`Self::prepare`], in what the stages share.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn prepare_in(&self, file: &str, host: &str, mut surroundings: Surroundings) -> Result<Prepared, Vec<Mistake>> {
+        // every host has a sample of its own
+        surroundings.seed = host.bytes().fold(surroundings.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new(), surroundings };
         let jobs = checker.jobs(&self.scrape_configs, host);
         let targets = checker.targets(&self.hub);
         let transport = checker.word(
@@ -414,7 +441,7 @@ impl Checker<'_> {
             let file = self.file;
             let own = |found: Vec<edge_pipeline::Mistake>| found.into_iter().map(move |m| Mistake::new(file, (m.line as u64, m.column as u64), m.text, m.fix));
             let relabel = Relabeling::compile(&scrape.relabel_configs).map_err(|found| self.mistakes.extend(own(found)));
-            let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
+            let program = Program::compile_in(&scrape.pipeline_stages, &self.surroundings).map_err(|found| self.mistakes.extend(own(found)));
             let (Ok(relabel), Ok(program)) = (relabel, program) else { continue };
             let targets = scrape.static_configs.iter().filter_map(|written| self.target(written, &relabel, host)).collect();
             jobs.push(Job { name: scrape.job_name.value.clone(), targets, program });
