@@ -1,6 +1,6 @@
-//! Texts as Go's `encoding/json` writes them.
+//! Texts as Promtail writes them into JSON, by its own encoder.
 //!
-//! Escaped: quotes, control characters (`\b`, `\f`, `\n`, `\r`, `\t` by letter), `<`, `>`, `&` and the line separators of
+//! Escaped: quotes, control characters (`\n`, `\r`, `\t` by letter), `<`, `>`, `&` and the line separators of
 //! Unicode; bytes outside UTF-8 become `\ufffd`. Must not do: read JSON.
 
 use std::fmt::Write as _;
@@ -23,8 +23,6 @@ fn push_char(c: char, out: &mut String) {
     match c {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),

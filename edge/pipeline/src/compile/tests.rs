@@ -52,8 +52,8 @@ fn a_wrong_stage_of_promtails_rarer_ones_says_so() {
         ("- metrics:", "1:3 metrics: no metric is given"),
         ("- metrics: {m: {type: Meter}}", "1:23 metrics: type \"meter\" is unknown"),
         ("- metrics: {m: {type: Counter}}", "1:13 metrics: action \"\" is unknown"),
-        ("- metrics: {m: {type: Counter, config: {action: set}}}", "1:48 metrics: action \"set\" is unknown"),
-        ("- metrics: {m: {type: Gauge, config: {action: divide}}}", "1:46 metrics: action \"divide\" is unknown"),
+        ("- metrics: {m: {type: Counter, config: {action: set}}}", "1:49 metrics: action \"set\" is unknown"),
+        ("- metrics: {m: {type: Gauge, config: {action: divide}}}", "1:47 metrics: action \"divide\" is unknown"),
         ("- metrics: {m-x: {type: Counter, config: {action: inc}}}", "1:13 metrics: \"promtail_custom_m-x\" is no name for a metric"),
         (
             "- metrics: {m: {type: Counter, max_idle_duration: 10ms, config: {action: inc}}}",
