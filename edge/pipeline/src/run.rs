@@ -147,6 +147,18 @@ impl Run {
         deadlines.min()
     }
 
+    /// Its program.
+    #[must_use]
+    pub const fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Until when a `limit` stage of the program wants no more lines: the source is to be left unread so long.
+    #[must_use]
+    pub fn wait_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.program.wait_until(now)
+    }
+
     /// The source has ended: sends everything that is held and forgets the rest.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn FnMut(Emitted<'_>)) {
         let Self { program, state, .. } = self;

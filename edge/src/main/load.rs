@@ -41,7 +41,7 @@ impl From {
         let variables = settings::process_environment();
         let host = host(disk, &variables);
         let variables = self.expand_env.then_some(variables.as_slice());
-        let loaded = load(&Written { file: &name, text: &text, variables, overrides: &self.overrides, host: &host }, purpose)?;
+        let loaded = load(&Written { file: &name, text: &text, variables, overrides: &self.overrides, host: &host, disk }, purpose)?;
         Ok((name, loaded))
     }
 }
