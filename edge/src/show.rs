@@ -28,8 +28,7 @@ const IDLE_MAX: Duration = Duration::from_millis(500);
 /// A record as Promtail's dry run prints it: time, labels, line, with tabs between them.
 #[must_use]
 pub fn line(labels: &Labels, time: Timestamp, text: &[u8]) -> Vec<u8> {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(time.nanos())).unwrap_or_default();
-    let seconds = jiff::Timestamp::from_second(at.as_second()).unwrap_or_default().to_string();
+    let seconds = jiff::Timestamp::from_second(time.nanos().div_euclid(1_000_000_000)).unwrap_or_default().to_string();
     let fraction = format!("{:09}", time.nanos().rem_euclid(1_000_000_000));
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
