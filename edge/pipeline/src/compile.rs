@@ -100,6 +100,7 @@ impl<'s> Compiler<'s> {
             seed: self.surroundings.seed,
             waiting: self.waiting,
             registry: Arc::clone(&self.surroundings.registry),
+            inspector: self.surroundings.inspector.clone(),
         }
     }
 

@@ -36,6 +36,7 @@ mod cut;
 mod draft;
 mod haystack;
 mod held;
+mod inspect;
 mod label_sets;
 mod partials;
 mod stage;
@@ -47,6 +48,7 @@ mod units;
 
 pub use counters::Counters;
 pub use fault::{Mistake, PipelineFault, Place};
+pub use inspect::Inspector;
 pub use program::{Program, Surroundings};
 pub use registry::Registry;
 pub use relabel::Relabeling;

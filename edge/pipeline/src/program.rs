@@ -13,6 +13,7 @@ use regex::bytes::Regex;
 
 use crate::compile;
 use crate::fault::Mistake;
+use crate::inspect::Inspector;
 use crate::limits::BLOCK_WAIT_DEFAULT;
 use crate::registry::Registry;
 use crate::settings::StageSettings;
@@ -39,6 +40,8 @@ pub struct Program {
     /// `limit` stages that make lines wait.
     pub(crate) waiting: Vec<usize>,
     pub(crate) registry: Arc<Registry>,
+    /// Who is told of every step.
+    pub(crate) inspector: Option<Inspector>,
 }
 
 /// What programs are compiled for, besides their stages. The programs of one configuration share it.
@@ -50,6 +53,8 @@ pub struct Surroundings {
     pub databases: BTreeMap<String, Database>,
     /// What `sampling` stages begin with; the same seed gives the same sample.
     pub seed: u64,
+    /// Who is told what each stage makes of a line; `None` = nobody, which costs nothing.
+    pub inspector: Option<Inspector>,
 }
 
 /// A step that holds records back.

@@ -76,6 +76,38 @@ pub(crate) enum Flow {
 }
 
 impl Op {
+    /// The stage's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "pipeline",
+            Self::Cri(_) => "cri",
+            Self::Docker(_) => "docker",
+            Self::Json(_) => "json",
+            Self::Logfmt(_) => "logfmt",
+            Self::Regex(_) => "regex",
+            Self::Replace(_) => "replace",
+            Self::Labels(_) => "labels",
+            Self::StaticLabels(_) => "static_labels",
+            Self::LabelDrop(_) => "labeldrop",
+            Self::LabelAllow(_) => "labelallow",
+            Self::StructuredMetadata(_) => "structured_metadata",
+            Self::Timestamp(_) => "timestamp",
+            Self::Output(_) => "output",
+            Self::Match(_) => "match",
+            Self::Drop(_) => "drop",
+            Self::Multiline(_) => "multiline",
+            Self::Tenant(_) => "tenant",
+            Self::Decolorize => "decolorize",
+            Self::Template(_) => "template",
+            Self::Metrics(_) => "metrics",
+            Self::Limit(_) => "limit",
+            Self::Sampling(_) => "sampling",
+            Self::Pack(_) => "pack",
+            Self::GeoIp(_) => "geoip",
+            Self::EventLogMessage(_) => "eventlogmessage",
+        }
+    }
+
     /// Does one step. Records that must go before this line are left in `state.ready`.
     pub(crate) fn apply(&self, names: &[String], state: &mut State, draft: &mut Draft<'_>) -> Flow {
         match self {

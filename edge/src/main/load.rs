@@ -1,10 +1,12 @@
 //! Settings from the disk and the process: the file, its variables, this host's name.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use edge::flags::Flags;
 use edge::settings::Purpose;
 use edge::settings::load::{Loaded, Written, load};
+use edge_pipeline::Inspector;
 use proto_boot::{Mistake, settings};
 use proto_seam::Disk;
 
@@ -13,6 +15,7 @@ pub(crate) struct From {
     files: Vec<PathBuf>,
     expand_env: bool,
     overrides: Vec<(String, String)>,
+    inspector: Option<Inspector>,
 }
 
 impl From {
@@ -21,7 +24,7 @@ impl From {
         if flags.stdin {
             overrides.push(("target_config.stdin".to_owned(), "true".to_owned()));
         }
-        Self { files: flags.files.iter().map(PathBuf::from).collect(), expand_env: flags.expand_env, overrides }
+        Self { files: flags.files.iter().map(PathBuf::from).collect(), expand_env: flags.expand_env, overrides, inspector: flags.inspect.then(inspector) }
     }
 
     /// The first of the files that is there.
@@ -41,9 +44,15 @@ impl From {
         let variables = settings::process_environment();
         let host = host(disk, &variables);
         let variables = self.expand_env.then_some(variables.as_slice());
-        let loaded = load(&Written { file: &name, text: &text, variables, overrides: &self.overrides, host: &host, disk }, purpose)?;
+        let loaded =
+            load(&Written { file: &name, text: &text, variables, overrides: &self.overrides, host: &host, disk, inspector: self.inspector.as_ref() }, purpose)?;
         Ok((name, loaded))
     }
+}
+
+/// Stages tell on standard error what they change.
+fn inspector() -> Inspector {
+    Inspector::new(|text| drop(std::io::stderr().write_all(text.as_bytes())))
 }
 
 /// This host's name: `HOSTNAME`, as in a pod, or the kernel's.

@@ -5,6 +5,7 @@
 //! together. Must not do: read other
 //! files than databases of stages, or the environment.
 
+use edge_pipeline::{Inspector, Surroundings};
 use proto_boot::Mistake;
 use proto_boot::expand;
 use proto_boot::settings::{Layers, read_all};
@@ -28,6 +29,8 @@ pub struct Written<'a> {
     pub host: &'a str,
     /// Where databases of stages lie.
     pub disk: &'a dyn Disk,
+    /// Who is told what each stage makes of a line.
+    pub inspector: Option<&'a Inspector>,
 }
 
 /// What was read.
@@ -58,7 +61,10 @@ pub fn load(written: &Written<'_>, purpose: Purpose) -> Result<Loaded, Vec<Mista
     };
     let layers = Layers { file, text: &text, env_prefix: "", env: &[], overrides };
     let (settings, mut mistakes) = read_all::<EdgeSettings>(&layers);
-    let prepared = settings.as_ref().map(|settings| settings.prepare_in(purpose, file, host, settings.surroundings(disk)));
+    let prepared = settings.as_ref().map(|settings| {
+        let shared = Surroundings { inspector: written.inspector.cloned(), ..settings.surroundings(disk) };
+        settings.prepare_in(purpose, file, host, shared)
+    });
     match (settings, prepared) {
         (Some(settings), Some(Ok(mut prepared))) if mistakes.is_empty() => {
             prepared.remarks.extend(remarks);

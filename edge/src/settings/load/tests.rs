@@ -21,7 +21,7 @@ fn loaded(text: &str, variables: Option<&[(&str, &str)]>, overrides: &[(&str, &s
     let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
     let (variables, overrides) = (variables.map(owned), owned(overrides));
     let disk = SimDisk::new(&Entropy::seeded(1));
-    let written = Written { file: "f.yaml", text, variables: variables.as_deref(), overrides: &overrides, host: "h", disk: &disk };
+    let written = Written { file: "f.yaml", text, variables: variables.as_deref(), overrides: &overrides, host: "h", disk: &disk, inspector: None };
     load(&written, Purpose::Run).map_err(|all| all.iter().map(ToString::to_string).collect())
 }
 
