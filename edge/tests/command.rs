@@ -97,7 +97,7 @@ fn flags_and_variables_count_and_what_counts_is_shown_without_secrets() {
     let output = edge(&arguments).env("JOB", "varied").output().unwrap();
     let (code, out, err) = told(&output);
     assert_eq!((code, out.as_str()), (0, ""), "{err}");
-    for shown in ["job: varied", "log_level: info", "site: x", "stdin: \"true\"", "password: \"<secret>\"", "username: u"] {
+    for shown in ["job: varied", "log_level: info", "site: x", "stdin: true", "password: \"<secret>\"", "username: u"] {
         assert!(err.contains(shown), "{shown} is not in {err}");
     }
     assert!(!err.contains("geheim"), "{err}");
@@ -227,6 +227,29 @@ fn a_running_edge_takes_new_settings_and_keeps_the_old_ones_from_a_bad_file() {
     }
     assert_eq!(ask(&address, "PUT", "/reload").0, 405);
     assert_eq!(running.end(), 0);
+}
+
+#[test]
+fn the_standard_input_goes_into_the_wal_and_waits_for_the_hub() {
+    let place = Place::new();
+    let more = format!("{HUB}server: {{disable: true}}\n");
+    let file = place.settings("job: app", "{drop: {expression: '^no'}}", &more);
+    let mut running = Running::start({
+        let mut command = edge(&["-config.file", &file, "-stdin"]);
+        command.stdin(Stdio::piped());
+        command
+    });
+    assert_eq!(running.line(), r#"{"event":"listening","http":""}"#);
+    running.0.stdin.take().unwrap().write_all(b"yes 1\nno\nyes 2\n").unwrap();
+    let lines = || {
+        let (_, out, _) = ran(&["wal", "inspect", &place.path("wal"), "--json"]);
+        let summary: serde_json::Value = serde_json::from_str(out.lines().last().unwrap_or("{}")).unwrap_or_default();
+        summary["lines"].as_u64()
+    };
+    until("both lines are durable", || lines() == Some(2));
+    assert!(running.0.try_wait().unwrap().is_none(), "it waits for the hub's word");
+    assert_eq!(running.end(), 0);
+    assert_eq!(lines(), Some(2));
 }
 
 #[test]

@@ -176,8 +176,18 @@ fn under(value: &Value, depth: usize, out: &mut String) {
 
 fn scalar(value: &Value) -> String {
     match value {
-        Value::String(written) => text(written),
+        Value::String(written) => text(&without_user(written)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A url without the user and password in it.
+fn without_user(written: &str) -> String {
+    let Some((scheme, rest)) = written.split_once("://") else { return written.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) => format!("{scheme}://<secret>{}", &rest[user.len()..]),
+        None => written.to_owned(),
     }
 }
 

@@ -58,6 +58,7 @@ fn what_is_shown_reads_back_and_holds_no_secret() {
     );
     let tree: Value = proto_boot::settings::parse("f", &text).unwrap();
     let shown = show(&tree);
+    assert_eq!(show(&serde_json::json!({"url": "http://user:geheim@h:1/p@q", "b": "http://h/p@q"})), "url: \"http://<secret>@h:1/p@q\"\nb: \"http://h/p@q\"\n");
     assert!(!shown.contains("geheim") && shown.contains("username: u\n"), "{shown}");
     let back: Value = proto_boot::settings::parse("f", &shown).unwrap_or_else(|all| panic!("{all:?} in {shown}"));
     let without = |mut tree: Value| {
