@@ -6,9 +6,11 @@
 //! is read to its end before the file that took its name; what could not be read is a [`Missed`], never
 //! silent. Must not do: freeze batches or write the WAL.
 
+mod reload;
 pub mod rotation;
 pub mod source;
 pub mod split;
+mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,7 +24,7 @@ use edge_wal::SourcePosition;
 use proto_model::Timestamp;
 use proto_seam::{Disk, FileIdentity};
 
-use crate::discover::{Found, Job, owner};
+use crate::discover::{Found, Job, Owner, owner, refresh};
 use crate::gather::Gather;
 use rotation::Change;
 use source::{LineCount, Looked, ReadEnd, Source, read_head};
@@ -64,11 +66,15 @@ pub struct Turn {
 pub struct Tail {
     disk: Arc<dyn Disk>,
     jobs: Vec<Job>,
+    /// Jobs from this one on are of sources that no job names any more since a reload.
+    jobs_named: usize,
     sources: BTreeMap<FileIdentity, Source>,
     /// Positions of files that no source reads (yet): from the WAL, or adopted.
     known: BTreeMap<FileIdentity, SourcePosition>,
     /// Positions of finished sources that the WAL must still be told.
     farewell: Vec<SourcePosition>,
+    /// Files read to their end that no target named any more then: what was written since is not wanted.
+    left: BTreeMap<FileIdentity, Timestamp>,
     /// Paths that must not be read or could not be opened, until when, with the reason.
     refused: BTreeMap<PathBuf, (Timestamp, String)>,
     /// Who was read last: the next turn begins after it.
@@ -88,10 +94,12 @@ impl Tail {
         let known = positions.into_iter().filter(|position| !position.gone).map(|position| (position.identity, position)).collect();
         Self {
             disk,
+            jobs_named: jobs.len(),
             jobs,
             sources: BTreeMap::new(),
             known,
             farewell: Vec::new(),
+            left: BTreeMap::new(),
             refused: BTreeMap::new(),
             last: None,
             next_rank: 1,
@@ -105,6 +113,11 @@ impl Tail {
     #[must_use]
     pub fn jobs(&self) -> &[Job] {
         &self.jobs
+    }
+
+    /// Takes up what the jobs' feeds say. Gives whether any target changed.
+    pub fn refresh(&mut self, now: Timestamp) -> bool {
+        refresh(&mut self.jobs, self.disk.as_ref(), now)
     }
 
     /// The sources being read.
@@ -133,6 +146,8 @@ impl Tail {
                 self.take_up(file.clone(), now);
             }
         }
+        self.relabel(found);
+        self.leave_unnamed(found, now);
         self.look_for_the_lost(now);
         self.searched = now;
     }
@@ -271,8 +286,10 @@ impl Tail {
         let lost: Vec<SourcePosition> = self.known.values().cloned().collect();
         for position in lost {
             match owner(&self.jobs, Path::new(&position.path)) {
-                Some(found) => self.find_again(&found, position, now),
-                None => {
+                Owner::Target(found) => self.find_again(&found, position, now),
+                // Its target is not discovered yet, or not any more: as long as the file is there, its position counts.
+                Owner::Open => self.await_target(position, now),
+                Owner::Nobody => {
                     // No job names it any more: the operator took it out.
                     self.known.remove(&position.identity);
                     self.farewell.push(SourcePosition { gone: true, ..position });
@@ -310,7 +327,7 @@ impl Tail {
         }
         let (mut finished, mut renamed) = (Vec::new(), Vec::new());
         for identity in order {
-            if gather.is_full() || turn.count.bytes >= budget {
+            if gather.is_stopped() || turn.count.bytes >= budget {
                 turn.more = true;
                 break;
             }
@@ -318,7 +335,7 @@ impl Tail {
             let Some(source) = self.sources.get_mut(&identity) else { continue };
             source.tick(now, gather);
             let waits = first.get(source.path()).is_some_and(|rank| source.rank > *rank);
-            if gather.is_full() || waits || source.next_look > now {
+            if gather.is_stopped() || waits || source.next_look > now {
                 continue;
             }
             if source.is_at_end() {

@@ -61,7 +61,7 @@ impl Host {
         let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let parsed = parsed.unwrap();
-        let parsed_bandwidth = parsed.hub.bandwidth.0;
+        let parsed_bandwidth = parsed.bandwidth();
         let prepared = parsed.prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         let metrics = Metrics::new();
         let status = Status::new(EdgeMetrics::new(&metrics));

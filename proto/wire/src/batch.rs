@@ -131,6 +131,12 @@ impl BatchBuilder {
         at
     }
 
+    /// Whether a stream of these labels is among them.
+    #[must_use]
+    pub fn has_stream(&self, labels: &Arc<Labels>) -> bool {
+        self.last.as_ref().is_some_and(|(last, _)| Arc::ptr_eq(last, labels)) || self.by_labels.contains_key(labels)
+    }
+
     /// Number of records so far.
     #[must_use]
     pub const fn lines(&self) -> u64 {
