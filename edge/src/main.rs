@@ -14,6 +14,7 @@ use edge::metrics::EdgeMetrics;
 use edge::pages::{Pages, routes};
 use edge::settings::{EdgeSettings, Prepared};
 use edge::status::Status;
+use edge::receive::{self, Intake};
 use edge::{Edge, EdgeParts};
 use edge_wal::{Inspected, InspectedKind, WalFault};
 use proto_boot::serve::{Serving, serve};
@@ -222,6 +223,8 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
     let tls = ClientTls::new(certificates, world.clock.clone());
     let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
     let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: parsed.server.health_check_target });
+    let (intake, deliveries) = Intake::new(&metrics);
+    let jobs = prepared.jobs.clone();
     let parts = EdgeParts {
         prepared,
         discover_every: parsed.target_config.sync_period.0,
@@ -229,13 +232,17 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
         dial,
         metrics,
         status,
-        deliveries: None,
-        world,
+        deliveries: Some(deliveries),
+        world: world.clone(),
     };
     let edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
+    if let Err(fault) = receive::start(&jobs, &intake, &world, &stop.token()).await {
+        complain(&fault.to_string());
+        return 1;
+    }
     serve_until_stopped(edge, listener, pages, &stop).await
 }
 

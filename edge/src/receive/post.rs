@@ -32,14 +32,14 @@ pub(crate) struct Post {
     /// The kind of receiver, for counters.
     kind: &'static str,
     labels: Labels,
-    relabel: Arc<Relabeling>,
+    relabel: Relabeling,
     clock: Clock,
     /// Label sets before relabelling and what they became.
     cache: Mutex<BTreeMap<Labels, Option<Arc<Labels>>>>,
 }
 
 impl Post {
-    pub(crate) fn new(inlet: Inlet, intake: Intake, kind: &'static str, labels: Labels, relabel: Arc<Relabeling>, clock: Clock) -> Self {
+    pub(crate) fn new(inlet: Inlet, intake: Intake, kind: &'static str, labels: Labels, relabel: Relabeling, clock: Clock) -> Self {
         Self { inlet, intake, kind, labels, relabel, clock, cache: Mutex::new(BTreeMap::new()) }
     }
 

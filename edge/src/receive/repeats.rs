@@ -54,7 +54,7 @@ impl Repeats {
                 Err(other) => other,
             };
             let ended = other.wait_for(|stand| *stand != Stand::UnderWay).await.map(|stand| *stand);
-            if ended == Ok(Stand::Taken) {
+            if matches!(ended, Ok(Stand::Taken)) {
                 return None;
             }
             // It was given up: whoever comes first now is the first.

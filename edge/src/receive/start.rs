@@ -86,7 +86,7 @@ pub async fn start(jobs: &[Job], intake: &Intake, world: &World, stop: &Cancella
 
 async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &CancellationToken) -> Result<Vec<Running>, ReceiveFault> {
     let inlet = Inlet { name: job.name.as_str().into(), program: Arc::clone(&job.program) };
-    let post = |kind, labels: Labels| Post::new(inlet.clone(), intake.clone(), kind, labels, Arc::clone(&job.relabel), shared.world.clock.clone());
+    let post = |kind, labels: Labels| Post::new(inlet.clone(), intake.clone(), kind, labels, job.relabel.rules.clone(), shared.world.clock.clone());
     let stop = stop.clone();
     match &*job.origin {
         Origin::Push(settings) => Ok(vec![push::start(shared, post("push", settings.labels.labels()), settings, stop).await?]),

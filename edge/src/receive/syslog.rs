@@ -44,8 +44,7 @@ struct Line {
     keep_times: bool,
     bytes_max: usize,
     idle: Duration,
-    clock: proto_seam::Clock,
-    disk: Arc<dyn proto_seam::Disk>,
+    world: proto_seam::World,
 }
 
 /// Starts the listener of a job.
@@ -57,8 +56,7 @@ pub(super) async fn start(shared: &Shared, post: Post, settings: &SyslogSettings
         keep_times: settings.use_incoming_timestamp,
         bytes_max: usize::try_from(settings.max_message_length.value).unwrap_or(usize::MAX),
         idle: settings.idle_timeout.0,
-        clock: shared.world.clock.clone(),
-        disk: Arc::clone(&shared.world.disk),
+        world: shared.world.clone(),
     });
     if settings.listen_protocol == SyslogProtocol::Udp {
         let socket = listen::udp(&job, &settings.listen_address).await?;
@@ -126,13 +124,13 @@ impl Line {
 
     /// The labels of who sends.
     async fn sender(&self, ip: IpAddr) -> Labels {
-        let name = names::of(self.disk.as_ref(), ip.to_canonical()).await;
+        let name = names::of(&self.world, ip.to_canonical()).await;
         Labels::from_pairs([("__syslog_connection_ip_address", ip.to_canonical().to_string()), ("__syslog_connection_hostname", name)])
     }
 
     fn arrival(&self, message: Bytes, from: &Labels) -> Option<Arrival> {
         let metrics = &self.post.intake().metrics;
-        let read = match message::read(&message, &self.form, from, self.clock.now_ns()) {
+        let read = match message::read(&message, &self.form, from, self.world.clock.now_ns()) {
             Some(read) => read,
             None => {
                 metrics.syslog_empty.inc();

@@ -44,7 +44,7 @@ impl Events {
             Token::Array(count @ 2..=4) => count,
             other => return Err(format!("a message is an array of 2 to 4 values, not {}", kind(other))),
         };
-        let Token::Text(tag) | Token::Binary(tag) = reader.next()? else { return Err("a message has no tag".to_owned()) };
+        let (Token::Text(tag) | Token::Binary(tag)) = reader.next()? else { return Err("a message has no tag".to_owned()) };
         let tag = String::from_utf8_lossy(tag).into_owned();
         let mut after = reader;
         let second = after.next()?;

@@ -102,7 +102,7 @@ struct Outcome {
     retry: bool,
 }
 
-async fn call(sink: &Arc<Sink>, request: Request<Incoming>) -> Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>> {
+async fn call(sink: &Arc<Sink>, request: Request<Incoming>) -> Response<impl hyper::body::Body<Data = Bytes, Error = Infallible> + use<>> {
     let outcome = match called(sink, request).await {
         Ok(()) => Outcome { code: 0, text: String::new(), retry: false },
         Err(Fault::Method) => Outcome { code: 12, text: "only LogsService/Export is served".to_owned(), retry: false },

@@ -5,29 +5,35 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use proto_seam::Disk;
+use proto_seam::World;
 use tokio::net::UdpSocket;
 
 /// For a name.
 const WAIT: Duration = Duration::from_secs(1);
-/// Largest hosts file that is looked through.
-const HOSTS_BYTES_MAX: usize = 1024 * 1024;
+/// Largest file that is looked through.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Names of one address.
 const NAMES_MAX: usize = 8;
 const PTR: u16 = 12;
 const IN: u16 = 1;
 
 /// The names of an address, with commas between them; empty when it has none.
-pub(super) async fn of(disk: &dyn Disk, ip: IpAddr) -> String {
-    let read = |path: &str| disk.read_all(Path::new(path), HOSTS_BYTES_MAX).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let known = in_hosts(&read("/etc/hosts"), ip);
+pub(super) async fn of(world: &World, ip: IpAddr) -> String {
+    let known = in_hosts(&text_of(world, "/etc/hosts").await, ip);
     if !known.is_empty() {
         return known.join(",");
     }
-    let Some(server) = resolver(&read("/etc/resolv.conf")) else { return String::new() };
+    let Some(server) = resolver(&text_of(world, "/etc/resolv.conf").await) else { return String::new() };
     tokio::time::timeout(WAIT, ask(server, ip)).await.ok().flatten().unwrap_or_default().join(",")
+}
+
+async fn text_of(world: &World, path: &'static str) -> String {
+    let disk = Arc::clone(&world.disk);
+    let read = world.workers.clone().run(move || disk.read_all(Path::new(path), FILE_BYTES_MAX)).await;
+    read.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
 fn in_hosts(text: &str, ip: IpAddr) -> Vec<String> {

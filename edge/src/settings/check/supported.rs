@@ -3,15 +3,10 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 13] = [
+pub(super) const NOT_YET: [&str; 8] = [
     "journal",
-    "syslog",
-    "loki_push_api",
     "kafka",
-    "gelf",
     "docker_sd_configs",
-    "otlp",
-    "forward",
     "kubernetes_sd_configs",
     "dns_sd_configs",
     "consul_sd_configs",
