@@ -118,9 +118,9 @@ async fn a_shared_key_lets_in_who_knows_it() {
     for (key, is_known) in [("secret", true), ("wrong", false)] {
         let mut stream = TcpStream::connect(site.address("forward")).await.unwrap();
         // ["HELO", {"nonce": 16 bytes, "auth": "", "keepalive": true}]
-        let mut hello = [0; 47];
+        let mut hello = [0; 53];
         stream.read_exact(&mut hello).await.unwrap();
-        assert_eq!((hello[0], &hello[3..7], &hello[10..15], hello[46]), (0x92, &b"HELO"[..], &b"nonce"[..], 0xc3));
+        assert_eq!((hello[0], &hello[3..7], &hello[10..15], hello[52]), (0x92, &b"HELO"[..], &b"nonce"[..], 0xc3));
         let nonce = &hello[17..33];
         let digest = |host: &str| -> String {
             let sum = Sha512::new().chain_update("salt").chain_update(host).chain_update(nonce).chain_update(key).finalize();

@@ -26,7 +26,7 @@ fn counts_and_lines_are_told_apart_at_each_message() {
 
 #[test]
 fn a_message_beyond_the_limit_is_cut_and_its_rest_passed_over() {
-    assert_eq!(messages(&[b"12 <1>3456789xyz6 <2>abc<1>23456789\n<3>x\n"], 6), (vec!["<1>345".into(), "<2>abc".into(), "<1>234".into(), "<3>x".into()], 2));
+    assert_eq!(messages(&[b"13 <1>3456789xyz6 <2>abc<1>23456789\n<3>x\n"], 6), (vec!["<1>345".into(), "<2>abc".into(), "<1>234".into(), "<3>x".into()], 2));
     assert_eq!(messages(&[b"9999999999 <a", &[b'x'; 1_000], &[b'\n'; 10]], 8), (vec!["<axxxxxx".into()], 1));
 }
 

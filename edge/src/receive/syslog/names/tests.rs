@@ -26,9 +26,9 @@ fn a_question_and_its_answer() {
     let mut told = asked.clone();
     (told[2], told[7]) = (0x81, 1);
     // The name is that of the question; the name it points to ends like it, too.
-    told.extend(b"\xc0\x0c\x00\x0c\x00\x01\x00\x00\x00\x3c\x00\x08\x03web\x01x\xc0\x1e");
-    let suffix = usize::from(told[0x1e]);
-    assert_eq!((suffix, &told[0x1f..0x23]), (4, &b"arpa"[..]));
+    told.extend(b"\xc0\x0c\x00\x0c\x00\x01\x00\x00\x00\x3c\x00\x08\x03web\x01x\xc0\x1d");
+    let suffix = usize::from(told[0x1d]);
+    assert_eq!((suffix, &told[0x1e..0x22]), (4, &b"arpa"[..]));
     assert_eq!(answer(0x1234, &told), Some(vec!["web.x.arpa.".to_owned()]));
     assert_eq!(answer(0x1235, &told), None, "another's answer");
     told[3] = 3;
