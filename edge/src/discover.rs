@@ -20,6 +20,7 @@ use edge_pipeline::{Program, Relabeling};
 use proto_model::{Labels, Timestamp};
 use proto_seam::Disk;
 
+use crate::settings::Origin;
 use feeds::Discovery;
 use files::{Listing, Pattern};
 use live::{Discovered, JobDiscovered, Live};
@@ -41,6 +42,8 @@ pub struct Job {
     pub named: Vec<Discovered>,
     /// Its files that are discovered.
     pub live: Live,
+    /// Its one source, as the settings say.
+    pub origin: Arc<Origin>,
 }
 
 /// A job's relabelling.
@@ -64,7 +67,16 @@ impl Job {
     /// A job of files that are named in the settings.
     #[must_use]
     pub fn new(name: String, targets: Vec<Target>, program: Arc<Program>) -> Self {
-        Self { name, targets, program, relabel: Arc::default(), discoveries: Vec::new(), named: Vec::new(), live: Live::default() }
+        Self {
+            name,
+            targets,
+            program,
+            relabel: Arc::default(),
+            discoveries: Vec::new(),
+            named: Vec::new(),
+            live: Live::default(),
+            origin: Arc::new(Origin::Files(Vec::new())),
+        }
     }
 
     fn all_targets(&self) -> impl Iterator<Item = &Target> {

@@ -64,7 +64,7 @@ impl Gather {
     /// Whether it must be frozen before more is added.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.builder.raw_bytes() >= self.settings.bytes_max || (self.builder.lines() > 0 && !self.builder.has_room(0))
+        self.builder.raw_bytes() + self.builder.metadata_bytes() >= self.settings.bytes_max || (self.builder.lines() > 0 && !self.builder.has_room(0))
     }
 
     /// How long it may still wait; `None` when it is empty.
@@ -78,6 +78,13 @@ impl Gather {
     #[must_use]
     pub const fn raw_bytes(&self) -> u64 {
         self.builder.raw_bytes()
+    }
+
+    /// Whether `bytes` more would make it larger than a batch should be.
+    #[must_use]
+    pub const fn would_overflow(&self, bytes: u64) -> bool {
+        let taken = self.builder.raw_bytes() + self.builder.metadata_bytes();
+        taken > 0 && taken + bytes > self.settings.bytes_max
     }
 
     /// Freezes it and begins the next.

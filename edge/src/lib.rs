@@ -1,7 +1,7 @@
 //! The edge: discover -> tail -> pipeline -> gather -> WAL -> ship.
 //!
 //! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
-//! fairly), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
+//! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
 //! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
 //!
@@ -13,8 +13,10 @@ pub mod canary;
 pub mod collect;
 pub mod discover;
 pub mod gather;
+pub mod limit;
 pub mod metrics;
 pub mod pages;
+pub mod receive;
 pub mod settings;
 pub mod ship;
 pub mod status;
@@ -36,6 +38,7 @@ use canary::Canary;
 use collect::{Collector, CollectorParts};
 use gather::Gather;
 use metrics::EdgeMetrics;
+use receive::streams::is_stream;
 use settings::Prepared;
 use ship::{Mark, Shipper};
 use status::Status;
@@ -55,6 +58,8 @@ pub struct EdgeParts {
     pub metrics: Metrics,
     /// What pages show.
     pub status: Status,
+    /// What receivers hand in ([`receive::Intake::new`]); `None` where there are none.
+    pub deliveries: Option<mpsc::Receiver<receive::Delivery>>,
     /// The world.
     pub world: World,
 }
@@ -70,7 +75,7 @@ pub struct Edge {
 /// [`WalFault`] when the WAL cannot be opened: another edge holds it, it is of a newer version, its
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
-    let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, world } = parts;
+    let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
     let (wal, recovered) = open_wal(&prepared, &world).await?;
     let track = newest_track(&recovered);
     for lost in &recovered.lost {
@@ -84,7 +89,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let mut tasks = JoinSet::new();
     discover::feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), &world, &mut tasks, stop);
     let collector = Collector::new(CollectorParts {
-        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.clone()),
+        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
         gather: Gather::new(prepared.gather).with_canary(canary),
         wal: Arc::clone(&wal),
         track,
@@ -95,6 +100,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         recovered: recovered.positions,
         positions_doubtful: recovered.positions_doubtful,
         orders: orders_taken,
+        deliveries,
         durable,
         stop: stop.clone(),
     });

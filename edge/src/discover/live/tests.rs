@@ -25,7 +25,9 @@ fn say(sender: &FeedSender, groups: &[Arc<TargetGroup>]) {
 }
 
 fn shown(live: &Live) -> Vec<(String, String)> {
-    live.targets().map(|target| (target.pattern.as_str().rsplit_once('*').unwrap().0.rsplit_once('*').unwrap().1.to_owned(), target.labels.to_string())).collect()
+    live.targets()
+        .map(|target| (target.pattern.as_str().rsplit_once('*').unwrap().0.rsplit_once('*').unwrap().1.to_owned(), target.labels.to_string()))
+        .collect()
 }
 
 struct Bed {
