@@ -128,7 +128,7 @@ async fn a_block_that_is_held_survives_a_crash_with_its_answer() {
     assert_eq!((positions.len(), durable.0.try_recv()), (1, Ok(())));
     assert!(is_stream(&positions[0]) && !positions[0].held.is_empty());
 
-    let job = |program| Job { name: "j}{".to_owned(), targets: Vec::new(), program };
+    let job = |program| Job::new("j}{".to_owned(), Vec::new(), program);
     let (mut after, mut second) = (Streams::new(&[job(Arc::clone(&joining))], &positions, NOW), gather(1 << 20));
     drop(handed_in(&mut after, &joining, vec![arrival("a", "still"), arrival("a", "A 2")], Vec::new()).await);
     drop(after.turn(NOW, &mut second));
