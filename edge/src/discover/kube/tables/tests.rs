@@ -60,6 +60,7 @@ fn a_new_list_takes_away_what_it_does_not_name_and_only_that_of_its_scope() {
     assert!(!tables.is_all_whole());
     listed(&mut tables, 1, vec![pod("other", "9", "Running")]);
     assert!(tables.is_all_whole());
+    assert!(tables.rebuild());
     let before = tables.groups();
     assert_eq!(before.len(), 3);
     // While the new list is under way nothing is gone.
