@@ -22,6 +22,7 @@ use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
 use crate::receive::streams::{Streams, is_stream};
+use crate::reload::Reload;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
 use crate::tail::source::Source;
@@ -219,6 +220,7 @@ impl Collector {
                 let durable = self.at_desk(|desk| desk.durable()).await;
                 self.tell(durable);
             }
+            Order::Reload(reload) => self.at_desk(move |desk| desk.reload(*reload, now.wall)).await,
             Order::HubPositions(positions) => self.at_desk(move |desk| desk.hub_told(positions)).await,
         }
     }
@@ -287,6 +289,18 @@ impl Desk {
         };
         self.track = track;
         Ok(track)
+    }
+
+    /// Reads other jobs from now on; what they name still goes on at its position.
+    fn reload(&mut self, reload: Reload, now: Timestamp) {
+        let Reload { jobs, limits, external_labels, discover_every, done } = reload;
+        self.tail.reload(jobs);
+        self.gather.set_rules(limits, external_labels);
+        self.discover_every = discover_every;
+        self.discover(now);
+        if done.send(()).is_err() {
+            tracing::debug!("nobody waits for the reload any more");
+        }
     }
 
     /// The hub's word on the sources: it counts where positions are in doubt.
@@ -424,7 +438,7 @@ impl Desk {
         self.gather.sing(now);
         let mut budget = TURN_BYTES;
         let mut more = true;
-        while more && budget > 0 {
+        while more && budget > 0 && self.gather.wait(now).is_zero() {
             let turn = self.tail.turn(now, budget, &mut self.gather);
             budget = budget.saturating_sub(turn.count.bytes);
             more = turn.more;
@@ -445,10 +459,14 @@ impl Desk {
         }
         self.lock().sync()?;
         self.streams.synced();
+        self.metrics.limited(&self.gather.take_given());
+        let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
+        if !wait.is_zero() {
+            return Ok(wait.min(due).min(IDLE_MAX));
+        }
         if more {
             return Ok(Duration::ZERO);
         }
-        let due = self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now));
         Ok(due.min(self.tail.due_in(now)).min(IDLE_MAX).max(Duration::from_millis(5)))
     }
 

@@ -110,6 +110,25 @@ impl Limits {
         Self { settings, bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), given: Given::default() }
     }
 
+    /// From now on these hold.
+    pub fn set(&mut self, settings: LimitSettings) {
+        if settings != self.settings {
+            *self = Self { given: self.given, ..Self::new(settings) };
+        }
+    }
+
+    /// Whether it matters which streams a batch has.
+    #[must_use]
+    pub const fn counts_streams(&self) -> bool {
+        self.settings.streams_max > 0
+    }
+
+    /// Whether the rate was used up when the last line was judged, and reading waits for it.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.settings.drop && self.bucket.as_ref().is_some_and(|bucket| bucket.tokens < 1.0)
+    }
+
     /// Judges a line that would join a batch of `streams` streams, as a `new` one or in one of them.
     pub fn judge<'l>(&mut self, line: &'l [u8], streams: u64, is_new: bool, now: Timestamp) -> Verdict<'l> {
         let Self { settings, bucket, given } = self;

@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod http;
 pub mod hub;
 pub mod labels;
+pub mod load;
 pub mod pulled;
 pub mod receivers;
 pub mod scrape;

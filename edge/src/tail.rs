@@ -6,6 +6,7 @@
 //! is read to its end before the file that took its name; what could not be read is a [`Missed`], never
 //! silent. Must not do: freeze batches or write the WAL.
 
+mod reload;
 pub mod rotation;
 pub mod source;
 pub mod split;
@@ -65,6 +66,8 @@ pub struct Turn {
 pub struct Tail {
     disk: Arc<dyn Disk>,
     jobs: Vec<Job>,
+    /// Jobs from this one on are of sources that no job names any more since a reload.
+    jobs_named: usize,
     sources: BTreeMap<FileIdentity, Source>,
     /// Positions of files that no source reads (yet): from the WAL, or adopted.
     known: BTreeMap<FileIdentity, SourcePosition>,
@@ -91,6 +94,7 @@ impl Tail {
         let known = positions.into_iter().filter(|position| !position.gone).map(|position| (position.identity, position)).collect();
         Self {
             disk,
+            jobs_named: jobs.len(),
             jobs,
             sources: BTreeMap::new(),
             known,
@@ -323,7 +327,7 @@ impl Tail {
         }
         let (mut finished, mut renamed) = (Vec::new(), Vec::new());
         for identity in order {
-            if gather.is_full() || turn.count.bytes >= budget {
+            if gather.is_stopped() || turn.count.bytes >= budget {
                 turn.more = true;
                 break;
             }
@@ -331,7 +335,7 @@ impl Tail {
             let Some(source) = self.sources.get_mut(&identity) else { continue };
             source.tick(now, gather);
             let waits = first.get(source.path()).is_some_and(|rank| source.rank > *rank);
-            if gather.is_full() || waits || source.next_look > now {
+            if gather.is_stopped() || waits || source.next_look > now {
                 continue;
             }
             if source.is_at_end() {

@@ -16,6 +16,7 @@ with_http! {
     /// One of `clients`
     pub struct ClientSettings {
         /// Where to push: `http://HOST:PORT/loki/api/v1/push`.
+        #[serde(default = "no_url")]
         pub url: Placed<String>,
         /// Its name in metrics and in the WAL; absent = derived from the rest.
         #[serde(default)]
@@ -66,6 +67,10 @@ impl Default for BackoffSettings {
     fn default() -> Self {
         Self { min_period: Span(Duration::from_millis(500)), max_period: span_of(300), max_retries: None }
     }
+}
+
+fn no_url() -> Placed<String> {
+    super::unplaced(String::new())
 }
 
 fn wait() -> Span {

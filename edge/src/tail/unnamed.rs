@@ -21,7 +21,9 @@ impl Tail {
     pub(super) fn relabel(&mut self, found: &BTreeMap<PathBuf, Found>) {
         for source in self.sources.values_mut() {
             let Some(now) = found.get(source.path()) else { continue };
-            if now.job == source.found.job && now.labels != source.found.labels {
+            let was_left = source.found.job >= self.jobs_named;
+            if was_left || (now.job == source.found.job && now.labels != source.found.labels) {
+                source.found.job = now.job;
                 source.relabel(now.labels.clone(), &Arc::clone(&self.jobs[now.job].program));
             }
         }
@@ -31,7 +33,8 @@ impl Tail {
     pub(super) fn leave_unnamed(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
         let unnamed = |source: &Source| {
             let rests = !source.is_draining() && source.is_at_end() && source.unread() == 0 && source.deadline().is_none();
-            rests && !found.contains_key(source.path()) && owner(&self.jobs, source.path()) == Owner::Open
+            let was_left = source.found.job >= self.jobs_named;
+            rests && !found.contains_key(source.path()) && (was_left || owner(&self.jobs, source.path()) == Owner::Open)
         };
         let rests: Vec<FileIdentity> = self.sources.values().filter(|source| unnamed(source)).map(Source::identity).collect();
         for identity in rests {
