@@ -136,10 +136,14 @@ where
     }
 }
 
-/// 422 and 400 are what servers without streaming lists say.
+/// Whether a server that answered so cannot stream lists. One that does not know them says 400 or 422, one whose etcd cannot
+/// tell its progress (before 3.4.25) 500 within the stream; what a list would be answered with too is no such word.
 fn cannot_stream(fault: &Error) -> bool {
-    let (Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchFailed(kube::Error::Api(status))) = fault else { return false };
-    matches!(status.code, 400 | 422)
+    let code = match fault {
+        Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchFailed(kube::Error::Api(status)) | Error::WatchError(status) => status.code,
+        Error::WatchStartFailed(_) | Error::WatchFailed(_) | Error::InitialListFailed(_) | Error::NoResourceVersion => return false,
+    };
+    !matches!(code, 401 | 403 | 410 | 429 | 503 | 504)
 }
 
 /// What went wrong, and whose doing it is.
