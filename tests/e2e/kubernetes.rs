@@ -48,9 +48,11 @@ impl Heard {
 /// Every line of the writers, by host name, then container, run and stream.
 type Hearing = BTreeMap<String, BTreeMap<(String, String, String), Heard>>;
 
-async fn hear(ask: &Ask, selector: &str, base: i64) -> Hearing {
+async fn hear(ask: &Ask, selector: &str) -> Hearing {
     let mut hearing = Hearing::new();
-    for (stream, rows) in ask.every_line(selector, base, base + 3_600_000_000_000, PAGE).await {
+    // The lines have the time at which they were written.
+    let base = time_base_ns();
+    for (stream, rows) in ask.every_line(selector, base, base + 7 * 3_600_000_000_000, PAGE).await {
         let mut labels: BTreeMap<String, String> = serde_json::from_str(&stream).expect("labels are a map of texts");
         let container = labels.get("container").cloned().unwrap_or_default();
         labels.remove("filename");
@@ -167,7 +169,6 @@ async fn a_real_cluster_arrives_exactly_once_with_its_labels() {
         Ok(cluster) => cluster,
         Err(why) => return skipped("a_real_cluster_arrives_exactly_once_with_its_labels", &why),
     };
-    let base = time_base_ns();
     let hub = Hub::prepare_at(dir.path(), &cluster.machine(), &crate::folder_store(dir.path()), "").started();
     let ask = Ask::new(&hub.url(), &hub.acme);
     let account = ["get", "serviceaccount", "default"];
@@ -195,7 +196,7 @@ async fn a_real_cluster_arrives_exactly_once_with_its_labels() {
     assert_ne!(cluster.kubectl(&restarts).expect("the edge's pod is there"), "0", "the edge fell and came back");
     cluster.kubectl(&["delete", "pod", "again", "--wait=false"]).expect("the falling one is ended");
     until_quiet(&ask, SELECTOR, 7_000 + 300 + 300 + 8 * 500 + 5 * 500 + 2_000 + 800, Duration::from_secs(120)).await;
-    let hearing = hear(&ask, SELECTOR, base).await;
+    let hearing = hear(&ask, SELECTOR).await;
     assert!(flaws(&hearing).is_empty(), "{:#?}\n{}", flaws(&hearing), edge_words(&cluster));
     labels_hold(&hearing);
     let lost = Ask::new(&hub.admin_url(), &hub.operator).json("/admin/v1/losses", &[("tenant", "acme")]).await;
@@ -251,7 +252,6 @@ async fn a_real_runtimes_files_arrive_exactly_once() {
         Ok(runtime) => runtime,
         Err(why) => return skipped("a_real_runtimes_files_arrive_exactly_once", &why),
     };
-    let base = time_base_ns();
     let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
     let identity = hub.identity("alpha", "one", &[]);
     let stages = "  - cri: {}\n  - regex:\n      source: filename\n      expression: '/default_(?P<pod>[^/_]+)_[^/]+/(?P<container>[^/]+)/0\\.log'\n  - labels: {pod: , container: }\n  - static_labels: {namespace: default}\n";
@@ -278,7 +278,7 @@ async fn a_real_runtimes_files_arrive_exactly_once() {
         runtime.rotate(&id, &log, &format!("2026112{round}-101010"));
     }
     until_quiet(&ask, SELECTOR, 2_000 + 6 * 400, Duration::from_secs(90)).await;
-    let hearing = hear(&ask, SELECTOR, base).await;
+    let hearing = hear(&ask, SELECTOR).await;
     assert!(flaws(&hearing).is_empty(), "{:#?}", flaws(&hearing));
     let streams: usize = hearing.values().map(BTreeMap::len).sum();
     assert_eq!(streams, 2 * 7, "{:?}", hearing.values().flat_map(BTreeMap::keys).collect::<Vec<_>>());
