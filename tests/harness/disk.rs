@@ -12,7 +12,10 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto_seam::{DirEntry, Disk, DiskFile, DiskLock, Entropy, FileIdentity, FileKind, FileState, OpenHow};
+use proto_seam::{DirEntry, Disk, DiskFile, DiskLock, DiskWatch, Entropy, FileIdentity, FileKind, FileState, Noticed, OpenHow};
+
+#[path = "disk/watch.rs"]
+mod watch;
 
 /// What is written or lost as one.
 const SECTOR: usize = 512;
@@ -57,6 +60,7 @@ struct State {
     failing_syncs: BTreeSet<u64>,
     unreadable: Vec<(PathBuf, u64, u64)>,
     read_bytes_max: usize,
+    watches: watch::Watches,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +145,7 @@ impl SimDisk {
             failing_syncs: BTreeSet::new(),
             unreadable: Vec::new(),
             read_bytes_max: usize::MAX,
+            watches: watch::Watches::default(),
         };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
@@ -423,6 +428,7 @@ impl State {
         self.boot += 1;
         self.locks.clear();
         self.stop_at = None;
+        self.watches = watch::Watches::default();
     }
 
     /// Frees the files that no name leads to, nor could after a power cut.
@@ -458,6 +464,10 @@ impl State {
     }
 
     fn rename_in(&mut self, change: NameChange, dir: &Path) {
+        match &change {
+            NameChange::Add(path, _) | NameChange::Remove(path) => self.watches.named(path),
+            NameChange::Rename(from, to) => [from, to].into_iter().for_each(|path| self.watches.named(path)),
+        }
         apply(&mut self.names, change.clone());
         self.names_pending.entry(dir.to_path_buf()).or_default().push(change);
     }
@@ -488,6 +498,14 @@ impl State {
             }
         }
         Ok(at)
+    }
+
+    /// The file of this number was written: whoever watches one of its names is told.
+    fn written(&mut self, number: u64) {
+        if !self.watches.is_empty() {
+            let names: Vec<PathBuf> = self.names.iter().filter(|(_, node)| **node == Node::File(number)).map(|(path, _)| path.clone()).collect();
+            names.iter().for_each(|path| self.watches.told(path, Noticed::Written(path.clone())));
+        }
     }
 
     fn parent_of(&self, path: &Path) -> io::Result<PathBuf> {
@@ -650,6 +668,23 @@ impl Disk for SimDisk {
         state.locks.insert(place.clone(), boot);
         Ok(Box::new(SimLock { disk: self.clone(), path: place, boot }))
     }
+
+    fn real_place(&self, path: &Path) -> io::Result<PathBuf> {
+        let state = self.state();
+        state.alive(state.boot)?;
+        state.resolve(path)
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn DiskWatch>> {
+        let mut state = self.state();
+        state.alive(state.boot)?;
+        let number = state.watches.begin();
+        Ok(Box::new(watch::SimWatch::new(self.clone(), number, state.boot)))
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl DiskLock for SimLock {}
@@ -697,6 +732,7 @@ impl DiskFile for SimFile {
         inode.live.extend_from_slice(&bytes[..fits]);
         inode.pending.push(Change::Write(offset, bytes[..fits].to_vec()));
         inode.modified_ns = now_ns;
+        state.written(self.inode);
         if fits < bytes.len() { Err(fault(io::ErrorKind::StorageFull, "no space left on device")) } else { Ok(()) }
     }
 
@@ -732,6 +768,7 @@ impl DiskFile for SimFile {
         inode.live.resize(len, 0);
         inode.pending.push(Change::SetLen(len));
         inode.modified_ns = now_ns;
+        state.written(self.inode);
         Ok(())
     }
 
