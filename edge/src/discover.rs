@@ -14,6 +14,7 @@ use edge_pipeline::{Program, Relabeling};
 use proto_model::Labels;
 use proto_seam::Disk;
 
+use crate::tail::reading::Reading;
 use files::Pattern;
 
 /// One scrape config.
@@ -25,6 +26,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
+    /// How its files are read.
+    pub reading: Reading,
 }
 
 /// Files by glob, and their labels.

@@ -23,6 +23,7 @@ use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::discover::{Job, Relabelled, relabel_target};
 use crate::gather::GatherSettings;
 use crate::ship::share::SHARE_MILLE_MAX;
+use crate::tail::reading::Reading;
 
 type Placed<T> = Spanned<T>;
 
@@ -417,7 +418,7 @@ impl Checker<'_> {
             let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
             let (Ok(relabel), Ok(program)) = (relabel, program) else { continue };
             let targets = scrape.static_configs.iter().filter_map(|written| self.target(written, &relabel, host)).collect();
-            jobs.push(Job { name: scrape.job_name.value.clone(), targets, program });
+            jobs.push(Job { name: scrape.job_name.value.clone(), targets, program, reading: Reading::default() });
         }
         jobs
     }

@@ -61,6 +61,10 @@ struct State {
     unreadable: Vec<(PathBuf, u64, u64)>,
     read_bytes_max: usize,
     watches: watch::Watches,
+    /// Opens so far.
+    opened: u64,
+    /// Files whose handles of before this many opens are stale.
+    stale: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +103,8 @@ struct SimFile {
     disk: SimDisk,
     inode: u64,
     boot: u64,
+    /// Which open it came of.
+    opened: u64,
     path: PathBuf,
 }
 
@@ -146,6 +152,8 @@ impl SimDisk {
             unreadable: Vec::new(),
             read_bytes_max: usize::MAX,
             watches: watch::Watches::default(),
+            opened: 0,
+            stale: BTreeMap::new(),
         };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
@@ -293,6 +301,15 @@ impl SimDisk {
     /// All can be read again.
     pub fn make_readable(&self) {
         self.state().unreadable.clear();
+    }
+
+    /// Whoever has `path` open cannot read it any more, as when a file server began anew; it can be opened again.
+    pub fn make_stale(&self, path: &Path) {
+        let mut state = self.state();
+        if let Some(Node::File(inode)) = state.names.get(path).cloned() {
+            let opened = state.opened;
+            state.stale.insert(inode, opened);
+        }
     }
 
     /// No read gives more than `max` bytes at once.
@@ -560,19 +577,21 @@ impl Disk for SimDisk {
                 (path, inode)
             }
         };
-        Ok(Box::new(SimFile { disk: self.clone(), inode, boot: state.boot, path }))
+        state.opened += 1;
+        Ok(Box::new(SimFile { disk: self.clone(), inode, boot: state.boot, opened: state.opened, path }))
     }
 
     fn open_beneath(&self, path: &Path, roots: &[PathBuf]) -> io::Result<Box<dyn DiskFile>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive(state.boot)?;
+        state.opened += 1;
         let resolved = state.resolve(path)?;
         let is_inside = roots.iter().filter_map(|root| state.resolve(root).ok()).any(|root| resolved.starts_with(root));
         if !is_inside {
             return Err(fault(io::ErrorKind::PermissionDenied, &format!("{} leads outside the allowed roots", path.display())));
         }
         match state.names.get(&resolved) {
-            Some(Node::File(inode)) => Ok(Box::new(SimFile { disk: self.clone(), inode: *inode, boot: state.boot, path: resolved })),
+            Some(Node::File(inode)) => Ok(Box::new(SimFile { disk: self.clone(), inode: *inode, boot: state.boot, opened: state.opened, path: resolved })),
             Some(Node::Dir | Node::Link(_) | Node::Other) => Err(fault(io::ErrorKind::InvalidInput, "not a regular file")),
             None => Err(gone(path)),
         }
@@ -698,10 +717,18 @@ impl Drop for SimLock {
     }
 }
 
+impl SimFile {
+    fn fresh(&self, state: &State) -> io::Result<()> {
+        let is_stale = state.stale.get(&self.inode).is_some_and(|opened| self.opened <= *opened);
+        if is_stale { Err(fault(io::ErrorKind::StaleNetworkFileHandle, "stale file handle")) } else { Ok(()) }
+    }
+}
+
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
         state.alive(self.boot)?;
+        self.fresh(&state)?;
         let inode = state.inodes.get(&self.inode).ok_or_else(eio)?;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(inode.live.len());
         let len = buf.len().min(inode.live.len() - from).min(state.read_bytes_max);
@@ -775,6 +802,7 @@ impl DiskFile for SimFile {
     fn state(&self) -> io::Result<FileState> {
         let state = self.disk.state();
         state.alive(self.boot)?;
+        self.fresh(&state)?;
         state.inode_state(self.inode)
     }
 }
