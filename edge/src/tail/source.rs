@@ -132,7 +132,7 @@ pub struct Opening<'a> {
     pub position: Option<&'a SourcePosition>,
     /// That position is of a file with another inode and the same content: this one takes its place.
     pub is_copy: bool,
-    /// The newest date in a name beside it.
+    /// The newest date in a name beside it when it was begun, or its own.
     pub after: String,
 }
 
@@ -202,9 +202,6 @@ impl Source {
 
     fn restore(&mut self, position: &SourcePosition, program: &Arc<Program>, labels: Arc<Labels>) {
         self.dirty = position.done;
-        if !position.after.is_empty() {
-            self.after.clone_from(&position.after);
-        }
         if position.held.is_empty() {
             self.offset = position.resume;
             self.clean = position.resume;

@@ -15,7 +15,7 @@ use proto_model::Timestamp;
 use super::archives::Done;
 use super::content::Packing;
 use super::rotation::Change;
-use super::siblings::{self, Dirs};
+use super::siblings::{self, Dirs, Stamp};
 use super::source::{Opening, Source};
 use super::{Missed, RETRY, SEARCH_FILES_MAX, Tail};
 use crate::discover::Found;
@@ -116,7 +116,7 @@ impl Tail {
         let text = self.jobs[found.job].reading.text;
         let is_renamed = found.path != at;
         let is_copy = position.as_ref().is_some_and(|position| position.identity != identity);
-        let after = dirs.siblings(&found.path).map(|siblings| siblings::newest_date(&siblings)).unwrap_or_default();
+        let after = after(&found, at, position.as_ref(), dirs);
         let opening = Opening { found, at, packing, text, program: &program, position: position.as_ref(), is_copy, after };
         let (mut source, change) = Source::open(opening, self.disk.as_ref(), now)?;
         if source.identity() != identity {
@@ -140,5 +140,16 @@ impl Tail {
         }
         self.sources.insert(identity, source);
         Ok(())
+    }
+}
+
+/// The date after which files were renamed from the path of `found` that were written after the one at `at`.
+fn after(found: &Found, at: &Path, position: Option<&SourcePosition>, dirs: &mut Dirs<'_>) -> String {
+    let siblings = dirs.siblings(&found.path).unwrap_or_default();
+    let own = siblings.iter().find(|sibling| sibling.at == at).map(|sibling| &sibling.stamp);
+    match (own, position) {
+        (Some(Stamp::Dated(own)), _) => own.clone(),
+        (_, Some(position)) if position.modified_ns != 0 => position.after.clone(),
+        _ => siblings::newest_date(&siblings),
     }
 }

@@ -104,14 +104,12 @@ impl Source {
     /// the next look tells, and nothing of it is to be handed on.
     fn is_still_itself(&mut self, at: u64, bytes: &[u8]) -> io::Result<bool> {
         let end = at + bytes.len() as u64;
-        self.len_seen = self.len_seen.max(end);
-        if bytes.len() == READ_BYTES {
-            // More is there: how much, others want to know.
-            self.len_seen = self.len_seen.max(self.content.state()?.len);
-        }
         let first = if at == 0 && bytes.len() >= HEAD_BYTES { bytes[..HEAD_BYTES].to_vec() } else { self.content.first(HEAD_BYTES)? };
         if self.head.begins(&first) {
             self.learn_head(&first);
+            // More may be there: how much, others want to know.
+            let len = if bytes.len() == READ_BYTES { self.content.state()?.len } else { end };
+            self.len_seen = self.len_seen.max(len).max(end);
             return Ok(true);
         }
         // A file that is too short for these bytes now was cut after they were read.

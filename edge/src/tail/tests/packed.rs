@@ -91,8 +91,10 @@ fn a_restart_in_the_middle_of_a_packed_sibling_goes_on_at_the_unpacked_offset() 
     assert!(rig.lines.len() > 100 && rig.lines.len() < 400_000, "{}", rig.lines.len());
     rig.restart();
     rig.seconds(20);
-    assert!(rig.heard() == numbered(1..=400_004));
     assert_eq!(rig.reasons(), []);
+    let heard = rig.heard();
+    let odd = heard.iter().zip(numbered(1..=400_004)).find(|(heard, expected)| *heard != expected);
+    assert_eq!((heard.len(), odd), (400_004, None));
 }
 
 #[test]
@@ -120,6 +122,7 @@ fn what_a_vanished_file_took_with_it_is_counted_and_its_successors_are_read() {
     rig.heard();
     // Seen, not read: the batch is full.
     rig.append("0.log", text(4..=1_000_000));
+    rig.now = rig.now.plus(Duration::from_secs(1));
     rig.turn();
     let (read, known) = (rig.heard().len(), rig.positions[&rig.identity("0.log")].clone());
     assert!(known.size > known.offset);
@@ -339,7 +342,7 @@ fn a_file_that_was_cut_and_has_grown_past_the_offset_is_not_read_on() {
     // Before the first look at it.
     rig.append("b.log", text(1..=3));
     rig.next_search = rig.now;
-    let found = crate::discover::discover(&rig.jobs, &rig.disk, &mut |why| panic!("{why}"));
+    let found = discover(&rig.jobs, &rig.disk, &mut |why| panic!("{why}"));
     rig.tail.found(&found, rig.now);
     rig.truncate("b.log", 0);
     rig.append("b.log", text(40..=60));
@@ -359,7 +362,7 @@ fn deleted_files_are_kept_within_a_bound_and_what_is_let_go_is_counted() {
     let mut missed = Vec::new();
     for _ in 0..3_700 {
         rig.now = rig.now.plus(Duration::from_secs(1));
-        let found = crate::discover::discover(&rig.jobs, &rig.disk, &mut |why| panic!("{why}"));
+        let found = discover(&rig.jobs, &rig.disk, &mut |why| panic!("{why}"));
         rig.tail.found(&found, rig.now);
         missed.extend(rig.tail.look_around(rig.now, &mut rig.gather).missed);
     }
