@@ -1,9 +1,9 @@
-//! Files -> pipeline -> batch -> WAL: the edge's way in, one task.
+//! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
 //! turn, since files and the WAL block). Promises: a batch and the positions after it are one WAL record;
-//! the durable mark moves only after a sync; when the WAL is full or the disk fails, reading stops and the
-//! files are the buffer. Must not do: talk to the hub.
+//! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
+//! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,9 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::discover::discover;
+use crate::discover::{Job, discover};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
+use crate::receive::Delivery;
+use crate::receive::streams::{Streams, is_stream};
+use crate::reload::Reload;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
 use crate::tail::source::Source;
@@ -35,6 +38,8 @@ const STALLED: Duration = Duration::from_millis(250);
 const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The wall clock may go so much ahead of or behind the steady one between two turns before it counts as set.
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
+/// Deliveries taken in one turn: what they hold is bounded by the intake.
+const TURN_DELIVERIES: usize = 64;
 /// Between two reports to the status page.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,7 @@ pub struct Collector {
     desk: Option<Box<Desk>>,
     world: World,
     orders: mpsc::Receiver<Order>,
+    deliveries: Option<mpsc::Receiver<Delivery>>,
     durable: watch::Sender<Mark>,
     began: Instant,
     stop: CancellationToken,
@@ -58,6 +64,7 @@ struct Now {
 
 struct Desk {
     tail: Tail,
+    streams: Streams,
     gather: Gather,
     wal: SharedWal,
     disk: Arc<dyn Disk>,
@@ -72,8 +79,8 @@ struct Desk {
     next_discovery: Timestamp,
     next_report: Timestamp,
     missed: Vec<Missed>,
-    /// A batch that the WAL could not take yet: its lines are read, so it is kept until it is written.
-    pending: Option<(FrozenBatch, Vec<SourcePosition>)>,
+    /// A batch, or positions alone, that the WAL could not take yet: its lines are read, so it is kept until it is written.
+    pending: Option<(Option<FrozenBatch>, Vec<SourcePosition>)>,
     metrics: EdgeMetrics,
     status: Status,
 }
@@ -82,6 +89,8 @@ struct Desk {
 struct Done {
     durable: Mark,
     sleep: Duration,
+    /// All deliveries are gathered and there is room: more may come.
+    takes_deliveries: bool,
 }
 
 /// What the collector is made of.
@@ -108,6 +117,8 @@ pub struct CollectorParts {
     pub positions_doubtful: bool,
     /// Orders to be carried out.
     pub orders: mpsc::Receiver<Order>,
+    /// What receivers hand in; `None` = there are none.
+    pub deliveries: Option<mpsc::Receiver<Delivery>>,
     /// Newest durable sequence.
     pub durable: watch::Sender<Mark>,
     /// Ends the collecting.
@@ -119,6 +130,7 @@ impl Collector {
     #[must_use]
     pub fn new(parts: CollectorParts) -> Self {
         let desk = Desk {
+            streams: Streams::new(parts.tail.jobs(), &parts.recovered, Timestamp(parts.world.clock.now_ns())),
             tail: parts.tail,
             gather: parts.gather,
             wal: parts.wal,
@@ -136,7 +148,7 @@ impl Collector {
             status: parts.status,
         };
         let (world, began) = (parts.world, Instant::now());
-        Self { desk: Some(Box::new(desk)), world, orders: parts.orders, durable: parts.durable, began, stop: parts.stop }
+        Self { desk: Some(Box::new(desk)), world, orders: parts.orders, deliveries: parts.deliveries, durable: parts.durable, began, stop: parts.stop }
     }
 
     fn now(&self) -> Now {
@@ -159,20 +171,35 @@ impl Collector {
 
     /// Collects until told to stop; then what was gathered is made durable.
     pub async fn run(mut self) {
+        let mut handed_in = Vec::new();
         loop {
             let now = self.now();
-            let done = self.at_desk(move |desk| desk.turn(now)).await;
+            let deliveries = std::mem::take(&mut handed_in);
+            let done = self.at_desk(move |desk| desk.turn(now, deliveries)).await;
             self.tell(done.durable);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(order) = self.orders.recv() => self.obey(order).await,
+                Some(delivery) = next(&mut self.deliveries), if done.takes_deliveries => {
+                    handed_in.push(delivery);
+                    self.take_more(&mut handed_in, TURN_DELIVERIES);
+                }
                 () = tokio::time::sleep(done.sleep) => {}
             }
         }
+        self.take_more(&mut handed_in, usize::MAX);
         let now = self.now().wall;
-        let durable = self.at_desk(move |desk| desk.close(now)).await;
+        let durable = self.at_desk(move |desk| desk.close(now, handed_in)).await;
         self.tell(durable);
+    }
+
+    /// What is handed in already, up to `most`.
+    fn take_more(&mut self, handed_in: &mut Vec<Delivery>, most: usize) {
+        let Some(deliveries) = &mut self.deliveries else { return };
+        while let Some(delivery) = (handed_in.len() < most).then(|| deliveries.try_recv().ok()).flatten() {
+            handed_in.push(delivery);
+        }
     }
 
     fn tell(&self, durable: Mark) {
@@ -193,6 +220,7 @@ impl Collector {
                 let durable = self.at_desk(|desk| desk.durable()).await;
                 self.tell(durable);
             }
+            Order::Reload(reload) => self.at_desk(move |desk| desk.reload(*reload, now.wall)).await,
             Order::HubPositions(positions) => self.at_desk(move |desk| desk.hub_told(positions)).await,
         }
     }
@@ -206,6 +234,14 @@ impl Collector {
     }
 }
 
+/// The next delivery; waits for ever where nobody hands any in.
+async fn next(deliveries: &mut Option<mpsc::Receiver<Delivery>>) -> Option<Delivery> {
+    match deliveries {
+        Some(deliveries) => deliveries.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Desk {
     fn lock(&self) -> std::sync::MutexGuard<'_, edge_wal::Wal> {
         self.wal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -214,15 +250,19 @@ impl Desk {
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
         let Adoption { track, producer, last, chain, mut positions, was_bound, done } = adoption;
+        positions.retain(|position| !is_stream(position));
         let waiting = self.lock().sources_unacked(track);
         if was_bound {
             // It was set back: of sources that this producer did not advance since, it knows more than the hub says of this one.
             let told: BTreeSet<_> = positions.iter().map(|position| position.identity).collect();
-            positions.extend(self.recovered.iter().filter(|position| !told.contains(&position.identity)).cloned());
+            positions.extend(self.recovered.iter().filter(|position| !is_stream(position) && !told.contains(&position.identity)).cloned());
         }
         self.gather.clear();
         self.pending = None;
-        let adopted = self.lock().adopt(track, producer, last, chain, &positions);
+        self.streams.discard();
+        // The hub knows files; cursors of pulled sources are known here alone.
+        let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
+        let adopted = self.lock().adopt(track, producer, last, chain, &all);
         if adopted.is_ok() {
             let known: BTreeMap<_, _> = positions.iter().map(|position| (position.identity, position.clone())).collect();
             if !cfg!(planted = "hub_positions_ignored") {
@@ -232,7 +272,8 @@ impl Desk {
             self.hub_awaited_until = None;
             // Void here, not with the hub, and nowhere to be read again.
             let open: BTreeSet<_> = self.tail.sources().map(Source::identity).collect();
-            for source in waiting.into_iter().filter(|source| !known.contains_key(&source.identity) && !open.contains(&source.identity)) {
+            let waiting = waiting.into_iter().filter(|source| !is_stream(source));
+            for source in waiting.filter(|source| !known.contains_key(&source.identity) && !open.contains(&source.identity)) {
                 self.missed.push(Missed { source: source.path, reason: "wal_set_back", bytes: None, noticed: now });
             }
         }
@@ -250,6 +291,18 @@ impl Desk {
         Ok(track)
     }
 
+    /// Reads other jobs from now on; what they name still goes on at its position.
+    fn reload(&mut self, reload: Reload, now: Timestamp) {
+        let Reload { jobs, limits, external_labels, discover_every, done } = reload;
+        self.tail.reload(jobs);
+        self.gather.set_rules(limits, external_labels);
+        self.discover_every = discover_every;
+        self.discover(now);
+        if done.send(()).is_err() {
+            tracing::debug!("nobody waits for the reload any more");
+        }
+    }
+
     /// The hub's word on the sources: it counts where positions are in doubt.
     fn hub_told(&mut self, positions: Vec<SourcePosition>) {
         if self.hub_awaited_until.take().is_some() {
@@ -265,6 +318,7 @@ impl Desk {
             let step = wall.saturating_sub(steady);
             if step.saturating_abs() >= CLOCK_STEP_MIN_NS {
                 self.tail.clock_stepped(step);
+                self.streams.clock_stepped(step);
             }
             if now.wall < last.wall {
                 (self.next_discovery, self.next_report) = (now.wall, now.wall);
@@ -274,7 +328,8 @@ impl Desk {
         self.last_turn = Some(now);
     }
 
-    fn turn(&mut self, times: Now) -> Done {
+    fn turn(&mut self, times: Now, deliveries: Vec<Delivery>) -> Done {
+        self.streams.accept(deliveries);
         self.heed_clock(times);
         let now = times.wall;
         if now >= self.next_discovery || self.tail.wants_search(now) {
@@ -284,7 +339,7 @@ impl Desk {
             self.report(now);
         }
         if self.hub_awaited_until.is_some_and(|until| times.steady < until) {
-            return Done { durable: self.durable(), sleep: STALLED };
+            return self.stalled();
         }
         if self.hub_awaited_until.take().is_some() {
             tracing::warn!("the hub cannot be asked how far it has the sources: some lines may be read a second time");
@@ -295,7 +350,7 @@ impl Desk {
                 let looked = self.tail.look_around(now, &mut self.gather);
                 self.metrics.read(&looked.count, &looked.counters);
                 self.missed.extend(looked.missed);
-                Done { durable: self.durable(), sleep: STALLED }
+                self.stalled()
             }
             read => self.turned(read),
         }
@@ -304,13 +359,17 @@ impl Desk {
     fn turned(&self, read: Result<Option<Duration>, WalFault>) -> Done {
         self.metrics.stalled(read.is_err());
         match read.map(Option::unwrap_or_default) {
-            Ok(sleep) => Done { durable: self.durable(), sleep },
+            Ok(sleep) => Done { durable: self.durable(), sleep, takes_deliveries: self.streams.is_empty() },
             Err(fault) => {
                 tracing::error!(%fault, "the WAL cannot be written: reading stops until it can");
                 self.metrics.wal_failed();
-                Done { durable: self.durable(), sleep: STALLED }
+                self.stalled()
             }
         }
+    }
+
+    fn stalled(&self) -> Done {
+        Done { durable: self.durable(), sleep: STALLED, takes_deliveries: false }
     }
 
     /// Sees to it that a batch fits into the WAL, by the policy; false = stop reading.
@@ -340,6 +399,9 @@ impl Desk {
 
     fn discover(&mut self, now: Timestamp) {
         let mut troubles = Vec::new();
+        if self.tail.refresh(now) || self.next_report == Timestamp::MIN {
+            self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+        }
         let found = discover(self.tail.jobs(), self.disk.as_ref(), &mut |why| troubles.push(why));
         for why in troubles {
             tracing::warn!(why, "a directory cannot be searched");
@@ -380,7 +442,7 @@ impl Desk {
         self.gather.sing(now);
         let mut budget = TURN_BYTES;
         let mut more = true;
-        while more && budget > 0 {
+        while more && budget > 0 && self.gather.wait(now).is_zero() {
             let turn = self.tail.turn(now, budget, &mut self.gather);
             budget = budget.saturating_sub(turn.count.bytes);
             more = turn.more;
@@ -388,19 +450,39 @@ impl Desk {
             self.missed.extend(turn.missed);
             if self.gather.is_full() {
                 self.freeze(now)?;
-            } else if turn.count.bytes == 0 {
+            }
+            let handed_in = self.take_deliveries(now)?;
+            budget = budget.saturating_sub(handed_in);
+            more |= !self.streams.is_empty();
+            if turn.count.bytes == 0 && handed_in == 0 {
                 break;
             }
         }
-        if !self.missed.is_empty() || self.gather.due_in(now).is_some_and(|due| due.is_zero()) {
+        if !self.missed.is_empty() || self.streams.is_due(now) || self.gather.due_in(now).is_some_and(|due| due.is_zero()) {
             self.freeze(now)?;
         }
         self.lock().sync()?;
+        self.streams.synced();
+        self.metrics.limited(&self.gather.take_given());
+        let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
+        if !wait.is_zero() {
+            return Ok(wait.min(due).min(IDLE_MAX));
+        }
         if more {
             return Ok(Duration::ZERO);
         }
-        let due = self.gather.due_in(now).unwrap_or(IDLE_MAX);
         Ok(due.min(self.tail.due_in(now)).min(IDLE_MAX).max(Duration::from_millis(5)))
+    }
+
+    /// Gathers deliveries until a batch is full or there are no more. Gives their bytes.
+    fn take_deliveries(&mut self, now: Timestamp) -> Result<u64, WalFault> {
+        let taken = self.streams.turn(now, &mut self.gather);
+        self.metrics.read(&taken.count, &taken.counters);
+        if taken.batch_is_full || self.gather.is_full() {
+            self.freeze(now)?;
+        }
+        // An empty line is work too.
+        Ok(taken.count.bytes + taken.count.lines)
     }
 
     /// Writes what was gathered, with the positions after it, then what was missed.
@@ -420,8 +502,8 @@ impl Desk {
     fn append(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append_pending(now)?;
         if self.gather.due_in(now).is_none() {
-            let positions = self.tail.take_positions();
-            return if positions.is_empty() { Ok(()) } else { self.lock().append_positions(&positions) };
+            self.pending = Some((None, self.take_positions()));
+            return self.append_pending(now);
         }
         let frozen = match self.gather.freeze() {
             Ok(frozen) => frozen,
@@ -432,24 +514,45 @@ impl Desk {
                 return Ok(());
             }
         };
-        self.pending = Some((frozen, self.tail.take_positions()));
+        self.pending = Some((Some(frozen), self.take_positions()));
         self.append_pending(now)
     }
 
+    fn take_positions(&mut self) -> Vec<SourcePosition> {
+        let mut positions = self.tail.take_positions();
+        positions.append(&mut self.streams.freeze());
+        positions
+    }
+
     fn append_pending(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        if let Some((frozen, positions)) = &self.pending {
+        let Some((frozen, positions)) = &self.pending else { return Ok(()) };
+        if let Some(frozen) = frozen {
             self.lock().append_batch(self.track, frozen, positions, now)?;
             self.metrics.gathered(frozen.lines, frozen.raw_bytes, frozen.body.len() as u64);
-            self.pending = None;
+        } else if !positions.is_empty() {
+            self.lock().append_positions(positions)?;
         }
+        self.pending = None;
+        self.streams.written();
         Ok(())
     }
 
-    /// The last words: what was gathered becomes durable.
-    fn close(&mut self, now: Timestamp) -> Mark {
-        if let Err(fault) = self.freeze(now).and_then(|()| self.lock().sync()) {
-            tracing::error!(%fault, "the last lines could not be written; they are read again at the next start");
+    /// The last words: what was gathered and handed in becomes durable.
+    fn close(&mut self, now: Timestamp, deliveries: Vec<Delivery>) -> Mark {
+        self.streams.accept(deliveries);
+        match self.close_all(now) {
+            Ok(()) => self.streams.synced(),
+            Err(fault) => tracing::error!(%fault, "the last lines could not be written; they are read again at the next start"),
         }
         self.durable()
+    }
+
+    fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        self.append_pending(now)?;
+        while !self.streams.is_empty() && self.make_room(now)? {
+            self.take_deliveries(now)?;
+        }
+        self.freeze(now)?;
+        self.lock().sync()
     }
 }

@@ -1,33 +1,99 @@
 //! Which files are to be read, with which labels.
 //!
 //! Parts: [`Job`] (one scrape config, compiled), [`Target`] (a glob with labels, after relabelling),
-//! [`files`] (globs to paths). Promises: a path is found once, for the first target that names it;
+//! [`files`] (globs to paths); targets that change while the edge runs: [`groups`] (what a discovery found),
+//! [`live`] (that, relabelled), [`feeds`] (who finds it). Promises: a path is found once, for the first target that names it;
 //! labels starting with `__` never leave here. Must not do: open a file.
 
+pub mod feeds;
+pub mod file_sd;
 pub mod files;
+pub mod groups;
+pub mod live;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use edge_pipeline::{Program, Relabeling};
-use proto_model::Labels;
+use proto_model::{Labels, Timestamp};
 use proto_seam::Disk;
 
+use crate::settings::Origin;
 use crate::tail::reading::Reading;
-use files::Pattern;
+use feeds::Discovery;
+use files::{Listing, Pattern};
+use live::{Discovered, JobDiscovered, Live};
 
 /// One scrape config.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Its name.
     pub name: String,
-    /// Its files.
+    /// Its files that are named in the settings.
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
     /// How its files are read.
     pub reading: Reading,
+    /// What becomes of labels that are discovered.
+    pub relabel: Arc<Relabel>,
+    /// What it discovers while it runs.
+    pub discoveries: Vec<Discovery>,
+    /// The label sets named in the settings, and what became of them.
+    pub named: Vec<Discovered>,
+    /// Its files that are discovered.
+    pub live: Live,
+    /// Its one source, as the settings say.
+    pub origin: Arc<Origin>,
+}
+
+/// A job's relabelling.
+#[derive(Debug, Default)]
+pub struct Relabel {
+    /// Its rules.
+    pub rules: Relabeling,
+    /// This host, compared with `__host__`.
+    pub host: String,
+}
+
+impl Relabel {
+    /// What becomes of a label set.
+    #[must_use]
+    pub fn target(&self, labels: Labels) -> Relabelled {
+        relabel_target(labels, &self.rules, &self.host)
+    }
+}
+
+impl Job {
+    /// A job of files that are named in the settings.
+    #[must_use]
+    pub fn new(name: String, targets: Vec<Target>, program: Arc<Program>) -> Self {
+        Self {
+            name,
+            targets,
+            program,
+            reading: Reading::default(),
+            relabel: Arc::default(),
+            discoveries: Vec::new(),
+            named: Vec::new(),
+            live: Live::default(),
+            origin: Arc::new(Origin::Files(Vec::new())),
+        }
+    }
+
+    fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(self.live.targets())
+    }
+
+    /// What it discovered, for the page.
+    #[must_use]
+    pub fn discovered(&self) -> JobDiscovered {
+        let mut out = self.live.discovered();
+        self.named.iter().for_each(|set| out.push(set));
+        out.job.clone_from(&self.name);
+        out
+    }
 }
 
 /// Files by glob, and their labels.
@@ -87,12 +153,22 @@ pub fn relabel_target(mut labels: Labels, relabel: &Relabeling, host: &str) -> R
     }
 }
 
+/// Takes up what the jobs' feeds say at `now`. Gives whether any target changed.
+pub fn refresh(jobs: &mut [Job], disk: &dyn Disk, now: Timestamp) -> bool {
+    let mut changed = false;
+    for job in jobs {
+        changed |= job.live.refresh(&job.relabel, disk, now);
+    }
+    changed
+}
+
 /// All files that the jobs name now, by path. Directories that cannot be read are told to `trouble`.
 #[must_use]
 pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) -> BTreeMap<PathBuf, Found> {
     let mut found = BTreeMap::new();
-    for (job, target) in jobs.iter().enumerate().flat_map(|(at, job)| job.targets.iter().map(move |target| (at, target))) {
-        for path in target.pattern.expand(disk, trouble) {
+    let mut listing = Listing::new(disk);
+    for (job, target) in jobs.iter().enumerate().flat_map(|(at, job)| job.all_targets().map(move |target| (at, target))) {
+        for path in target.pattern.expand_listed(&mut listing, trouble) {
             if target.exclude.as_ref().is_some_and(|exclude| exclude.matches(&path)) {
                 continue;
             }
@@ -102,12 +178,29 @@ pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) 
     found
 }
 
+/// Who names a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// This target does.
+    Target(Found),
+    /// None does now, but a discovery may name it yet, or did.
+    Open,
+    /// None does.
+    Nobody,
+}
+
 /// The job and target that `path` belongs to, whether or not the file is there now.
 #[must_use]
-pub fn owner(jobs: &[Job], path: &std::path::Path) -> Option<Found> {
-    jobs.iter()
+pub fn owner(jobs: &[Job], path: &std::path::Path) -> Owner {
+    let target = jobs
+        .iter()
         .enumerate()
-        .find_map(|(at, job)| job.targets.iter().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)))
+        .find_map(|(at, job)| job.all_targets().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)));
+    match target {
+        Some(found) => Owner::Target(found),
+        None if jobs.iter().any(|job| job.live.may_name_more()) => Owner::Open,
+        None => Owner::Nobody,
+    }
 }
 
 impl Target {

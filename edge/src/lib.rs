@@ -1,7 +1,7 @@
 //! The edge: discover -> tail -> pipeline -> gather -> WAL -> ship.
 //!
 //! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
-//! fairly), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
+//! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
 //! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
 //!
@@ -12,14 +12,19 @@
 pub mod canary;
 pub mod collect;
 pub mod discover;
+pub mod flags;
 pub mod gather;
+pub mod limit;
 pub mod metrics;
 pub mod pages;
+pub mod receive;
+pub mod reload;
 pub mod settings;
 pub mod ship;
 pub mod status;
 pub mod tail;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,16 +33,19 @@ use proto_boot::Metrics;
 use proto_link::Dial;
 use proto_model::{Timestamp, TrackId};
 use proto_seam::World;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use canary::Canary;
 use collect::{Collector, CollectorParts};
+use discover::Job;
 use gather::Gather;
 use metrics::EdgeMetrics;
+use receive::streams::is_stream;
+use reload::Reload;
 use settings::Prepared;
-use ship::{Mark, Shipper};
+use ship::{Mark, Order, Shipper};
 use status::Status;
 use tail::Tail;
 
@@ -55,6 +63,8 @@ pub struct EdgeParts {
     pub metrics: Metrics,
     /// What pages show.
     pub status: Status,
+    /// What receivers hand in ([`receive::Intake::new`]); `None` where there are none.
+    pub deliveries: Option<mpsc::Receiver<receive::Delivery>>,
     /// The world.
     pub world: World,
 }
@@ -62,6 +72,27 @@ pub struct EdgeParts {
 /// A running edge.
 pub struct Edge {
     tasks: JoinSet<()>,
+    /// Who find targets; a reload ends them and starts others.
+    feeds: Feeds,
+    orders: mpsc::Sender<Order>,
+}
+
+/// The discoveries of the present jobs.
+struct Feeds {
+    tasks: JoinSet<()>,
+    dir: PathBuf,
+    world: World,
+    /// Ends the edge.
+    stop: CancellationToken,
+    /// Ends these.
+    own_stop: CancellationToken,
+}
+
+impl Feeds {
+    fn start(&mut self, jobs: &mut [Job]) {
+        self.own_stop = self.stop.child_token();
+        discover::feeds::start(jobs, &self.dir, &self.world, &mut self.tasks, &self.own_stop);
+    }
 }
 
 /// Opens the WAL, then starts reading and shipping; both end after `stop`.
@@ -70,7 +101,7 @@ pub struct Edge {
 /// [`WalFault`] when the WAL cannot be opened: another edge holds it, it is of a newer version, its
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
-    let EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, world } = parts;
+    let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
     let (wal, recovered) = open_wal(&prepared, &world).await?;
     let track = newest_track(&recovered);
     for lost in &recovered.lost {
@@ -81,9 +112,14 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let wal = Arc::new(Mutex::new(wal));
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
+    let dir = prepared.wal.dir.join("discovery");
+    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() };
+    feeds.start(&mut prepared.jobs);
+    let mut gather = Gather::new(prepared.gather).with_canary(canary);
+    gather.set_rules(prepared.limits, prepared.external_labels);
     let collector = Collector::new(CollectorParts {
-        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.clone()),
-        gather: Gather::new(prepared.gather).with_canary(canary),
+        tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
+        gather,
         wal: Arc::clone(&wal),
         track,
         discover_every,
@@ -93,6 +129,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         recovered: recovered.positions,
         positions_doubtful: recovered.positions_doubtful,
         orders: orders_taken,
+        deliveries,
         durable,
         stop: stop.clone(),
     });
@@ -104,7 +141,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         dial,
         targets: prepared.targets,
         durable: durable_mark,
-        orders,
+        orders: orders.clone(),
         status,
         bandwidth,
         backlog_mille: prepared.backlog_mille,
@@ -114,27 +151,48 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
     tasks.spawn(shipper.run());
-    Ok(Edge { tasks })
+    Ok(Edge { tasks, feeds, orders })
 }
 
 impl Edge {
     /// Waits until all tasks have ended; a task that failed is told.
     pub async fn ended(mut self) -> Result<(), String> {
         let mut result = Ok(());
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(failed) = ended {
-                result = Err(format!("a task of the edge failed: {failed}"));
+        for tasks in [&mut self.tasks, &mut self.feeds.tasks] {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(failed) = ended {
+                    result = Err(format!("a task of the edge failed: {failed}"));
+                }
             }
         }
         result
     }
 
-    /// Waits until any task ends: before a stop, only a failure can do that.
+    /// Waits until any task ends: before a stop, only a failure can do that, or a reload to a discovery.
     pub async fn failed(&mut self) -> Option<String> {
-        match self.tasks.join_next().await {
-            Some(Err(failed)) => Some(format!("a task of the edge failed: {failed}")),
-            Some(Ok(())) | None => None,
+        loop {
+            let Self { tasks, feeds, .. } = self;
+            let ended = tokio::select! {
+                biased;
+                ended = tasks.join_next() => return ended.and_then(|ended| ended.err()).map(|failed| format!("a task of the edge failed: {failed}")),
+                Some(ended) = feeds.tasks.join_next() => ended,
+            };
+            if let Err(failed) = ended {
+                return Some(format!("a discovery failed: {failed}"));
+            }
         }
+    }
+
+    /// Reads other jobs from now on (see [`reload`]); false when the collector has ended.
+    pub async fn reload(&mut self, mut prepared: Prepared, discover_every: Duration) -> bool {
+        let before = self.feeds.own_stop.clone();
+        self.feeds.start(&mut prepared.jobs);
+        let (done, told) = oneshot::channel();
+        let Prepared { jobs, limits, external_labels, .. } = prepared;
+        let order = Order::Reload(Box::new(Reload { jobs, limits, external_labels, discover_every, done }));
+        let taken = self.orders.send(order).await.is_ok() && told.await.is_ok();
+        before.cancel();
+        taken
     }
 }
 

@@ -197,7 +197,7 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
         return 1;
     }
     for remark in &prepared.remarks {
-        tracing::warn!(remark, "a setting has no effect");
+        tracing::warn!("{remark}");
     }
     let metrics = Metrics::new();
     let status = Status::new(EdgeMetrics::new(&metrics));
@@ -213,12 +213,25 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
     if let (Some(canary), Some(name)) = (&mut prepared.canary, own_name(&parsed, &world).await) {
         canary.edge = name;
     }
-    let certificates = certs::store::watch_client(&parsed.hub.identity_dir, &parsed.hub.ca_file, world.clone());
+    let Some(hub) = parsed.hub.as_ref().map(|hub| &hub.value) else {
+        complain("nothing says where to send; add `hub`");
+        return 2;
+    };
+    let certificates = certs::store::watch_client(&hub.identity_dir, &hub.ca_file, world.clone());
     tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
     let tls = ClientTls::new(certificates, world.clock.clone());
     let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
     let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: parsed.server.health_check_target });
-    let parts = EdgeParts { prepared, discover_every: parsed.target_config.sync_period.0, bandwidth: parsed.hub.bandwidth.0, dial, metrics, status, world };
+    let parts = EdgeParts {
+        prepared,
+        discover_every: parsed.target_config.sync_period.0,
+        bandwidth: parsed.bandwidth(),
+        dial,
+        metrics,
+        status,
+        deliveries: None,
+        world,
+    };
     let edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
@@ -228,7 +241,8 @@ async fn run(world: World, file: &Path, expand_env: bool) -> u8 {
 
 /// The edge's name in its certificate, if there is one already.
 async fn own_name(parsed: &EdgeSettings, world: &World) -> Option<String> {
-    let material = certs::store::load_client(&certs::store::ClientPaths::new(&parsed.hub.identity_dir, &parsed.hub.ca_file), world).await.ok()?;
+    let hub = &parsed.hub.as_ref()?.value;
+    let material = certs::store::load_client(&certs::store::ClientPaths::new(&hub.identity_dir, &hub.ca_file), world).await.ok()?;
     material.own.leaf.subject_uri.as_deref()?.rsplit_once("/edge/").map(|(_, name)| name.to_owned())
 }
 

@@ -7,6 +7,7 @@ use edge_wal::{TrackUsage, Usage};
 use proto_boot::telemetry::{Counter, Counters, Gauge, Gauges, Metrics};
 use proto_model::Timestamp;
 
+use crate::limit::Given;
 use crate::tail::source::read::LineCount;
 
 /// Label values of tracks, by age: their numbers rise for ever.
@@ -79,6 +80,16 @@ impl EdgeMetrics {
             dial_failures: metrics.counters("tributary_edge_dial_failures_total", "Times that the hub could not be reached", ["reason"]),
             refusals: metrics.counters("tributary_edge_refusals_total", "Times that the hub refused", ["code"]),
         }
+    }
+
+    /// What `limits_config` cost.
+    pub fn limited(&self, given: &Given) {
+        for (reason, lines) in [("rate_limited", given.rate_limited), ("stream_limited", given.stream_limit), ("line_too_long", given.line_too_long)] {
+            if lines > 0 {
+                self.dropped.with([reason]).add(lines);
+            }
+        }
+        self.lines_cut.add(given.cut);
     }
 
     /// Lines were read.

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::reload::Reload;
 use crate::status::Status;
 use share::Pace;
 use talk::{Ended, Talk};
@@ -46,6 +47,8 @@ pub enum Order {
     /// How far the hub has the sources, at the first Welcome of the newest track: where it knows one further on than a
     /// damaged WAL, its word is better.
     HubPositions(Vec<SourcePosition>),
+    /// Other jobs are read from now on: not the shipper's order, but the operator's.
+    Reload(Box<Reload>),
 }
 
 /// The hub knows this edge from a WAL that is gone: numbering and reading continue where it stands.

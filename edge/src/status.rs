@@ -10,6 +10,8 @@ use proto_model::{Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::Heartbeat;
 use serde::Serialize;
 
+use crate::discover::live::JobDiscovered;
+
 /// One file, for the targets page.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceReport {
@@ -138,6 +140,7 @@ struct State {
     certificate: Option<(i64, String)>,
     sources: Vec<SourceReport>,
     refused: Vec<(String, String)>,
+    jobs: Arc<Vec<JobDiscovered>>,
     discovered: bool,
     on_session: u64,
 }
@@ -227,6 +230,17 @@ impl Status {
     pub fn sources(&self, sources: Vec<SourceReport>, refused: Vec<(String, String)>) {
         let mut state = self.state();
         (state.sources, state.refused, state.discovered) = (sources, refused, true);
+    }
+
+    /// What the jobs discovered.
+    pub fn discovered(&self, jobs: Vec<JobDiscovered>) {
+        self.state().jobs = Arc::new(jobs);
+    }
+
+    /// What the jobs discovered, for the service discovery page.
+    #[must_use]
+    pub fn service_discovery(&self) -> Arc<Vec<JobDiscovered>> {
+        Arc::clone(&self.state().jobs)
     }
 
     /// Bytes and files not read yet.

@@ -12,6 +12,7 @@ mod archives;
 pub mod content;
 pub mod notice;
 pub mod reading;
+mod reload;
 pub mod rotation;
 pub mod siblings;
 pub mod source;
@@ -19,6 +20,7 @@ pub mod split;
 mod take;
 pub mod text;
 mod trail;
+mod unnamed;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,7 +34,7 @@ use edge_wal::SourcePosition;
 use proto_model::Timestamp;
 use proto_seam::{Disk, FileIdentity};
 
-use crate::discover::{Found, Job};
+use crate::discover::{Found, Job, refresh};
 use crate::gather::Gather;
 use archives::Done;
 use notice::Notice;
@@ -84,6 +86,8 @@ pub struct Turn {
 pub struct Tail {
     disk: Arc<dyn Disk>,
     jobs: Vec<Job>,
+    /// Jobs from this one on are of sources that no job names any more since a reload.
+    jobs_named: usize,
     sources: BTreeMap<FileIdentity, Source>,
     /// Positions of files that no source reads (yet): from the WAL, or adopted.
     known: BTreeMap<FileIdentity, SourcePosition>,
@@ -91,6 +95,8 @@ pub struct Tail {
     done: BTreeMap<FileIdentity, Done>,
     /// Positions of finished sources that the WAL must still be told.
     farewell: Vec<SourcePosition>,
+    /// Files read to their end that no target named any more then: what was written since is not wanted.
+    left: BTreeMap<FileIdentity, Timestamp>,
     /// Paths that must not be read or could not be opened, until when, with the reason.
     refused: BTreeMap<PathBuf, (Timestamp, String)>,
     /// Archives that were found and are not read yet: since when.
@@ -120,11 +126,13 @@ impl Tail {
         let descriptors = disk.open_files_max().map_or(SOURCES_MAX as u64, |max| max.saturating_sub(DESCRIPTORS_KEPT).max(1));
         let mut tail = Self {
             disk,
+            jobs_named: jobs.len(),
             jobs,
             sources: BTreeMap::new(),
             known: BTreeMap::new(),
             done: BTreeMap::new(),
             farewell: Vec::new(),
+            left: BTreeMap::new(),
             refused: BTreeMap::new(),
             waiting: BTreeMap::new(),
             notice: Notice::default(),
@@ -162,6 +170,11 @@ impl Tail {
         &self.jobs
     }
 
+    /// Takes up what the jobs' feeds say. Gives whether any target changed.
+    pub fn refresh(&mut self, now: Timestamp) -> bool {
+        refresh(&mut self.jobs, self.disk.as_ref(), now)
+    }
+
     /// The sources being read.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.values()
@@ -196,7 +209,7 @@ impl Tail {
         let mut unpacking = self.sources.values().filter(|source| source.is_unpacking()).count();
         let mut ends = Ends::default();
         for identity in order {
-            if gather.is_full() || turn.count.bytes >= budget {
+            if gather.is_stopped() || turn.count.bytes >= budget {
                 turn.more = true;
                 break;
             }
@@ -204,7 +217,7 @@ impl Tail {
             let Some(source) = self.sources.get_mut(&identity) else { continue };
             turn.count.add(source.tick(now, gather));
             let waits = first.get(source.path()).is_some_and(|rank| source.rank > *rank);
-            if gather.is_full() || waits || source.next_look > now {
+            if gather.is_stopped() || waits || source.next_look > now {
                 continue;
             }
             if source.is_at_end() && !look(source, self.disk.as_ref(), (now, self.searched), &mut ends, &mut turn) {

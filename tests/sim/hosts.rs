@@ -150,6 +150,7 @@ impl EdgeHost {
                 dial: Arc::clone(&dial),
                 metrics: Metrics::new(),
                 status,
+                deliveries: None,
                 world: world.clone(),
             };
             match edge::run(parts, &stop).await {

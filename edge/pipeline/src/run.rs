@@ -78,8 +78,19 @@ impl Run {
         self.state.held > 0 || !self.state.ready.is_empty()
     }
 
+    /// Bytes of the lines that are held back.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.state.held
+    }
+
     /// One line without its newline, read at `now`.
     pub fn line(&mut self, line: &[u8], now: Timestamp, out: &mut dyn FnMut(Emitted<'_>)) {
+        self.entry(line, now, &[], now, out);
+    }
+
+    /// One line that its sender gave a time and structured metadata (names unique), taken at `now`.
+    pub fn entry(&mut self, line: &[u8], time: Timestamp, metadata: &[(String, String)], now: Timestamp, out: &mut dyn FnMut(Emitted<'_>)) {
         let Self { program, state, parts } = self;
         state.now = now;
         state.sets.trim();
@@ -87,7 +98,8 @@ impl Run {
             release(program, state, out);
         }
         parts.reset(program.slots.len());
-        let mut draft = Draft { time: now, labels: LabelSets::BASE, line: Line::Given(line), parts };
+        parts.metadata.extend_from_slice(metadata);
+        let mut draft = Draft { time, labels: LabelSets::BASE, line: Line::Given(line), parts };
         drive(program, state, 0, &mut draft, out);
     }
 

@@ -1,4 +1,6 @@
+use edge_wal::WhenFull;
 use proto_boot::settings::parse_all;
+use proto_wire::Compression;
 
 use super::*;
 
@@ -101,8 +103,8 @@ fn every_mistake_is_told_with_its_place() {
         (format!("{REST}batch: {{max_bytes: 1GB}}\n"), "3:20:", "batch.max_bytes"),
         (format!("{REST}batch: {{max_wait: soon}}\n"), "3:19:", "soon"),
         (format!("{REST}wal: {{dir: /other}}\n"), "3:1:", "wal"),
-        (format!("{REST}clients: [{{url: 'http://loki/push'}}]\n"), "3:10:", "not supported yet"),
-        (format!("{REST}client: {{url: 'http://loki/push'}}\n"), "3:9:", "not supported yet"),
+        (format!("{REST}clients: [{{url: 'http://loki/push'}}]\n"), "3:17:", "not supported yet"),
+        (format!("{REST}client: {{url: 'http://loki/push'}}\n"), "3:15:", "not supported yet"),
         ("wal: {dir: /wal}\n".to_owned(), "", "hub"),
         ("hub: {url: 'http://hub:1', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal}\n".to_owned(), "1:12:", "https"),
         ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, transport: tcp}\nwal: {dir: /wal}\n".to_owned(), "1:74:", "tcp"),
@@ -115,12 +117,13 @@ fn every_mistake_is_told_with_its_place() {
         (one("/*"), "", "whole disk"),
         (one("var/log"), "", "not absolute"),
         (one("/var/../etc/*"), "", ".."),
-        (scrape("{job_name: a, encoding: utf-16, static_configs: [{labels: {__path__: /a/b}}]}"), "2:29:", "utf-16"),
+        (scrape("{job_name: a, encoding: klingon, static_configs: [{labels: {__path__: /a/b}}]}"), "2:29:", "klingon"),
+        (scrape("{job_name: a, decompression: {enabled: true, format: zip}, static_configs: [{labels: {__path__: /a/b}}]}"), "2:", "zip"),
         (scrape("{job_name: a, static_configs: [{labels: {9x: y, __path__: /a/b}}]}"), "2:50:", "9x"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 0.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
-        (scrape("{job_name: a, journal: {}}"), "2:19:", "journal"),
+        (scrape("{job_name: a, journal: {}}"), "2:28:", "journal"),
         (
             format!(
                 "scrape_configs:\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/b}}}}]}}\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/c}}}}]}}\n{REST}"

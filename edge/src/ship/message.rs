@@ -9,6 +9,8 @@ use proto_model::Sequence;
 use proto_wire::edge_hub::message::Kind;
 use proto_wire::edge_hub::{Batch, Gap, Message, Position};
 
+use crate::receive::streams::is_stream;
+
 /// What was heard, or why nothing more will be.
 pub(super) fn kind_of(heard: Option<Result<Message, LinkFault>>) -> Result<Kind, String> {
     match heard {
@@ -29,7 +31,8 @@ pub(super) fn message_of(entry: Entry, producer: Bytes, epoch: u64) -> (Kind, Se
                 sequence: sequence.0,
                 chain_previous: Bytes::copy_from_slice(&chain_previous.0),
                 digest: Bytes::copy_from_slice(&digest.0),
-                positions: positions.iter().map(told_position).collect(),
+                // The hub keeps how far files were read; streams and cursors are known here alone.
+                positions: positions.iter().filter(|position| !is_stream(position)).map(told_position).collect(),
                 body,
             };
             (Kind::Batch(batch), sequence, bytes)

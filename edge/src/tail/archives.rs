@@ -54,7 +54,8 @@ impl Tail {
     /// How what a glob names is packed: by its job's settings.
     pub(super) fn packing_of(&self, found: &Found) -> Option<Packing> {
         let archives = self.jobs[found.job].reading.archives?;
-        (is_packed(&found.path) && Packing::of_name(&found.path).is_some()).then_some(archives.packing)
+        let named = Packing::of_name(&found.path).filter(|_| is_packed(&found.path))?;
+        Some(archives.packing.unwrap_or(named))
     }
 
     /// Whether a packed file waits: for its delay, or for others that are unpacked now.

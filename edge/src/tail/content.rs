@@ -38,19 +38,6 @@ impl Packing {
             _ => None,
         }
     }
-
-    /// By Promtail's word for it.
-    ///
-    /// # Errors
-    /// Which words there are.
-    pub fn named(name: &str) -> Result<Self, String> {
-        match name {
-            "gz" => Ok(Self::Gzip),
-            "z" => Ok(Self::Zlib),
-            "bz2" => Ok(Self::Bzip2),
-            other => Err(format!("the format {other:?} is not known: write gz, z or bz2")),
-        }
-    }
 }
 
 /// What a read gave.

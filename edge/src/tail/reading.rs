@@ -21,6 +21,6 @@ pub struct Reading {
 pub struct Archives {
     /// From being found to being read: it may not be written yet.
     pub initial_delay: Duration,
-    /// How they are packed.
-    pub packing: Packing,
+    /// How they are packed; `None` = as the ending of each name says.
+    pub packing: Option<Packing>,
 }

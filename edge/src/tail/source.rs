@@ -200,6 +200,18 @@ impl Source {
         Ok((source, change))
     }
 
+    /// From now on its lines begin with `labels`; what the pipeline holds keeps those it has.
+    pub fn relabel(&mut self, labels: Labels, program: &Arc<Program>) {
+        let base = Arc::new(labels.clone());
+        self.found.labels = labels;
+        match self.run.held().map(|held| Run::restore(Arc::clone(program), Arc::clone(&base), &held)) {
+            None => self.run = Run::new(Arc::clone(program), base),
+            Some(Ok(run)) => self.run = run,
+            // What it wrote itself it can read; if not, the lines it holds are worth more than the newer labels.
+            Some(Err(fault)) => tracing::warn!(path = %self.found.path.display(), %fault, "a file keeps the labels it had"),
+        }
+    }
+
     fn restore(&mut self, position: &SourcePosition, program: &Arc<Program>, labels: Arc<Labels>) {
         self.dirty = position.done;
         if position.held.is_empty() {

@@ -35,6 +35,8 @@ impl Tail {
                 self.take_up(file, &mut dirs, now);
             }
         }
+        self.relabel(found);
+        self.leave_unnamed(found, now);
         self.look_for_the_lost(&mut dirs, now);
         self.watch_globs(now);
         (self.search_wanted, self.found_many) = (false, found.len() > SEARCH_FILES_MAX);

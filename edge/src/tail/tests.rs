@@ -21,7 +21,7 @@ const DIR: &str = "/logs/app";
 fn jobs(globs: &[&str], stages: &str) -> Vec<Job> {
     let stages: Vec<StageSettings> = proto_boot::settings::parse_all("stages", stages).0.unwrap();
     let target = |glob: &&str| Target { labels: Labels::from_pairs([("job", "test")]), pattern: Pattern::new(glob).unwrap(), exclude: None };
-    vec![Job { name: "test".to_owned(), targets: globs.iter().map(target).collect(), program: Program::compile(&stages).unwrap(), reading: reading::Reading::default() }]
+    vec![Job::new("test".to_owned(), globs.iter().map(target).collect(), Program::compile(&stages).unwrap())]
 }
 
 /// An edge's reading, driven by hand on a disk in memory.

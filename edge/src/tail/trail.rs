@@ -16,7 +16,7 @@ use super::content::{Content, Packing};
 use super::rotation::{HEAD_BYTES, Head};
 use super::siblings::{Anchor, Dirs, Sibling, Stamp};
 use super::{Missed, RETRY, Tail};
-use crate::discover::{Found, owner};
+use crate::discover::{Found, Owner, owner};
 
 fn anchor_of(position: &SourcePosition) -> Anchor<'_> {
     Anchor { stamp: None, after: &position.after, modified_ns: position.modified_ns }
@@ -185,10 +185,12 @@ impl Tail {
         for position in lost {
             match owner(&self.jobs, Path::new(&position.path)) {
                 // Its path is gone as a whole, or it could not be taken up: nothing else came after it there.
-                Some(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
-                Some(_) => {}
+                Owner::Target(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
+                Owner::Target(_) => {}
+                // Its target is not discovered yet, or not any more: as long as the file is there, its position counts.
+                Owner::Open => self.await_target(position, dirs, now),
                 // No job names it any more: the operator took it out.
-                None => self.let_go(&position),
+                Owner::Nobody => self.let_go(&position),
             }
         }
     }

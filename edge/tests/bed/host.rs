@@ -61,7 +61,7 @@ impl Host {
         let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let parsed = parsed.unwrap();
-        let parsed_bandwidth = parsed.hub.bandwidth.0;
+        let parsed_bandwidth = parsed.bandwidth();
         let prepared = parsed.prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         let metrics = Metrics::new();
         let status = Status::new(EdgeMetrics::new(&metrics));
@@ -70,7 +70,7 @@ impl Host {
         let discover_every = Duration::from_secs(1);
         let stop = CancellationToken::new();
         let bandwidth = parsed_bandwidth;
-        let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), world };
+        let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), deliveries: None, world };
         Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
     }
 

@@ -104,6 +104,12 @@ pub fn parse_all<T: DeserializeOwned>(file: &str, text: &str) -> (Option<T>, Vec
     read_layers(&Layers { file, text, env_prefix: "", env: &[], overrides: &[] })
 }
 
+/// Reads all layers like [`parse_all`]: what is left without the mistakes, and the mistakes.
+#[must_use]
+pub fn read_all<T: DeserializeOwned>(layers: &Layers<'_>) -> (Option<T>, Vec<Mistake>) {
+    read_layers(layers)
+}
+
 /// Line and column of a spanned value, as [`Mistake::new`] takes them.
 #[must_use]
 pub fn place<T>(spanned: &Spanned<T>) -> (u64, u64) {

@@ -27,6 +27,10 @@ pub const MAGIC: [u8; 4] = *b"TRB1";
 pub const VERSION: u16 = 1;
 /// The level code of a record in which no level was looked for.
 pub const LEVEL_NONE: u8 = 255;
+/// What a pair of texts takes beside them: lengths and keys.
+const PAIR_BYTES: usize = 8;
+/// What a stream takes in the table beside its labels.
+const STREAM_ROW_BYTES: usize = 48;
 /// Bytes before the table.
 pub const HEAD_BYTES: usize = 44;
 
@@ -61,6 +65,9 @@ pub struct BatchBuilder {
     last: Option<(Arc<Labels>, usize)>,
     lines: u64,
     raw_bytes: u64,
+    metadata_bytes: u64,
+    /// About what the streams take in the table.
+    table_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -110,16 +117,24 @@ impl BatchBuilder {
         self.streams[at].push(time, level, metadata, line);
         self.lines += 1;
         self.raw_bytes += line.len() as u64;
+        self.metadata_bytes += metadata.iter().map(|(name, value)| (name.len() + value.len() + PAIR_BYTES) as u64).sum::<u64>();
     }
 
     fn stream_of(&mut self, labels: &Arc<Labels>) -> usize {
         let next = self.streams.len();
         let at = *self.by_labels.entry(Arc::clone(labels)).or_insert(next);
         if at == next {
+            self.table_bytes += STREAM_ROW_BYTES + labels.iter().map(|(name, value)| name.len() + value.len() + PAIR_BYTES).sum::<usize>();
             self.streams.push(StreamColumns::new(Arc::clone(labels)));
         }
         self.last = Some((Arc::clone(labels), at));
         at
+    }
+
+    /// Whether a stream of these labels is among them.
+    #[must_use]
+    pub fn has_stream(&self, labels: &Arc<Labels>) -> bool {
+        self.last.as_ref().is_some_and(|(last, _)| Arc::ptr_eq(last, labels)) || self.by_labels.contains_key(labels)
     }
 
     /// Number of records so far.
@@ -134,6 +149,12 @@ impl BatchBuilder {
         self.raw_bytes
     }
 
+    /// Sum of what the records' structured metadata takes so far, in bytes.
+    #[must_use]
+    pub const fn metadata_bytes(&self) -> u64 {
+        self.metadata_bytes
+    }
+
     /// Number of streams so far.
     #[must_use]
     pub fn streams(&self) -> usize {
@@ -146,7 +167,9 @@ impl BatchBuilder {
         let overhead = 64 * self.streams.len() + 16 * usize::try_from(self.lines).unwrap_or(usize::MAX);
         self.streams.len() < STREAMS_MAX
             && usize::try_from(self.lines).unwrap_or(usize::MAX) < RECORDS_MAX
-            && usize::try_from(self.raw_bytes).unwrap_or(usize::MAX).saturating_add(line_bytes).saturating_add(overhead) < BATCH_RAW_BYTES_MAX / 2
+            && self.table_bytes < TABLE_BYTES_MAX / 2
+            && usize::try_from(self.raw_bytes + self.metadata_bytes).unwrap_or(usize::MAX).saturating_add(line_bytes).saturating_add(overhead)
+                < BATCH_RAW_BYTES_MAX / 2
     }
 
     /// Freezes what was collected and empties the builder.

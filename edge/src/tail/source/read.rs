@@ -71,7 +71,7 @@ impl Source {
             if !run.is_holding() {
                 *clean = *offset;
             }
-            !gather.is_full()
+            !gather.is_stopped()
         });
         self.dirty |= count.lines > 0;
         self.wait = LOOK_WAIT.0;

@@ -220,7 +220,7 @@ fn files_of_others_beside_a_path_are_left_alone() {
 
 fn archive_rig(globs: &[&str], initial_delay: u64) -> Rig {
     let mut rig = Rig::new(globs);
-    let archives = Archives { initial_delay: Duration::from_secs(initial_delay), packing: Packing::Gzip };
+    let archives = Archives { initial_delay: Duration::from_secs(initial_delay), packing: Some(Packing::Gzip) };
     rig.jobs[0].reading = Reading { archives: Some(archives), ..Reading::default() };
     rig.restart();
     rig

@@ -1,0 +1,37 @@
+//! Who finds targets while the edge runs: one task for each discovery of each job.
+//!
+//! Parts: [`Discovery`] (the kinds), [`start`]. Promises: a feed's task ends with `stop` and never otherwise; a job
+//! without discoveries has none. Must not do: relabel.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proto_seam::World;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Job;
+use super::file_sd::{self, FileSd};
+use super::groups::feed;
+
+/// One `*_sd_configs` entry, checked.
+#[derive(Debug, Clone)]
+pub enum Discovery {
+    /// `file_sd_configs`
+    Files(Arc<FileSd>),
+}
+
+/// Starts the discoveries of `jobs` among `tasks`; what they find reaches the jobs through their feeds. `dir` is a
+/// folder of their own for what must outlive the program.
+pub fn start(jobs: &mut [Job], dir: &Path, world: &World, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+    let _ = dir;
+    for job in jobs {
+        for discovery in std::mem::take(&mut job.discoveries) {
+            let (sender, receiver) = feed();
+            job.live.add(receiver);
+            match discovery {
+                Discovery::Files(settings) => drop(tasks.spawn(file_sd::run(settings, sender, world.clone(), stop.clone()))),
+            }
+        }
+    }
+}

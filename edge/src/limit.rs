@@ -1,0 +1,181 @@
+//! `limits_config`: how many lines, how many streams and how long a line may be.
+//!
+//! Pure. Parts: [`Bucket`] (lines a second), [`Limits`] (all of them, and what they cost). They hold for lines as they
+//! leave the pipelines, over all sources together, as in Promtail. Promises: what is given up is counted by reason.
+//! Must not do: hold a clock or wait.
+
+use std::time::Duration;
+
+use proto_model::Timestamp;
+
+/// As the settings say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LimitSettings {
+    /// Lines a second and lines at once; `None` = no limit.
+    pub rate: Option<(f64, u64)>,
+    /// Lines beyond the rate are dropped; else reading waits.
+    pub drop: bool,
+    /// Streams of one batch; 0 = no limit.
+    pub streams_max: u64,
+    /// Bytes of a line; 0 = no limit of its own.
+    pub line_bytes_max: u64,
+    /// A longer line is cut; else it is dropped.
+    pub truncate: bool,
+}
+
+/// A token bucket that may owe: a line that is there is taken, and the next wait.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+    filled: Timestamp,
+}
+
+impl Bucket {
+    fn new(per_second: f64, burst: u64) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "a burst is far below 2^52 lines")]
+        let burst = burst as f64;
+        Self { per_second, burst, tokens: burst, filled: Timestamp::MIN }
+    }
+
+    fn fill(&mut self, now: Timestamp) {
+        // A clock that was set back gives nothing for the time that comes again.
+        if now > self.filled && self.filled > Timestamp::MIN {
+            self.tokens = self.burst.min(now.since(self.filled).as_secs_f64().mul_add(self.per_second, self.tokens));
+        }
+        self.filled = now;
+    }
+
+    /// Takes a token; false when there is none, and then none is owed.
+    fn take(&mut self, now: Timestamp) -> bool {
+        self.fill(now);
+        let there = self.tokens >= 1.0;
+        if there {
+            self.tokens -= 1.0;
+        }
+        there
+    }
+
+    /// Takes a token that may not be there yet.
+    fn owe(&mut self, now: Timestamp) {
+        self.fill(now);
+        self.tokens -= 1.0;
+    }
+
+    /// How long until there is one again.
+    fn wait(&mut self, now: Timestamp) -> Duration {
+        self.fill(now);
+        if self.tokens >= 1.0 { Duration::ZERO } else { Duration::from_secs_f64(((1.0 - self.tokens) / self.per_second).min(WAIT_SECONDS_MAX)) }
+    }
+}
+
+/// Longest wait told: a rate below one line an hour is no rate.
+const WAIT_SECONDS_MAX: f64 = 3_600.0;
+
+/// What limits cost, in lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Over the rate.
+    pub rate_limited: u64,
+    /// Of one stream too many.
+    pub stream_limit: u64,
+    /// Too long, and dropped.
+    pub line_too_long: u64,
+    /// Too long, and cut.
+    pub cut: u64,
+}
+
+/// What is to become of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'l> {
+    /// This of it goes on.
+    Pass(&'l [u8]),
+    /// It is given up.
+    Drop,
+}
+
+/// The limits at work.
+#[derive(Debug)]
+pub struct Limits {
+    settings: LimitSettings,
+    bucket: Option<Bucket>,
+    given: Given,
+}
+
+impl Limits {
+    /// Nothing was taken yet.
+    #[must_use]
+    pub fn new(settings: LimitSettings) -> Self {
+        Self { settings, bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), given: Given::default() }
+    }
+
+    /// From now on these hold.
+    pub fn set(&mut self, settings: LimitSettings) {
+        if settings != self.settings {
+            *self = Self { given: self.given, ..Self::new(settings) };
+        }
+    }
+
+    /// Whether it matters which streams a batch has.
+    #[must_use]
+    pub const fn counts_streams(&self) -> bool {
+        self.settings.streams_max > 0
+    }
+
+    /// Whether the rate was used up when the last line was judged, and reading waits for it.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.settings.drop && self.bucket.as_ref().is_some_and(|bucket| bucket.tokens < 1.0)
+    }
+
+    /// Judges a line that would join a batch of `streams` streams, as a `new` one or in one of them.
+    pub fn judge<'l>(&mut self, line: &'l [u8], streams: u64, is_new: bool, now: Timestamp) -> Verdict<'l> {
+        let Self { settings, bucket, given } = self;
+        if let Some(bucket) = bucket {
+            if !settings.drop {
+                bucket.owe(now);
+            } else if !bucket.take(now) {
+                given.rate_limited += 1;
+                return Verdict::Drop;
+            }
+        }
+        if settings.streams_max > 0 && is_new && streams >= settings.streams_max {
+            given.stream_limit += 1;
+            return Verdict::Drop;
+        }
+        let most = usize::try_from(settings.line_bytes_max).unwrap_or(usize::MAX);
+        if most == 0 || line.len() <= most {
+            return Verdict::Pass(line);
+        }
+        if !settings.truncate {
+            given.line_too_long += 1;
+            return Verdict::Drop;
+        }
+        given.cut += 1;
+        Verdict::Pass(cut(line, most))
+    }
+
+    /// How long reading must wait before the next line; zero unless the rate makes it wait.
+    pub fn wait(&mut self, now: Timestamp) -> Duration {
+        if self.settings.drop {
+            return Duration::ZERO;
+        }
+        self.bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.wait(now))
+    }
+
+    /// What they cost since the last call.
+    pub fn take_given(&mut self) -> Given {
+        std::mem::take(&mut self.given)
+    }
+}
+
+/// The first `most` bytes, but no half of a character.
+fn cut(line: &[u8], most: usize) -> &[u8] {
+    let is_continuation = |at: usize| line.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    let end = (0..=most).rev().take(4).find(|at| !is_continuation(*at)).unwrap_or(most);
+    &line[..end]
+}
+
+#[cfg(test)]
+mod tests;

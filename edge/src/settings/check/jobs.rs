@@ -1,0 +1,221 @@
+//! `scrape_configs` to jobs.
+
+use std::sync::Arc;
+
+use edge_pipeline::{Program, Relabeling};
+use proto_boot::Mistake;
+use proto_boot::settings::place;
+
+use super::super::discovery::StaticSettings;
+use super::super::receivers::SyslogProtocol;
+use super::super::scrape::Kind;
+use super::super::{Discovery, Origin, ScrapeSettings};
+use super::{Checker, supported};
+use crate::discover::file_sd::FileSd;
+use crate::discover::files::Pattern;
+use crate::discover::live::Discovered;
+use crate::discover::{Job, Relabel, Relabelled, Target, feeds};
+
+impl Checker<'_> {
+    pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for scrape in scrapes {
+            if jobs.iter().any(|job| job.name == scrape.job_name.value) {
+                self.mistake(&scrape.job_name, format!("job {:?} is there twice", scrape.job_name.value), "give each job a name of its own");
+            }
+            if scrape.job_name.value.is_empty() {
+                self.mistake(&scrape.job_name, "job_name is empty", "give the job a name");
+            }
+            let origin = self.origin(scrape);
+            let reading = self.reading(scrape);
+            self.traps(scrape);
+            let file = self.file;
+            let own = |found: Vec<edge_pipeline::Mistake>| found.into_iter().map(move |m| Mistake::new(file, (m.line as u64, m.column as u64), m.text, m.fix));
+            let relabel = Relabeling::compile(&scrape.relabel_configs).map_err(|found| self.mistakes.extend(own(found)));
+            let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
+            let (Ok(relabel), Ok(program), Some(origin)) = (relabel, program, origin) else { continue };
+            let relabel = Relabel { rules: relabel, host: host.to_owned() };
+            let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);
+            for written in scrape.statics() {
+                let target = self.target(written, &relabel);
+                let kept = target.as_ref().map(|target| target.labels.clone());
+                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept });
+                job.targets.extend(target);
+            }
+            if let Origin::Files(discoveries) = &origin {
+                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written)).collect();
+            }
+            job.reading = reading;
+            (job.relabel, job.origin) = (Arc::new(relabel), Arc::new(origin));
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    /// The job's one source; `None` after a mistake.
+    fn origin(&mut self, scrape: &ScrapeSettings) -> Option<Origin> {
+        let mut kinds = scrape.kinds().into_iter();
+        let Some(first) = kinds.next() else {
+            let text = format!("job {:?} names no files and no other source", scrape.job_name.value);
+            self.mistake(&scrape.job_name, text, "add static_configs with a label __path__, kubernetes_sd_configs, journal, syslog or another source");
+            return None;
+        };
+        for other in kinds {
+            let text = format!("job {:?} has {} and {}: only {} is read, as by Promtail", scrape.job_name.value, first.key, other.key, first.key);
+            self.remark(other.at, text, "give each source a job of its own");
+        }
+        let refused = self.refuse(&first);
+        let discoveries: Vec<_> = scrape.refused_discoveries();
+        for (key, at) in &discoveries {
+            self.refuse(&Kind { key, at: *at, origin: None });
+        }
+        let origin = first.origin.filter(|_| !refused && discoveries.is_empty())?;
+        let before = self.mistakes.len();
+        self.check_origin(&origin, scrape, first.at);
+        (self.mistakes.len() == before).then_some(origin)
+    }
+
+    /// Whether a kind is refused, which is told.
+    fn refuse(&mut self, kind: &Kind) -> bool {
+        if let Some((key, why, instead)) = supported::REFUSED.iter().find(|(key, ..)| *key == kind.key) {
+            self.mistake_at(kind.at, format!("{key} is not supported: {why}"), *instead);
+            return true;
+        }
+        if supported::NOT_YET.contains(&kind.key) {
+            self.not_yet(kind.key, kind.at);
+            return true;
+        }
+        false
+    }
+
+    fn not_yet(&mut self, key: &str, at: (u64, u64)) {
+        let fix = "take the job out; an agent beside this edge can read it until then";
+        self.mistake_at(at, format!("{key} is not supported yet"), fix);
+    }
+
+    fn check_origin(&mut self, origin: &Origin, scrape: &ScrapeSettings, at: (u64, u64)) {
+        match origin {
+            Origin::Files(discoveries) => self.check_discoveries(discoveries, scrape, at),
+            Origin::Journal(journal) => self.label_names(&journal.labels),
+            Origin::Syslog(syslog) => {
+                self.label_names(&syslog.labels);
+                let has_certificate = syslog.tls_config.cert_file.is_some() || syslog.tls_config.cert.is_some();
+                if has_certificate && syslog.listen_protocol == SyslogProtocol::Udp {
+                    self.mistake_at(at, "syslog over UDP has no TLS", "take tls_config out, or listen_protocol: udp");
+                }
+                if !(1..=MESSAGE_BYTES_MAX).contains(&syslog.max_message_length.value) {
+                    let text = format!("syslog.max_message_length is {}", syslog.max_message_length.value);
+                    self.mistake(&syslog.max_message_length, text, format!("write 1 to {MESSAGE_BYTES_MAX} bytes"));
+                }
+            }
+            Origin::Push(push) => {
+                self.label_names(&push.labels);
+                self.unused("loki_push_api.server", push.server.unused());
+            }
+            Origin::Kafka(kafka) => {
+                self.label_names(&kafka.labels);
+                if kafka.brokers.value.is_empty() || kafka.topics.value.is_empty() {
+                    self.mistake_at(at, "kafka needs brokers and topics", "name at least one of each");
+                }
+            }
+            Origin::Gelf(gelf) => self.label_names(&gelf.labels),
+            Origin::Docker(all) => {
+                for docker in all {
+                    self.contradiction(docker.http().contradiction(), at);
+                }
+            }
+            Origin::Otlp(otlp) => {
+                self.label_names(&otlp.labels);
+                if otlp.http_listen_address.is_none() && otlp.grpc_listen_address.is_none() {
+                    self.mistake_at(at, "otlp listens nowhere", "write http_listen_address, grpc_listen_address or both");
+                }
+            }
+            Origin::Forward(forward) => self.label_names(&forward.labels),
+        }
+    }
+
+    fn check_discoveries(&mut self, discoveries: &[Discovery], scrape: &ScrapeSettings, at: (u64, u64)) {
+        if discoveries.is_empty() && scrape.statics().is_empty() {
+            let text = format!("job {:?} names no files", scrape.job_name.value);
+            self.mistake_at(at, text, "add a target with a label __path__");
+        }
+        for discovery in discoveries {
+            let (key, http) = match discovery {
+                Discovery::Kubernetes(one) => ("kubernetes_sd_configs", Some(one.http())),
+                Discovery::File(_) => ("file_sd_configs", None),
+                Discovery::Dns(_) => ("dns_sd_configs", None),
+                Discovery::Consul(one) => ("consul_sd_configs", Some(one.http())),
+                Discovery::ConsulAgent(one) => ("consulagent_sd_configs", Some(one.http())),
+                Discovery::Http(one) => ("http_sd_configs", Some(one.http())),
+            };
+            if supported::NOT_YET.contains(&key) {
+                self.not_yet(key, at);
+            }
+            self.contradiction(http.and_then(|http| http.contradiction()), at);
+        }
+    }
+
+    fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
+        if let Some(why) = why {
+            self.mistake_at(at, format!("there is {why}"), "keep one of them");
+        }
+    }
+
+    /// How its files are read.
+    fn reading(&mut self, scrape: &ScrapeSettings) -> Reading {
+        let text = scrape.encoding.as_ref().map(|encoding| (encoding, Text::named(&encoding.value)));
+        let text = match text {
+            None => Text::default(),
+            Some((_, Ok(text))) => text,
+            Some((encoding, Err(why))) => {
+                self.mistake(encoding, why, "write a name that IANA and the web share, such as utf-16le, iso-8859-1, windows-1252, gbk or shift_jis; or convert the files to utf-8");
+                Text::default()
+            }
+        };
+        let packed = scrape.decompression.as_ref().map(|packed| &packed.value).filter(|packed| packed.enabled);
+        let archives = packed.map(|packed| Archives {
+            initial_delay: packed.initial_delay.0,
+            packing: match packed.format {
+                DecompressionFormat::Detect => None,
+                DecompressionFormat::Gz => Some(Packing::Gzip),
+                DecompressionFormat::Z => Some(Packing::Zlib),
+                DecompressionFormat::Bz2 => Some(Packing::Bzip2),
+            },
+        });
+        Reading { text, archives }
+    }
+
+    /// A discovery as its task takes it.
+    fn discovery(&mut self, written: &Discovery) -> Option<feeds::Discovery> {
+        match written {
+            Discovery::File(files) => {
+                let patterns = files.files.value.iter().filter_map(|glob| match Pattern::new(&glob.value) {
+                    Ok(pattern) => Some(pattern),
+                    Err(why) => {
+                        self.mistake(glob, why, "give an absolute path such as /etc/targets/*.yaml");
+                        None
+                    }
+                });
+                Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
+            }
+            Discovery::Kubernetes(_) | Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+        }
+    }
+
+    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> Option<Target> {
+        let labels = &written.labels.value;
+        self.label_names(labels);
+        match relabel.target(labels.labels()) {
+            Relabelled::Kept(target) => Some(*target),
+            Relabelled::Dropped => None,
+            Relabelled::Unusable(why) => {
+                let at = labels.0.get("__path__").map_or_else(|| place(&written.labels), place);
+                self.mistake_at(at, why, "give an absolute glob such as /var/log/app/*.log in the label __path__");
+                None
+            }
+        }
+    }
+}
+
+/// Longest syslog message that may be allowed: one line.
+const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,0 +1,201 @@
+//! Where lines are kept and sent: `hub`, `clients`, `wal`, `batch`, `canary`, `positions`, `limits_config`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edge_wal::{WalSettings, WhenFull};
+use proto_boot::Bytes;
+use proto_boot::settings::place;
+use proto_link::{Targets, TransportChoice};
+use proto_model::Labels;
+use proto_wire::Compression;
+
+use super::super::hub::Urls;
+use super::super::labels::LabelsYaml;
+use super::super::top::{LimitsYaml, POSITIONS_FILE};
+use super::super::{BatchSettings, CanaryYaml, ClientSettings, EdgeSettings, HubSettings, Placed, Purpose, WalYaml};
+use super::{Checker, supported};
+use crate::canary::{CanaryParts, EVERY_MIN};
+use crate::gather::GatherSettings;
+use crate::limit::LimitSettings;
+use crate::ship::share::SHARE_MILLE_MAX;
+
+/// Default of `hub.backlog_share`, per mille.
+const BACKLOG_MILLE: u32 = 700;
+/// Smallest WAL: a few files.
+const WAL_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Largest batch: half of what the format unpacks.
+const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Size of one WAL file.
+const WAL_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Name of the WAL's folder beside Promtail's positions file.
+const WAL_DIR: &str = "tributary-wal";
+
+/// What of [`Prepared`](super::Prepared) is not jobs.
+pub(super) struct Supply {
+    pub(super) targets: Targets,
+    pub(super) transport: TransportChoice,
+    pub(super) gather: GatherSettings,
+    pub(super) canary: Option<CanaryParts>,
+    pub(super) wal: WalSettings,
+    pub(super) backlog_mille: u32,
+    pub(super) clients: Vec<ClientSettings>,
+    pub(super) external_labels: Labels,
+    pub(super) positions: PathBuf,
+}
+
+impl Checker<'_> {
+    pub(super) fn supply(&mut self, settings: &EdgeSettings, purpose: Purpose, host: &str) -> Option<Supply> {
+        let hub = settings.hub.as_ref().map(|hub| &hub.value);
+        let targets = self.targets(hub);
+        let transport = self.word(
+            hub.and_then(|hub| hub.transport.as_ref()),
+            "transport",
+            &[("auto", TransportChoice::Auto), ("quic", TransportChoice::Quic), ("grpc", TransportChoice::Grpc)],
+        );
+        let packings = [("zstd", Compression::Zstd), ("snappy", Compression::Snappy), ("none", Compression::None)];
+        let compression = self.word(hub.and_then(|hub| hub.compression.as_ref()), "compression", &packings);
+        let positions = settings.positions.filename.as_ref().map_or_else(|| PathBuf::from(POSITIONS_FILE), |written| written.value.clone());
+        let wal = self.wal(&settings.wal, &positions, purpose);
+        let canary = self.canary(&settings.canary, host);
+        let backlog_mille = self.backlog_mille(hub.and_then(|hub| hub.backlog_share.as_ref()));
+        if let Some(token) = hub.and_then(|hub| hub.enrol_token_file.as_ref()).filter(|token| !token.value.is_empty()) {
+            self.mistake(token, "enrolment by token is not supported yet", "issue the edge a certificate with tributary-certs issue edge");
+        }
+        if settings.wal.sink_max_lag.is_some() {
+            self.remark((0, 0), "wal.sink_max_lag has no effect yet: there is one sink", "take the key out to be rid of this warning");
+        }
+        let gather = self.gather(&settings.batch, compression);
+        let clients = self.clients(settings, purpose);
+        let external_labels = settings.client.as_ref().map(|client| client.external_labels.labels()).unwrap_or_default();
+        Some(Supply { targets: targets?, transport, gather, canary, wal, backlog_mille, clients, external_labels, positions })
+    }
+
+    fn gather(&mut self, batch: &BatchSettings, compression: Compression) -> GatherSettings {
+        let bytes_max = self.between(&batch.max_bytes, "batch.max_bytes", 1_024, BATCH_BYTES_MAX);
+        GatherSettings { bytes_max, wait_max: batch.max_wait.0, compression }
+    }
+
+    fn targets(&mut self, hub: Option<&HubSettings>) -> Option<Targets> {
+        let nowhere = || Targets::parse(&["https://localhost:9443".to_owned()], "", "").ok();
+        let Some(hub) = hub else { return nowhere() };
+        let urls = match &hub.url.value {
+            Urls::One(url) => std::slice::from_ref(url),
+            Urls::Many(urls) => urls.as_slice(),
+        };
+        match Targets::parse(urls, &hub.server_name, &hub.proxy_url) {
+            Ok(targets) => Some(targets),
+            Err(fault) => {
+                self.mistake(&hub.url, fault.to_string(), "write https://HOST:PORT");
+                nowhere()
+            }
+        }
+    }
+
+    fn wal(&mut self, wal: &WalYaml, positions: &Path, purpose: Purpose) -> WalSettings {
+        let max_bytes = wal.max_bytes.as_ref().map_or(10 << 30, |written| self.between(written, "wal.max_bytes", WAL_BYTES_MIN, u64::MAX / 2));
+        let when_full = self.word(wal.when_full.as_ref(), "when_full", &[("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
+        let beside = positions.parent().unwrap_or(Path::new("/var/log")).join(WAL_DIR);
+        let dir = wal.dir.as_ref().map_or_else(|| beside.clone(), |dir| dir.value.clone());
+        if wal.dir.is_none() && purpose == Purpose::Run {
+            self.remark((0, 0), format!("the WAL lies in {}, beside Promtail's positions", beside.display()), "write wal.dir to have it elsewhere");
+        }
+        WalSettings {
+            dir,
+            max_bytes,
+            max_age: wal.max_age.0,
+            when_full,
+            grace_bytes: wal.grace_bytes.map_or(1 << 30, |bytes| bytes.0).min(max_bytes / 4),
+            grace_age: wal.grace_age.map_or(Duration::from_secs(3_600), |age| age.0),
+            file_bytes: WAL_FILE_BYTES.min(max_bytes / 8),
+        }
+    }
+
+    fn canary(&mut self, canary: &CanaryYaml, host: &str) -> Option<CanaryParts> {
+        let written = canary.every.as_ref().filter(|written| !written.value.0.is_zero())?;
+        if written.value.0 < EVERY_MIN {
+            self.mistake(written, "canary.every is shorter than 100ms", "write 0s for none, or 10s or so");
+        }
+        Some(CanaryParts { every: written.value.0, edge: host.to_owned() })
+    }
+
+    fn backlog_mille(&mut self, written: Option<&Placed<f64>>) -> u32 {
+        let Some(written) = written else { return BACKLOG_MILLE };
+        let most = f64::from(SHARE_MILLE_MAX) / 1_000.0;
+        if !(0.0..=most).contains(&written.value) {
+            self.mistake(written, format!("hub.backlog_share is {}", written.value), format!("write 0 to {most}"));
+            return BACKLOG_MILLE;
+        }
+        (0..=SHARE_MILLE_MAX).find(|mille| f64::from(*mille) >= written.value * 1_000.0 - 0.5).unwrap_or(SHARE_MILLE_MAX)
+    }
+
+    /// The clients, that of the old key among them; two alike are a mistake, as in Promtail.
+    fn clients(&mut self, settings: &EdgeSettings, purpose: Purpose) -> Vec<ClientSettings> {
+        let old = settings.client.iter().filter(|client| !client.url.value.is_empty());
+        let clients: Vec<ClientSettings> = settings.clients.iter().chain(old).cloned().collect();
+        for (at, client) in clients.iter().enumerate() {
+            self.client(client);
+            if clients[..at].iter().any(|earlier| alike(earlier, client)) {
+                self.mistake(&client.url, "this client is there twice", "take one out, or give each a name of its own");
+            }
+        }
+        if purpose == Purpose::Show {
+            return clients;
+        }
+        if settings.hub.is_none() && clients.is_empty() {
+            self.mistake_at((1, 1), "missing key \"hub\": nothing says where to send", "add hub with url, ca_file and identity_dir, or clients with a url");
+        }
+        if let Some(first) = clients.first().filter(|_| !supported::CLIENTS) {
+            let fix = "take the key out and say under `hub` where to send; an edge beside the old agent can push to Loki until then";
+            self.mistake(&first.url, "pushing to Loki is not supported yet", fix);
+        }
+        clients
+    }
+
+    fn client(&mut self, client: &ClientSettings) {
+        let url = client.url.value.as_str();
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+        if host.is_none_or(str::is_empty) {
+            self.mistake(&client.url, "a client's url is no http:// or https:// url", "write http://HOST:PORT/loki/api/v1/push");
+        }
+        if let Some(why) = client.http().contradiction() {
+            self.mistake(&client.url, format!("the client has {why}"), "keep one of them");
+        }
+        self.label_names(&client.external_labels);
+        if let Some(old) = &client.stream_lag_labels {
+            self.remark(place(old), "clients.stream_lag_labels has no effect: Promtail has removed it", "take the key out to be rid of this warning");
+        }
+    }
+
+    pub(super) fn label_names(&mut self, labels: &LabelsYaml) {
+        for (name, at) in labels.0.iter().filter(|(name, _)| !proto_model::labels::is_label_name(name)) {
+            self.mistake(at, format!("{name:?} is no label name"), "use letters, digits and _, not beginning with a digit");
+        }
+    }
+
+    pub(super) fn limits(&mut self, limits: &LimitsYaml) -> LimitSettings {
+        let rate = limits.readline_rate.value;
+        if limits.readline_rate_enabled && (!rate.is_finite() || rate <= 0.0) {
+            self.mistake(&limits.readline_rate, format!("limits_config.readline_rate is {rate}"), "write lines per second, more than 0");
+        }
+        if limits.readline_rate_enabled && limits.readline_burst.value == 0 {
+            self.mistake(&limits.readline_burst, "limits_config.readline_burst is 0", "write as many lines as may come at once, at least 1");
+        }
+        let Bytes(line_bytes_max) = limits.max_line_size;
+        LimitSettings {
+            rate: limits.readline_rate_enabled.then_some((rate, limits.readline_burst.value)),
+            drop: limits.readline_rate_drop,
+            streams_max: limits.max_streams,
+            line_bytes_max,
+            truncate: limits.max_line_size_truncate,
+        }
+    }
+}
+
+fn alike(one: &ClientSettings, other: &ClientSettings) -> bool {
+    let name = |client: &ClientSettings| client.name.as_ref().map(|name| name.value.clone());
+    match (name(one), name(other)) {
+        (None, None) => one.url.value == other.url.value && one.tenant_id == other.tenant_id && one.external_labels.labels() == other.external_labels.labels(),
+        (one, other) => one == other,
+    }
+}
