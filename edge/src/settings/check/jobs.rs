@@ -8,13 +8,16 @@ use proto_boot::settings::place;
 
 use super::super::discovery::StaticSettings;
 use super::super::receivers::SyslogProtocol;
-use super::super::scrape::Kind;
+use super::super::scrape::{DecompressionFormat, Kind};
 use super::super::{Discovery, Origin, ScrapeSettings};
 use super::{Checker, supported};
 use crate::discover::file_sd::FileSd;
 use crate::discover::files::Pattern;
 use crate::discover::live::Discovered;
 use crate::discover::{Job, Relabel, Relabelled, Target, feeds};
+use crate::tail::content::Packing;
+use crate::tail::reading::{Archives, Reading};
+use crate::tail::text::Text;
 
 impl Checker<'_> {
     pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
