@@ -21,6 +21,7 @@ use proto_model::{Labels, Timestamp};
 use proto_seam::Disk;
 
 use crate::settings::Origin;
+use crate::tail::reading::Reading;
 use feeds::Discovery;
 use files::{Listing, Pattern};
 use live::{Discovered, JobDiscovered, Live};
@@ -34,6 +35,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
+    /// How its files are read.
+    pub reading: Reading,
     /// What becomes of labels that are discovered.
     pub relabel: Arc<Relabel>,
     /// What it discovers while it runs.
@@ -71,6 +74,7 @@ impl Job {
             name,
             targets,
             program,
+            reading: Reading::default(),
             relabel: Arc::default(),
             discoveries: Vec::new(),
             named: Vec::new(),

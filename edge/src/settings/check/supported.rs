@@ -18,10 +18,6 @@ pub(super) const NOT_YET: [&str; 12] = [
     "http_sd_configs",
 ];
 
-/// Whether files in other encodings than UTF-8 are read.
-pub(super) const ENCODINGS: bool = false;
-/// Whether packed files are read.
-pub(super) const DECOMPRESSION: bool = false;
 /// Whether clients are pushed to.
 pub(super) const CLIENTS: bool = false;
 
