@@ -9,6 +9,7 @@ pub mod feeds;
 pub mod file_sd;
 pub mod files;
 pub mod groups;
+pub mod kube;
 pub mod live;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use proto_model::{Labels, Timestamp};
 use proto_seam::Disk;
 
 use crate::settings::Origin;
+use crate::tail::reading::Reading;
 use feeds::Discovery;
 use files::{Listing, Pattern};
 use live::{Discovered, JobDiscovered, Live};
@@ -33,6 +35,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
+    /// How its files are read.
+    pub reading: Reading,
     /// What becomes of labels that are discovered.
     pub relabel: Arc<Relabel>,
     /// What it discovers while it runs.
@@ -70,6 +74,7 @@ impl Job {
             name,
             targets,
             program,
+            reading: Reading::default(),
             relabel: Arc::default(),
             discoveries: Vec::new(),
             named: Vec::new(),

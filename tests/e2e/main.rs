@@ -15,6 +15,7 @@ mod endpoints;
 mod faults;
 mod grafana;
 mod hubs;
+mod kubernetes;
 mod network;
 mod outage;
 mod rotation;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub use clock::Clock;
 pub use disk::{DirEntry, Disk, DiskFile, DiskLock, FileIdentity, FileKind, FileState, OpenHow};
+pub use disk::watch::{DiskWatch, Noticed};
 pub use entropy::Entropy;
 pub use workers::Workers;
 
