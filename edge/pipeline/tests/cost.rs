@@ -1,5 +1,7 @@
 //! What a line costs: prints nanoseconds per line for common pipelines. Run alone and optimised:
 //! `cargo test --release -p edge-pipeline --test cost -- --ignored --nocapture`.
+//! For a profile of one pipeline: `TRIBUTARY_COST_ROW="cri" TRIBUTARY_COST_ROUNDS=1`, and
+//! `valgrind --tool=callgrind --toggle-collect='*Run::line*'` before the test's program; 20,000 lines a round then.
 //!
 //! Must not do: assert a time; machines differ.
 
@@ -10,12 +12,21 @@ use edge_pipeline::{Program, Run, StageSettings};
 use proto_model::{Labels, Timestamp};
 
 const LINES: usize = 200_000;
+const LINES_PROFILED: usize = 20_000;
 const ROUNDS: usize = 7;
+
+fn row_wanted() -> Option<String> {
+    std::env::var("TRIBUTARY_COST_ROW").ok()
+}
+
+fn lines() -> usize {
+    if row_wanted().is_some() { LINES_PROFILED } else { LINES }
+}
 
 /// Lines of about 170 bytes as containerd writes them; `body` makes the content.
 fn corpus(body: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
     let stream = |n: usize| if n.is_multiple_of(10) { "stderr" } else { "stdout" };
-    (0..LINES).map(|n| format!("2024-03-10T12:{:02}:{:02}.{:09}Z {} F {}", n / 60 % 60, n % 60, n, stream(n), body(n)).into_bytes()).collect()
+    (0..lines()).map(|n| format!("2024-03-10T12:{:02}:{:02}.{:09}Z {} F {}", n / 60 % 60, n % 60, n, stream(n), body(n)).into_bytes()).collect()
 }
 
 fn plain(n: usize) -> String {
@@ -45,7 +56,8 @@ fn cost(yaml: &str, lines: &[Vec<u8>]) -> f64 {
         Labels::from_pairs([("namespace", "prod"), ("pod", "web-7c9f"), ("container", "nginx"), ("app", "web"), ("job", "prod/web"), ("node_name", "n1")]);
     let mut run = Run::new(program, Arc::new(labels));
     let mut best = f64::MAX;
-    for _ in 0..ROUNDS {
+    let rounds = std::env::var("TRIBUTARY_COST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    for _ in 0..rounds {
         let start = std::time::Instant::now();
         for line in lines {
             run.line(black_box(line), Timestamp(1_710_072_000_000_000_000), &mut |record| {
@@ -78,7 +90,7 @@ fn nanoseconds_per_line() {
         ),
         ("cri, logfmt, labels", "- cri: {}\n- logfmt: {mapping: {level: , status: }}\n- labels: {level: , status: }", corpus(logfmt)),
     ];
-    for (name, yaml, lines) in rows {
+    for (name, yaml, lines) in rows.into_iter().filter(|(name, ..)| row_wanted().is_none_or(|wanted| wanted == *name)) {
         println!("{name:<32} {:>4} bytes {:>8.1} ns/line", mean(&lines), cost(yaml, &lines));
     }
 }
