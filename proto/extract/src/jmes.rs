@@ -85,7 +85,13 @@ fn walk(paths: &[&Jmes], line: &[u8], emit: &mut dyn FnMut(usize, Option<String>
     let mut search = Search { text, paths, found: vec![None; paths.len()] };
     search.object(&mut reader, all, 0)?;
     reader.end()?;
-    let values = search.found.iter().map(|found| found.map_or(Ok(None), |token| print::value(&text, &token))).collect::<Result<Vec<_>, _>>()?;
+    let value = |found: &Option<Token>| found.map_or(Ok(None), |token| print::value(&text, &token));
+    if let [one] = search.found.as_slice() {
+        emit(0, value(one)?);
+        return Ok(());
+    }
+    // nothing is emitted of a line of which one value cannot be
+    let values = search.found.iter().map(value).collect::<Result<Vec<_>, _>>()?;
     values.into_iter().enumerate().for_each(|(place, value)| emit(place, value));
     Ok(())
 }
@@ -127,8 +133,13 @@ impl Search<'_, '_> {
         let mut more = reader.enter(b'}')?;
         while more {
             let key = reader.key()?;
-            let text = print::string(&self.text, &key);
-            let chosen = self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Key(name)) if *name == text));
+            let chosen = if key.escaped || !self.text.is_valid() {
+                let text = print::string(&self.text, &key);
+                self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Key(name)) if *name == text))
+            } else {
+                let raw = self.text.bytes().get(key.start..key.end).unwrap_or_default();
+                self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Key(name)) if name.as_bytes() == raw))
+            };
             self.member(reader, chosen, depth)?;
             more = reader.more(b'}')?;
         }
