@@ -66,8 +66,8 @@ fn compare(recorded: &str, key: &str, listed: &[(&str, &str)], difference: impl 
     let mut unused: Vec<&str> = listed.iter().map(|(case, _)| *case).collect();
     for line in recorded.lines() {
         count += 1;
-        let row: Value = serde_json::from_str(line).unwrap();
-        let case = row[key].as_str().unwrap();
+        let row: Value = serde_json::from_str(line).expect("a row is JSON");
+        let case = row[key].as_str().expect("a row says what it is about");
         let Some(difference) = difference(&row) else { continue };
         match listed.iter().find(|(known, _)| *known == case) {
             Some(_) => unused.retain(|known| *known != case),

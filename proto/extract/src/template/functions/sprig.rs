@@ -239,8 +239,8 @@ fn from_base32(text: &str) -> Option<Vec<u8>> {
             return None;
         }
         let mut bits = 0_u64;
-        for at in 0..8 {
-            let value = if at < letters { BASE32.iter().position(|known| *known == group[at])? } else { 0 };
+        for (at, letter) in group.iter().enumerate() {
+            let value = if at < letters { BASE32.iter().position(|known| known == letter)? } else { 0 };
             bits = bits << 5 | value as u64;
         }
         out.extend_from_slice(&bits.to_be_bytes()[3..3 + bytes]);
