@@ -21,6 +21,7 @@ mod rotation;
 mod rows;
 mod site;
 mod tails;
+mod torture;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +49,8 @@ struct Wish<'w> {
     wal: &'w str,
     more: &'w str,
     namespace: Option<&'w str>,
+    /// Glob below its folder of logs; `None` = `*.log`.
+    logs: Option<&'w str>,
 }
 
 /// The same with wishes.
@@ -60,7 +63,7 @@ fn edge_with(hub: &Hub, dir: &Path, cluster: &str, edge: &str, transport: &str, 
         ca_file: &identity.join("ca.crt"),
         hubs: if wish.hubs.is_empty() { vec![loopback(hub.link)] } else { wish.hubs.clone() },
         transport,
-        logs: format!("{}/*.log", logs.display()),
+        logs: format!("{}/{}", logs.display(), wish.logs.unwrap_or("*.log")),
         stages: CRI,
         more: wish.more,
         wal: wish.wal,
