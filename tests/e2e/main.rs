@@ -5,12 +5,14 @@
 mod access;
 mod api;
 mod canary;
+mod catalogue;
 mod certificates;
 mod compatibility;
 mod configs;
 mod delivery;
 mod disk;
 mod drilldown;
+mod edges;
 mod endpoints;
 mod faults;
 mod grafana;
