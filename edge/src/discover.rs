@@ -9,6 +9,7 @@ pub mod feeds;
 pub mod file_sd;
 pub mod files;
 pub mod groups;
+pub mod kube;
 pub mod live;
 
 use std::collections::BTreeMap;

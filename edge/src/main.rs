@@ -259,7 +259,9 @@ async fn listen(parsed: &EdgeSettings) -> Result<Option<tokio::net::TcpListener>
     if parsed.server.disable {
         return Ok(None);
     }
-    let address = format!("{}:{}", parsed.server.http_listen_address, parsed.server.http_listen_port);
+    // Promtail's default, an empty address, means all of them.
+    let host = Some(parsed.server.http_listen_address.as_str()).filter(|host| !host.is_empty()).unwrap_or("0.0.0.0");
+    let address = format!("{host}:{}", parsed.server.http_listen_port);
     match tokio::net::TcpListener::bind(&address).await {
         Ok(listener) => Ok(Some(listener)),
         Err(fault) => {

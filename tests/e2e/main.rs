@@ -17,6 +17,7 @@ mod endpoints;
 mod faults;
 mod grafana;
 mod hubs;
+mod kubernetes;
 mod network;
 mod outage;
 mod rotation;

@@ -13,24 +13,27 @@ use tokio_util::sync::CancellationToken;
 use super::Job;
 use super::file_sd::{self, FileSd};
 use super::groups::feed;
+use super::kube::{self, KubeSettings};
 
 /// One `*_sd_configs` entry, checked.
 #[derive(Debug, Clone)]
 pub enum Discovery {
     /// `file_sd_configs`
     Files(Arc<FileSd>),
+    /// `kubernetes_sd_configs`
+    Kubernetes(Arc<KubeSettings>),
 }
 
 /// Starts the discoveries of `jobs` among `tasks`; what they find reaches the jobs through their feeds. `dir` is a
 /// folder of their own for what must outlive the program.
 pub fn start(jobs: &mut [Job], dir: &Path, world: &World, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
-    let _ = dir;
     for job in jobs {
         for discovery in std::mem::take(&mut job.discoveries) {
             let (sender, receiver) = feed();
             job.live.add(receiver);
             match discovery {
                 Discovery::Files(settings) => drop(tasks.spawn(file_sd::run(settings, sender, world.clone(), stop.clone()))),
+                Discovery::Kubernetes(settings) => drop(tasks.spawn(kube::run(settings, dir.to_path_buf(), sender, world.clone(), stop.clone()))),
             }
         }
     }

@@ -19,6 +19,9 @@ use crate::tail::content::Packing;
 use crate::tail::reading::{Archives, Reading};
 use crate::tail::text::Text;
 
+/// How files of `file_sd_configs` end, by which their format is known.
+const FILE_ENDINGS: [&str; 3] = [".json", ".yml", ".yaml"];
+
 impl Checker<'_> {
     pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
@@ -46,7 +49,7 @@ impl Checker<'_> {
                 job.targets.extend(target);
             }
             if let Origin::Files(discoveries) = &origin {
-                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written)).collect();
+                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written, host, place(&scrape.job_name))).collect();
             }
             job.reading = reading;
             (job.relabel, job.origin) = (Arc::new(relabel), Arc::new(origin));
@@ -189,10 +192,14 @@ impl Checker<'_> {
     }
 
     /// A discovery as its task takes it.
-    fn discovery(&mut self, written: &Discovery) -> Option<feeds::Discovery> {
+    fn discovery(&mut self, written: &Discovery, host: &str, at: (u64, u64)) -> Option<feeds::Discovery> {
         match written {
             Discovery::File(files) => {
                 let patterns = files.files.value.iter().filter_map(|glob| match Pattern::new(&glob.value) {
+                    Ok(_) if !FILE_ENDINGS.iter().any(|ending| glob.value.ends_with(ending)) => {
+                        self.mistake(glob, "a file of file_sd_configs has another ending", "name files that end in .json, .yml or .yaml");
+                        None
+                    }
                     Ok(pattern) => Some(pattern),
                     Err(why) => {
                         self.mistake(glob, why, "give an absolute path such as /etc/targets/*.yaml");
@@ -201,7 +208,8 @@ impl Checker<'_> {
                 });
                 Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
             }
-            Discovery::Kubernetes(_) | Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+            Discovery::Kubernetes(written) => Some(feeds::Discovery::Kubernetes(Arc::new(self.kubernetes(written, host, at)?))),
+            Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 13] = [
+pub(super) const NOT_YET: [&str; 12] = [
     "journal",
     "syslog",
     "loki_push_api",
@@ -12,7 +12,6 @@ pub(super) const NOT_YET: [&str; 13] = [
     "docker_sd_configs",
     "otlp",
     "forward",
-    "kubernetes_sd_configs",
     "dns_sd_configs",
     "consul_sd_configs",
     "consulagent_sd_configs",
