@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use hub_tenant::{Limits, Need};
 use proto_model::{TenantId, Timestamp};
 use proto_wire::limits::PUSH_RAW_BYTES_MAX;
-use proto_wire::otlp::{self, answer};
+use proto_wire::otlp::{self, Index, answer};
 use proto_wire::push::Pushed;
 
 use super::Api;
@@ -77,8 +77,8 @@ fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (
     let unpacked = push::unpack(encoding, body)?;
     let kind = push::header_text(headers, header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let resources = match kind.as_str() {
-        "application/json" => otlp::json(&unpacked),
-        "application/x-protobuf" | "application/protobuf" => otlp::protobuf(&unpacked),
+        "application/json" => otlp::json(&unpacked, Index::Default),
+        "application/x-protobuf" | "application/protobuf" => otlp::protobuf(&unpacked, Index::Default),
         other => return Err(ApiFault::Wrong(format!("content type: {other} is not supported"))),
     };
     let resources = resources.map_err(push::undecoded)?;

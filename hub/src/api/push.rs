@@ -8,7 +8,6 @@
 mod judge;
 mod rates;
 
-use std::borrow::Cow;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use proto_extract::level::{self, Level};
 use proto_model::{Labels, Record, TenantId, Timestamp};
 use proto_wire::batch::LEVEL_NONE;
 use proto_wire::limits::{PUSH_BYTES_MAX, PUSH_RAW_BYTES_MAX};
-use proto_wire::push::{PushFault, Pushed, json, normalized, protobuf};
+use proto_wire::push::{PushFault, Pushed, json, normalize, protobuf};
 use proto_wire::{BatchBuilder, BatchView, Compression};
 
 use super::Api;
@@ -130,7 +129,7 @@ pub(super) fn ready(
     for stream in pushed {
         let labels = Arc::new(stream.labels);
         for mut record in stream.records {
-            rename(&mut record);
+            normalize(&mut record.metadata);
             let level = if limits.discover_log_levels { find_level(&labels, &mut record) } else { LEVEL_NONE };
             builder.push(&labels, record.time, level, &record.metadata, &record.line);
         }
@@ -145,24 +144,6 @@ pub(super) fn ready(
     // The frozen batch is made from the decoded body alone, so equal bodies give equal keys however they were packed.
     let key = key.unwrap_or_else(|| frozen.digest.0.to_vec());
     Ok(Some(ReadyPush { key, rows, body: frozen.body, lines: frozen.lines }))
-}
-
-/// Gives metadata the names Loki keeps it under; of equal ones the first stays.
-fn rename(record: &mut Record) {
-    for at in 0..record.metadata.len() {
-        if let Cow::Owned(name) = normalized(&record.metadata[at].0) {
-            record.metadata[at].0 = name;
-        }
-    }
-    let mut at = 0;
-    while at < record.metadata.len() {
-        let (before, rest) = record.metadata.split_at(at);
-        if before.iter().any(|(name, _)| *name == rest[0].0) {
-            record.metadata.remove(at);
-        } else {
-            at += 1;
-        }
-    }
 }
 
 /// The level's code; a level that has none (another word in a level label) becomes metadata.
