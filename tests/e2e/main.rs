@@ -5,12 +5,14 @@
 mod access;
 mod api;
 mod canary;
+mod catalogue;
 mod certificates;
 mod compatibility;
 mod configs;
 mod delivery;
 mod disk;
 mod drilldown;
+mod edges;
 mod endpoints;
 mod faults;
 mod grafana;
@@ -22,6 +24,7 @@ mod rotation;
 mod rows;
 mod site;
 mod tails;
+mod torture;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +52,8 @@ struct Wish<'w> {
     wal: &'w str,
     more: &'w str,
     namespace: Option<&'w str>,
+    /// Glob below its folder of logs; `None` = `*.log`.
+    logs: Option<&'w str>,
 }
 
 /// The same with wishes.
@@ -61,7 +66,7 @@ fn edge_with(hub: &Hub, dir: &Path, cluster: &str, edge: &str, transport: &str, 
         ca_file: &identity.join("ca.crt"),
         hubs: if wish.hubs.is_empty() { vec![loopback(hub.link)] } else { wish.hubs.clone() },
         transport,
-        logs: format!("{}/*.log", logs.display()),
+        logs: format!("{}/{}", logs.display(), wish.logs.unwrap_or("*.log")),
         stages: CRI,
         more: wish.more,
         wal: wish.wal,

@@ -312,6 +312,16 @@ impl SimDisk {
         }
     }
 
+    /// Gives `path` a modification time.
+    pub fn set_modified(&self, path: &Path, modified_ns: i64) {
+        let mut state = self.state();
+        if let Some(Node::File(number)) = state.names.get(path).cloned()
+            && let Some(inode) = state.inodes.get_mut(&number)
+        {
+            inode.modified_ns = modified_ns;
+        }
+    }
+
     /// No read gives more than `max` bytes at once.
     pub fn limit_reads(&self, max: usize) {
         self.state().read_bytes_max = max.max(1);

@@ -14,7 +14,7 @@ use super::content::Packing;
 use super::siblings::{Dirs, is_packed};
 use super::source::Source;
 use super::{Tail, UNPACKING_MAX};
-use crate::discover::Found;
+use crate::discover::{Found, Owner, owner};
 
 /// Files that were read to their end are looked for so often.
 const DONE_WAIT: Duration = Duration::from_secs(60);
@@ -80,6 +80,18 @@ impl Tail {
         Ok(false)
     }
 
+    /// A file that was read to its end is gone: what it was packed into is not read again.
+    fn follow_done(&mut self, position: SourcePosition, dirs: &mut Dirs<'_>) {
+        if let Owner::Target(found) = owner(&self.jobs, Path::new(&position.path))
+            && let Ok(Some(sibling)) = self.by_content(&found, &position, dirs)
+        {
+            let moved = SourcePosition { identity: sibling.identity, size: sibling.len, modified_ns: sibling.modified_ns, ..position.clone() };
+            self.farewell.push(moved.clone());
+            self.done.insert(sibling.identity, Done { position: moved, at: sibling.at });
+        }
+        self.farewell.push(SourcePosition { gone: true, ..position });
+    }
+
     /// Files that were read to their end and are gone are forgotten; archives that changed since are read on.
     pub(super) fn check_done(&mut self, dirs: &mut Dirs<'_>, now: Timestamp) {
         if now < self.done_due {
@@ -101,7 +113,7 @@ impl Tail {
                         self.done.insert(identity, done);
                     }
                 }
-                Ok(None) => self.farewell.push(SourcePosition { gone: true, ..done.position }),
+                Ok(None) => self.follow_done(done.position, dirs),
                 // It cannot be looked for now.
                 Err(_) => drop(self.done.insert(identity, done)),
             }

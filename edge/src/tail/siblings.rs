@@ -2,8 +2,8 @@
 //!
 //! Parts: [`Sibling`] and [`Dirs`], which lists them; [`Stamp`] (what rotation appends to a name; pure); [`Anchor`], which of them came
 //! after a file. Known are the kubelet's names (`0.log.20260101-120000`, then `.gz`) and logrotate's (`x.log.1`,
-//! `x.log.2.gz`, `x.log-20260101`, `x.log.old`). Dates are compared by name, numbers backwards, one with the other by the
-//! files' times. Promises: a name with any other ending belongs to somebody else and is no sibling. Must not do: read them.
+//! `x.log.2.gz`, `x.log-20260101`, `x.log.old`). Dates are compared by name, everything else by the
+//! files' times (which logrotate and gzip keep when they pack). Promises: a name with any other ending belongs to somebody else and is no sibling. Must not do: read them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub fn is_packed(path: &Path) -> bool {
 pub enum Stamp {
     /// The digits of a time, the most significant first.
     Dated(String),
-    /// A number that grows with age.
+    /// A number.
     Numbered(u64),
 }
 
@@ -54,12 +54,11 @@ impl Stamp {
         Some(Self::Dated(digits))
     }
 
-    /// By age, older first; `None` when names do not tell.
+    /// By age, older first; `None` when names do not tell: numbers grow with age or against it, as the program likes.
     fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Dated(one), Self::Dated(two)) => Some(one.cmp(two)),
-            (Self::Numbered(one), Self::Numbered(two)) => Some(two.cmp(one)),
-            (Self::Dated(_), Self::Numbered(_)) | (Self::Numbered(_), Self::Dated(_)) => None,
+            (Self::Numbered(_), _) | (_, Self::Numbered(_)) => None,
         }
     }
 }

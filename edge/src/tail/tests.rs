@@ -15,6 +15,7 @@ use sim_disk::SimDisk;
 mod sim_disk;
 
 mod packed;
+mod rows;
 
 const DIR: &str = "/logs/app";
 

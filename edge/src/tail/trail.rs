@@ -12,6 +12,7 @@ use edge_wal::SourcePosition;
 use proto_model::Timestamp;
 use proto_seam::FileIdentity;
 
+use super::archives::Done;
 use super::content::{Content, Packing};
 use super::rotation::{HEAD_BYTES, Head};
 use super::siblings::{Anchor, Dirs, Sibling, Stamp};
@@ -20,6 +21,11 @@ use crate::discover::{Found, Owner, owner};
 
 fn anchor_of(position: &SourcePosition) -> Anchor<'_> {
     Anchor { stamp: None, after: &position.after, modified_ns: position.modified_ns }
+}
+
+/// Whether a file that begins with `first` can be the one that the position is of.
+fn is_of(position: &SourcePosition, first: &[u8]) -> bool {
+    position.head_len > 0 && Head { hash: position.head_hash, len: position.head_len }.begins(first)
 }
 
 /// What became of a position.
@@ -103,10 +109,11 @@ impl Tail {
         Content::new(file, sibling.packing).first(HEAD_BYTES).ok()
     }
 
-    /// Whether a sibling begins as a file that is read under the path of `found` does: then it is a copy of it.
+    /// Whether a sibling begins as a file that is or was read under the path of `found` does: then it is a copy of it.
     fn is_copy(&self, sibling: &Sibling, found: &Found) -> bool {
         let Some(first) = self.first_of(sibling, found) else { return false };
-        self.sources.values().any(|source| *source.path() == found.path && source.begins_like(&first))
+        let mut done = self.done.values().map(Done::position).filter(|position| Path::new(&position.path) == found.path);
+        self.sources.values().any(|source| *source.path() == found.path && source.begins_like(&first)) || done.any(|position| is_of(position, &first))
     }
 
     /// A file that was read before a restart and whose path leads elsewhere now: found beside it under another name,
@@ -148,9 +155,8 @@ impl Tail {
     }
 
     /// A sibling with the content of the file that `position` is of: packed since, or copied and removed.
-    fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
-        let head = Head { hash: position.head_hash, len: position.head_len };
-        if head.len == 0 {
+    pub(super) fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
+        if position.head_len == 0 {
             return Ok(None);
         }
         let anchor = anchor_of(position);
@@ -161,7 +167,7 @@ impl Tail {
         let is_long_enough = |sibling: &Sibling| sibling.packing.is_some() || sibling.len >= position.offset;
         let siblings = dirs.siblings(&found.path)?;
         let mut candidates = siblings.into_iter().filter(|sibling| is_free(sibling) && is_long_enough(sibling) && anchor.may_be(sibling));
-        Ok(candidates.find(|sibling| self.first_of(sibling, found).is_some_and(|first| head.begins(&first))))
+        Ok(candidates.find(|sibling| self.first_of(sibling, found).is_some_and(|first| is_of(position, &first))))
     }
 
     fn vanished(&mut self, position: &SourcePosition, now: Timestamp) -> Trail {
@@ -187,8 +193,9 @@ impl Tail {
                 // Its path is gone as a whole, or it could not be taken up: nothing else came after it there.
                 Owner::Target(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
                 Owner::Target(_) => {}
-                // Its target is not discovered yet, or not any more, or the operator took its job out and may bring it back:
-                // as long as the file is there, its position counts.
+                Owner::Awaited => {}
+                // Its target is not discovered any more, or the operator took its job out and may bring it back: as long as
+                // the file is there, its position counts.
                 Owner::Open | Owner::Nobody => self.await_target(position, dirs, now),
             }
         }

@@ -29,10 +29,13 @@ fn at(name: &str, modified_ns: i64) -> Sibling {
 }
 
 #[test]
-fn dates_and_numbers_tell_the_order_and_times_where_they_do_not() {
+fn dates_tell_the_order_and_times_where_there_are_none() {
+    let mut all = [at("-20260102", 1), at("-20260101", 3), at("-20251231", 2)];
+    sort(&mut all);
+    assert_eq!(all.map(|sibling| sibling.at), ["-20251231", "-20260101", "-20260102"].map(PathBuf::from));
     let mut all = [at(".1", 1), at(".3", 3), at(".2", 2)];
     sort(&mut all);
-    assert_eq!(all.map(|sibling| sibling.at), [".3", ".2", ".1"].map(PathBuf::from));
+    assert_eq!(all.map(|sibling| sibling.at), [".1", ".2", ".3"].map(PathBuf::from), "by time");
     let mut all = [at("-20260103", 1), at(".1", 2), at("-20260102", 3)];
     sort(&mut all);
     assert_eq!(all.map(|sibling| sibling.at), ["-20260103", ".1", "-20260102"].map(PathBuf::from), "by time");
@@ -46,7 +49,7 @@ fn what_came_after_a_file_is_told_by_where_it_lies_or_by_what_was_there_before()
     assert!(!known.precedes(&at("-20260101", 99)), "packed after the anchor was written last");
     let number = Stamp::Numbered(3);
     let known = Anchor { stamp: Some(&number), after: "", modified_ns: 50 };
-    assert!(known.precedes(&at(".2", 1)) && !known.precedes(&at(".4", 99)) && !known.precedes(&at(".3", 99)));
+    assert!(known.precedes(&at(".2", 51)) && known.precedes(&at(".4", 51)) && !known.precedes(&at(".2", 50)));
     // It is nowhere.
     let lost = Anchor { stamp: None, after: "20260101", modified_ns: 50 };
     assert!(lost.precedes(&at("-20260102", 1)) && !lost.precedes(&at("-20260101", 99)));

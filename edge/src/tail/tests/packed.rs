@@ -20,6 +20,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn pack(rig: &Rig, name: &str) {
     let bytes = rig.disk.contents(&Rig::at(name)).unwrap();
     rig.append(&format!("{name}.tmp"), gzip(&bytes));
+    if name.starts_with("x.log") {
+        // As gzip and logrotate do.
+        let modified_ns = rig.disk.state(&Rig::at(name)).unwrap().modified_ns;
+        rig.disk.set_modified(&Rig::at(&format!("{name}.tmp")), modified_ns);
+    }
     rig.rename(&format!("{name}.tmp"), &format!("{name}.gz"));
     rig.remove(name);
 }
