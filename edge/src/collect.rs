@@ -259,7 +259,11 @@ impl Desk {
         }
         self.gather.clear();
         self.pending = None;
-        self.streams.discard();
+        let lost = self.streams.discard();
+        if lost > 0 {
+            tracing::error!(lost, "lines of senders that wait for no answer are lost with the WAL that was set back");
+            self.status.lost("wal_set_back", Some(lost));
+        }
         // The hub knows files; cursors of pulled sources are known here alone.
         let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
         let adopted = self.lock().adopt(track, producer, last, chain, &all);

@@ -19,6 +19,7 @@ mod network;
 mod outage;
 mod rotation;
 mod rows;
+mod senders;
 mod site;
 mod tails;
 

@@ -50,13 +50,7 @@ pub(super) async fn start(shared: &Shared, post_box: Post, settings: &PushSettin
         None => None,
     };
     let address = ListenAddress { host: settings.server.http_listen_address.clone(), port: settings.server.http_listen_port };
-    let gate = Gate {
-        post: Arc::new(post_box),
-        user,
-        keep_times: settings.use_incoming_timestamp,
-        repeats: Repeats::default(),
-        room: shared.room.clone(),
-    };
+    let gate = Gate { post: Arc::new(post_box), user, keep_times: settings.use_incoming_timestamp, repeats: Repeats::default(), room: shared.room.clone() };
     let prefix = settings.server.http_path_prefix.trim_matches('/');
     let routes = routes(gate);
     let router = if prefix.is_empty() { routes } else { Router::new().nest(&format!("/{prefix}"), routes) };

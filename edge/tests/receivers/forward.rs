@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use super::site::{START, Site, lines, pairs};
 
-const JOB: &str = "forward: {listen_address: '127.0.0.1:0', message_key: log, labels: {job: fluent}}, relabel_configs: [{source_labels: [__forward_tag], target_label: tag}]";
+const JOB: &str =
+    "forward: {listen_address: '127.0.0.1:0', message_key: log, labels: {job: fluent}}, relabel_configs: [{source_labels: [__forward_tag], target_label: tag}]";
 
 /// MessagePack, as far as it is said here.
 fn text(text: &str) -> Vec<u8> {

@@ -10,7 +10,7 @@ use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::site::{START, Row, Site, pairs};
+use super::site::{Row, START, Site, pairs};
 
 const JOB: &str = "otlp: {http_listen_address: '127.0.0.1:0', grpc_listen_address: '127.0.0.1:0', labels: {site: edge}}";
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
@@ -39,7 +39,15 @@ fn request(lines: &[&str]) -> Vec<u8> {
 fn record(line: &str) -> Vec<u8> {
     let fixed = |number: u8, ns: i64| [&[number << 3 | 1][..], &ns.to_le_bytes()].concat();
     // Severity 13 is WARN.
-    [fixed(1, START + 7), vec![0x10, 13], field(3, b"WARN"), field(5, &field(1, line.as_bytes())), field(6, &attribute("code.function", "f")), fixed(11, START + 8)].concat()
+    [
+        fixed(1, START + 7),
+        vec![0x10, 13],
+        field(3, b"WARN"),
+        field(5, &field(1, line.as_bytes())),
+        field(6, &attribute("code.function", "f")),
+        fixed(11, START + 8),
+    ]
+    .concat()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
