@@ -424,6 +424,11 @@ impl Desk {
         });
         let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
         self.status.sources(sources.collect(), refused.collect());
+        // The jobs of a configuration share one.
+        if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
+            registry.expire(now);
+            self.status.custom(registry);
+        }
         let (bytes_behind, files_behind) = self.tail.behind();
         self.metrics.behind(bytes_behind, files_behind);
         self.status.behind(bytes_behind, files_behind);

@@ -21,6 +21,7 @@ pub mod receive;
 pub mod reload;
 pub mod settings;
 pub mod ship;
+pub mod show;
 pub mod status;
 pub mod tail;
 

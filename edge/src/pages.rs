@@ -42,7 +42,7 @@ async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.text())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.text() + &pages.status.custom_text())
 }
 
 async fn status(State(pages): State<Pages>) -> impl IntoResponse {

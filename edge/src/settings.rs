@@ -22,13 +22,16 @@ pub mod unused;
 mod check;
 mod remark;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use edge_pipeline::Surroundings;
 use edge_wal::WalSettings;
 use proto_boot::Span;
 use proto_link::{Targets, TransportChoice};
 use proto_model::Labels;
+use proto_seam::Disk;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
@@ -96,6 +99,9 @@ pub struct EdgeSettings {
     pub canary: CanaryYaml,
 }
 
+/// Largest database of a `geoip` stage: it is held in memory as a whole.
+const DATABASE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// What settings are prepared for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -145,15 +151,28 @@ impl EdgeSettings {
     /// # Errors
     /// All mistakes.
     pub fn prepare(&self, file: &str, host: &str) -> Result<Prepared, Vec<proto_boot::Mistake>> {
-        self.prepare_for(Purpose::Run, file, host)
+        self.prepare_in(Purpose::Run, file, host, Surroundings::default())
     }
 
-    /// Checks and compiles for a purpose.
+    /// What the stages of all jobs share, with the databases they name.
+    #[must_use]
+    pub fn surroundings(&self, disk: &dyn Disk) -> Surroundings {
+        let mut shared = Surroundings::default();
+        for path in self.scrape_configs.iter().flat_map(|scrape| edge_pipeline::databases(&scrape.pipeline_stages)) {
+            let read = || disk.read_all(Path::new(&path), DATABASE_BYTES_MAX).map(Arc::from).map_err(|fault| fault.to_string());
+            shared.databases.entry(path.clone()).or_insert_with(read);
+        }
+        shared
+    }
+
+    /// Checks and compiles for a purpose, in what the stages share.
     ///
     /// # Errors
     /// All mistakes.
-    pub fn prepare_for(&self, purpose: Purpose, file: &str, host: &str) -> Result<Prepared, Vec<proto_boot::Mistake>> {
-        check::prepare(self, purpose, file, host)
+    pub fn prepare_in(&self, purpose: Purpose, file: &str, host: &str, mut surroundings: Surroundings) -> Result<Prepared, Vec<proto_boot::Mistake>> {
+        // Every host has a sample of its own.
+        surroundings.seed = host.bytes().fold(surroundings.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        check::prepare(self, purpose, (file, host), surroundings)
     }
 }
 

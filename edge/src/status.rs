@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use edge_pipeline::Registry;
 use edge_wal::{TrackUsage, Usage};
 use proto_model::{Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::Heartbeat;
@@ -142,6 +143,8 @@ struct State {
     refused: Vec<(String, String)>,
     jobs: Arc<Vec<JobDiscovered>>,
     discovered: bool,
+    /// Metrics that stages make.
+    custom: Option<Arc<Registry>>,
     on_session: u64,
 }
 
@@ -241,6 +244,18 @@ impl Status {
     #[must_use]
     pub fn service_discovery(&self) -> Arc<Vec<JobDiscovered>> {
         Arc::clone(&self.state().jobs)
+    }
+
+    /// The metrics that the stages of the jobs make now.
+    pub fn custom(&self, registry: &Arc<Registry>) {
+        self.state().custom = Some(Arc::clone(registry));
+    }
+
+    /// Those metrics in Prometheus' text format.
+    #[must_use]
+    pub fn custom_text(&self) -> String {
+        let registry = self.state().custom.clone();
+        registry.map(|registry| registry.text()).unwrap_or_default()
     }
 
     /// Bytes and files not read yet.

@@ -287,13 +287,9 @@ impl Tail {
         for position in lost {
             match owner(&self.jobs, Path::new(&position.path)) {
                 Owner::Target(found) => self.find_again(&found, position, now),
-                // Its target is not discovered yet, or not any more: as long as the file is there, its position counts.
-                Owner::Open => self.await_target(position, now),
-                Owner::Nobody => {
-                    // No job names it any more: the operator took it out.
-                    self.known.remove(&position.identity);
-                    self.farewell.push(SourcePosition { gone: true, ..position });
-                }
+                // Its target is not discovered yet, or not any more, or the operator took its job out and may bring it back:
+                // as long as the file is there, its position counts.
+                Owner::Open | Owner::Nobody => self.await_target(position, now),
             }
         }
     }

@@ -12,6 +12,9 @@ mod sim_disk;
 #[path = "bed/host.rs"]
 mod host;
 
+#[path = "run/reload.rs"]
+mod reload;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,6 +37,8 @@ struct Books {
     digests: BTreeMap<u64, BatchDigest>,
     positions: Vec<Position>,
     lines: Vec<String>,
+    /// The same with their labels.
+    labelled: Vec<(String, String)>,
     lost_lines: u64,
     repeats: usize,
 }
@@ -78,7 +83,11 @@ impl Books {
         let view = BatchView::parse(batch.body.clone()).unwrap();
         let payload = view.payload().unwrap();
         for stream in 0..payload.streams() {
-            self.lines.extend(payload.rows(stream).map(|row| String::from_utf8(row.unwrap().line.to_vec()).unwrap()));
+            let lines: Vec<String> = payload.rows(stream).map(|row| String::from_utf8(row.unwrap().line.to_vec()).unwrap()).collect();
+            let pairs = view.table().streams[stream].labels.iter().map(|pair| (pair.name.as_str(), pair.value.as_str()));
+            let labels = proto_model::Labels::from_pairs(pairs).to_string();
+            self.labelled.extend(lines.iter().map(|line| (labels.clone(), line.clone())));
+            self.lines.extend(lines);
         }
     }
 

@@ -5,7 +5,7 @@
 //! slots, numbers for its state, expressions, mistakes), [`reads`]. Limits: `STAGES_MAX`, `DEPTH_MAX`.
 //! Must not do: stop at the first mistake.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proto_extract::dialect;
 use proto_model::labels::is_label_name;
@@ -15,18 +15,19 @@ use crate::draft::SlotId;
 use crate::fault::{Mistake, Place};
 use crate::label_sets::Edge;
 use crate::limits::{DEPTH_MAX, STAGES_MAX};
-use crate::program::{Holding, HoldingKind, Program};
+use crate::program::{Holding, HoldingKind, Program, Surroundings};
+use crate::registry::Registry;
 use crate::settings::{Pairs, STAGES, StageKind, StageSettings, Text, place};
 use crate::stage::Op;
 use crate::stages;
+use crate::stages::geoip::Database;
 
 pub(crate) mod reads;
 
 /// Compiles `stages` or reports all that is wrong with them, in the order of the file.
-pub(crate) fn compile(stages: &[StageSettings]) -> Result<Program, Vec<Mistake>> {
-    let mut names = BTreeSet::new();
-    reads::gather(stages, &mut names, 0);
-    let mut compiler = Compiler { slots: names.iter().map(String::as_str).collect(), ..Compiler::default() };
+pub(crate) fn compile(stages: &[StageSettings], surroundings: &Surroundings) -> Result<Program, Vec<Mistake>> {
+    let names = reads::names(stages);
+    let mut compiler = Compiler::new(names.iter().map(String::as_str).collect(), surroundings);
     compiler.pipeline(stages, 0);
     let mut mistakes = std::mem::take(&mut compiler.mistakes);
     if mistakes.is_empty() {
@@ -37,8 +38,8 @@ pub(crate) fn compile(stages: &[StageSettings]) -> Result<Program, Vec<Mistake>>
 }
 
 /// A program under way.
-#[derive(Default)]
 pub(crate) struct Compiler<'s> {
+    surroundings: &'s Surroundings,
     /// Sorted.
     slots: Vec<&'s str>,
     ops: Vec<Op>,
@@ -48,10 +49,45 @@ pub(crate) struct Compiler<'s> {
     expressions: Vec<Regex>,
     holding: Vec<Holding>,
     time_stages: usize,
+    samplers: usize,
+    waiting: Vec<usize>,
     mistakes: Vec<Mistake>,
 }
 
-impl Compiler<'_> {
+impl<'s> Compiler<'s> {
+    const fn new(slots: Vec<&'s str>, surroundings: &'s Surroundings) -> Self {
+        Self {
+            surroundings,
+            slots,
+            ops: Vec::new(),
+            stages: 0,
+            edges: 0,
+            reasons: Vec::new(),
+            expressions: Vec::new(),
+            holding: Vec::new(),
+            time_stages: 0,
+            samplers: 0,
+            waiting: Vec::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Where the metrics of stages go.
+    pub(crate) const fn registry(&self) -> &'s Arc<Registry> {
+        &self.surroundings.registry
+    }
+
+    /// A database by its path, if the caller looked for it.
+    pub(crate) fn database(&self, path: &str) -> Option<&'s Database> {
+        self.surroundings.databases.get(path)
+    }
+
+    /// A number for a generator.
+    pub(crate) const fn sampler(&mut self) -> usize {
+        self.samplers += 1;
+        self.samplers - 1
+    }
+
     fn program(self) -> Program {
         Program {
             ops: self.ops,
@@ -60,6 +96,11 @@ impl Compiler<'_> {
             expressions: self.expressions,
             holding: self.holding,
             time_stages: self.time_stages,
+            samplers: self.samplers,
+            seed: self.surroundings.seed,
+            waiting: self.waiting,
+            registry: Arc::clone(&self.surroundings.registry),
+            inspector: self.surroundings.inspector.clone(),
         }
     }
 
@@ -95,6 +136,9 @@ impl Compiler<'_> {
             self.begin();
         }
         let op = self.stage(entry);
+        if matches!(&op, Some(Op::Limit(limit)) if limit.waits()) {
+            self.waiting.push(self.ops.len());
+        }
         self.ops.extend(op);
     }
 
@@ -129,10 +173,13 @@ impl Compiler<'_> {
             StageKind::Tenant(settings) => stages::tenant::Tenant::compile(self, at, settings).map(Op::Tenant),
             StageKind::Decolorize => Some(Op::Decolorize),
             StageKind::Match(_) | StageKind::Pipeline(_) => None,
-            StageKind::Unsupported(name) => {
-                let fix = "remove it from the pipeline, or keep this job on the agent it runs on until a later version has it";
-                self.refuse(at, format!("stage `{name}` is not supported yet"), fix)
-            }
+            StageKind::Template(settings) => stages::template::TemplateStage::compile(self, at, settings).map(Op::Template),
+            StageKind::Metrics(settings) => stages::metrics::Metrics::compile(self, at, settings).map(Op::Metrics),
+            StageKind::Limit(settings) => stages::limit::Limit::compile(self, at, settings).map(Op::Limit),
+            StageKind::Sampling(settings) => stages::sampling::Sampling::compile(self, at, settings).map(Op::Sampling),
+            StageKind::Pack(settings) => stages::pack::Pack::compile(self, settings).map(Op::Pack),
+            StageKind::GeoIp(settings) => stages::geoip::GeoIp::compile(self, at, settings).map(|stage| Op::GeoIp(Box::new(stage))),
+            StageKind::EventLogMessage(settings) => stages::eventlogmessage::EventLogMessage::compile(self, settings).map(Op::EventLogMessage),
             StageKind::Unknown(name) => self.refuse(at, format!("stage `{name}` does not exist"), format!("use one of: {STAGES}")),
             StageKind::NotOneKey(names) if names.is_empty() => self.refuse(at, "stage without a name", "write one as `- cri: {}`"),
             StageKind::NotOneKey(names) => {

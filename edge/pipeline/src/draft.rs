@@ -66,6 +66,10 @@ impl Slots {
         self.0[id.0].presence = Presence::Null;
     }
 
+    pub(crate) fn unset(&mut self, id: SlotId) {
+        self.0[id.0].presence = Presence::Absent;
+    }
+
     /// Every present value with its id; `None` is null.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, Option<&[u8]>)> {
         let present = self.0.iter().enumerate().filter(|(_, slot)| slot.presence != Presence::Absent);

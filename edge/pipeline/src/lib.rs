@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Stages: cri, docker, json, logfmt, regex, replace, labels, static_labels, labeldrop, labelallow, structured_metadata,
-//! timestamp, output, match, drop, multiline, tenant, decolorize, pipeline. [`relabel`] is Prometheus' relabelling of
+//! timestamp, output, match, drop, multiline, tenant, decolorize, pipeline, template, metrics, limit, sampling, pack, geoip,
+//! eventlogmessage. Metrics that stages make lie in a [`Registry`]. [`relabel`] is Prometheus' relabelling of
 //! label sets, for sources. What differs from Promtail on purpose is said at the head of each stage's file.
 //!
 //! Promises: pure (no clock, no disk, no threads); a program without a stage that rewrites lines never copies one;
@@ -25,6 +26,7 @@ pub mod counters;
 pub mod fault;
 pub mod limits;
 pub mod program;
+pub mod registry;
 pub mod relabel;
 pub mod run;
 pub mod settings;
@@ -34,6 +36,7 @@ mod cut;
 mod draft;
 mod haystack;
 mod held;
+mod inspect;
 mod label_sets;
 mod partials;
 mod stage;
@@ -45,8 +48,13 @@ mod units;
 
 pub use counters::Counters;
 pub use fault::{Mistake, PipelineFault, Place};
-pub use program::Program;
+pub use inspect::Inspector;
+pub use program::{Program, Surroundings};
+pub use registry::Registry;
 pub use relabel::Relabeling;
 pub use run::{Emitted, Run};
 pub use settings::{RelabelSettings, StageSettings};
+pub use stages::geoip::Database;
 pub use stages::tenant::TENANT_LABEL;
+
+pub use compile::reads::databases;

@@ -54,6 +54,31 @@ pub const STAGES_MAX: usize = 1_000;
 /// How deep `match` and `pipeline` may nest.
 pub const DEPTH_MAX: usize = 16;
 
+/// Series of all `metrics` stages together. A metric per pod of a large node with a few label values fits; a label that
+/// holds a request id does not.
+pub const SERIES_MAX: usize = 20_000;
+
+/// Between two searches for series that are idle.
+pub const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// Default of `metrics.max_idle_duration`, as Promtail's.
+pub const METRIC_IDLE_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Least `metrics.max_idle_duration`, as Promtail's.
+pub const METRIC_IDLE_MIN: Duration = Duration::from_secs(1);
+
+/// Buckets of one histogram.
+pub const BUCKETS_MAX: usize = 200;
+
+/// Least `limit.max_distinct_labels`, as Promtail's.
+pub const DISTINCT_LABELS_MIN: u64 = 10_000;
+
+/// How long a label value without a dropped line is shown among those that `limit` dropped.
+pub const DROPPED_BY_LABEL_IDLE: Duration = Duration::from_secs(3_600);
+
+/// How far a `limit` stage that makes lines wait may run ahead of its rate before the source is left alone.
+pub const OWED_MAX: Duration = Duration::from_millis(20);
+
 /// Default of `multiline.max_lines`, as Promtail's.
 pub const BLOCK_LINES_DEFAULT: u64 = 128;
 

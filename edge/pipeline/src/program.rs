@@ -1,18 +1,24 @@
 //! A compiled pipeline: a flat list of steps that many sources share.
 //!
-//! Parts: [`Program`], `Holding` (which steps hold records back). Must not do: change once compiled.
+//! Parts: [`Program`], [`Surroundings`] (what it is compiled for), `Holding` (which steps hold records back). Must not do:
+//! change once compiled, but for the buckets of `limit` stages and the registry, which all its sources share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto_model::Timestamp;
 use regex::bytes::Regex;
 
 use crate::compile;
 use crate::fault::Mistake;
+use crate::inspect::Inspector;
 use crate::limits::BLOCK_WAIT_DEFAULT;
+use crate::registry::Registry;
 use crate::settings::StageSettings;
 use crate::stage::Op;
+use crate::stages::geoip::Database;
 
 /// A compiled pipeline.
 pub struct Program {
@@ -27,6 +33,28 @@ pub struct Program {
     pub(crate) holding: Vec<Holding>,
     /// Number of `timestamp` stages that fudge.
     pub(crate) time_stages: usize,
+    /// Number of `sampling` stages.
+    pub(crate) samplers: usize,
+    /// What samplers begin with.
+    pub(crate) seed: u64,
+    /// `limit` stages that make lines wait.
+    pub(crate) waiting: Vec<usize>,
+    pub(crate) registry: Arc<Registry>,
+    /// Who is told of every step.
+    pub(crate) inspector: Option<Inspector>,
+}
+
+/// What programs are compiled for, besides their stages. The programs of one configuration share it.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Where the metrics of stages go.
+    pub registry: Arc<Registry>,
+    /// Databases of `geoip` stages, by path as written (see [`databases`](crate::databases)).
+    pub databases: BTreeMap<String, Database>,
+    /// What `sampling` stages begin with; the same seed gives the same sample.
+    pub seed: u64,
+    /// Who is told what each stage makes of a line; `None` = nobody, which costs nothing.
+    pub inspector: Option<Inspector>,
 }
 
 /// A step that holds records back.
@@ -54,7 +82,31 @@ impl Program {
     /// # Errors
     /// All mistakes of all stages, in the order of the file.
     pub fn compile(stages: &[StageSettings]) -> Result<Arc<Self>, Vec<Mistake>> {
-        compile::compile(stages).map(Arc::new)
+        Self::compile_in(stages, &Surroundings::default())
+    }
+
+    /// As [`Self::compile`], with a registry, databases and a seed that others share.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_in(stages: &[StageSettings], surroundings: &Surroundings) -> Result<Arc<Self>, Vec<Mistake>> {
+        compile::compile(stages, surroundings).map(Arc::new)
+    }
+
+    /// The metrics that its stages and others of its configuration make.
+    #[must_use]
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Until when a `limit` stage wants no more lines; its sources are to be left unread so long.
+    #[must_use]
+    pub fn wait_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let waits = self.waiting.iter().filter_map(|op| match self.ops.get(*op) {
+            Some(Op::Limit(stage)) => stage.waits_until(now),
+            _ => None,
+        });
+        waits.max()
     }
 
     /// The steps behind those that hold pieces of lines.

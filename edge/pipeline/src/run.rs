@@ -14,6 +14,7 @@ use crate::cut;
 use crate::draft::{Draft, Line, Parts};
 use crate::fault::PipelineFault;
 use crate::held;
+use crate::inspect::Snapshot;
 use crate::label_sets::LabelSets;
 use crate::limits::{CUT_MARK_BYTES_MAX, LINE_BYTES_MAX};
 use crate::program::{HoldingKind, Program};
@@ -147,6 +148,18 @@ impl Run {
         deadlines.min()
     }
 
+    /// Its program.
+    #[must_use]
+    pub const fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Until when a `limit` stage of the program wants no more lines: the source is to be left unread so long.
+    #[must_use]
+    pub fn wait_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.program.wait_until(now)
+    }
+
     /// The source has ended: sends everything that is held and forgets the rest.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn FnMut(Emitted<'_>)) {
         let Self { program, state, .. } = self;
@@ -180,7 +193,12 @@ impl Run {
 /// Takes a line through the steps from `at` on.
 fn drive(program: &Program, state: &mut State, mut at: usize, draft: &mut Draft<'_>, out: Sink<'_>) {
     while let Some(op) = program.ops.get(at) {
+        let before = program.inspector.as_ref().map(|_| Snapshot::of(&program.slots, state, draft));
         let flow = op.apply(&program.slots, state, draft);
+        if let (Some(inspector), Some(before), false) = (&program.inspector, before, matches!(op, Op::Begin)) {
+            let after = (!matches!(flow, Flow::End)).then(|| Snapshot::of(&program.slots, state, draft));
+            inspector.tell(op.name(), &before, after.as_ref());
+        }
         if !state.ready.is_empty() {
             release(program, state, out);
         }

@@ -18,7 +18,8 @@ use crate::fault::Place;
 pub mod fields;
 
 pub use fields::{
-    CriSettings, DropSettings, JsonSettings, LogfmtSettings, MatchSettings, MultilineSettings, OutputSettings, RegexSettings, ReplaceSettings, TenantSettings,
+    CriSettings, DropSettings, EventLogMessageSettings, GeoIpSettings, JsonSettings, LimitSettings, LogfmtSettings, MatchSettings, MetricConfig,
+    MetricSettings, MultilineSettings, OutputSettings, PackSettings, RegexSettings, ReplaceSettings, SamplingSettings, TemplateSettings, TenantSettings,
     TimestampSettings,
 };
 
@@ -39,7 +40,7 @@ pub struct StageSettings {
     pub stage: StageKind,
 }
 
-/// The stages this version knows, and the ways an entry can fail to name one.
+/// The stages, and the ways an entry can fail to name one.
 #[derive(Debug, Clone)]
 pub enum StageKind {
     /// `cri`
@@ -80,8 +81,20 @@ pub enum StageKind {
     Decolorize,
     /// `pipeline`: nested stages
     Pipeline(Vec<StageSettings>),
-    /// A stage of Promtail's that this version does not have.
-    Unsupported(String),
+    /// `template`
+    Template(TemplateSettings),
+    /// `metrics`
+    Metrics(Named<MetricSettings>),
+    /// `limit`
+    Limit(Box<LimitSettings>),
+    /// `sampling`
+    Sampling(SamplingSettings),
+    /// `pack`
+    Pack(PackSettings),
+    /// `geoip`
+    GeoIp(GeoIpSettings),
+    /// `eventlogmessage`
+    EventLogMessage(EventLogMessageSettings),
     /// No stage of Promtail's.
     Unknown(String),
     /// More than one key, or none: the keys found.
@@ -90,12 +103,9 @@ pub enum StageKind {
     NotAMap(String),
 }
 
-/// Promtail's stages that are refused with "not supported yet".
-const UNSUPPORTED: [&str; 7] = ["template", "metrics", "limit", "sampling", "geoip", "eventlogmessage", "pack"];
-
 /// Every stage that can be configured, for the remedy of an unknown one.
 pub(crate) const STAGES: &str = "cri, docker, json, logfmt, regex, replace, labels, static_labels, labeldrop, labelallow, structured_metadata, \
-                                 timestamp, output, match, drop, multiline, tenant, decolorize, pipeline";
+                                 timestamp, output, match, drop, multiline, tenant, decolorize, pipeline, template, metrics, limit, sampling, pack, geoip, eventlogmessage";
 
 impl<'de> Deserialize<'de> for StageSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -161,9 +171,16 @@ fn stage_of<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<StageKind
         "tenant" => StageKind::Tenant(value(map)?),
         "decolorize" => nothing(map, StageKind::Decolorize)?,
         "pipeline" => StageKind::Pipeline(value(map)?),
+        "template" => StageKind::Template(value(map)?),
+        "metrics" => StageKind::Metrics(value(map)?),
+        "limit" => StageKind::Limit(value(map)?),
+        "sampling" => StageKind::Sampling(value(map)?),
+        "pack" => StageKind::Pack(value(map)?),
+        "geoip" => StageKind::GeoIp(value(map)?),
+        "eventlogmessage" => StageKind::EventLogMessage(value(map)?),
         other => {
             map.next_value::<IgnoredAny>()?;
-            if UNSUPPORTED.contains(&other) { StageKind::Unsupported(other.to_owned()) } else { StageKind::Unknown(other.to_owned()) }
+            StageKind::Unknown(other.to_owned())
         }
     })
 }
@@ -218,6 +235,38 @@ impl<'de> Deserialize<'de> for Pairs {
             }
         }
         deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+/// A map of names to settings in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Named<T>(pub Vec<(Text, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor<T>(PhantomData<T>);
+        impl<'de, T: DeserializeOwned> Visitor<'de> for NamedVisitor<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of names to settings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut named = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    named.push(entry);
+                }
+                Ok(Named(named))
+            }
+        }
+        deserializer.deserialize_map(NamedVisitor(PhantomData))
     }
 }
 

@@ -8,18 +8,25 @@ use crate::stages::cri::Cri;
 use crate::stages::decolorize;
 use crate::stages::docker::Docker;
 use crate::stages::drop::Drop;
+use crate::stages::eventlogmessage::EventLogMessage;
+use crate::stages::geoip::GeoIp;
 use crate::stages::json::Json;
 use crate::stages::labelallow::LabelAllow;
 use crate::stages::labeldrop::LabelDrop;
 use crate::stages::labels::SetLabels;
+use crate::stages::limit::Limit;
 use crate::stages::logfmt::Logfmt;
 use crate::stages::r#match::Match;
+use crate::stages::metrics::Metrics;
 use crate::stages::multiline::Multiline;
+use crate::stages::pack::Pack;
 use crate::stages::pipeline;
 use crate::stages::regex::Regex;
 use crate::stages::replace::Replace;
+use crate::stages::sampling::Sampling;
 use crate::stages::static_labels::StaticLabels;
 use crate::stages::structured_metadata::StructuredMetadata;
+use crate::stages::template::TemplateStage;
 use crate::stages::tenant::Tenant;
 use crate::stages::timestamp::ReadTime;
 use crate::state::State;
@@ -48,6 +55,13 @@ pub(crate) enum Op {
     Multiline(Multiline),
     Tenant(Tenant),
     Decolorize,
+    Template(TemplateStage),
+    Metrics(Metrics),
+    Limit(Limit),
+    Sampling(Sampling),
+    Pack(Pack),
+    GeoIp(Box<GeoIp>),
+    EventLogMessage(EventLogMessage),
 }
 
 /// Where a line goes next.
@@ -62,6 +76,38 @@ pub(crate) enum Flow {
 }
 
 impl Op {
+    /// The stage's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "pipeline",
+            Self::Cri(_) => "cri",
+            Self::Docker(_) => "docker",
+            Self::Json(_) => "json",
+            Self::Logfmt(_) => "logfmt",
+            Self::Regex(_) => "regex",
+            Self::Replace(_) => "replace",
+            Self::Labels(_) => "labels",
+            Self::StaticLabels(_) => "static_labels",
+            Self::LabelDrop(_) => "labeldrop",
+            Self::LabelAllow(_) => "labelallow",
+            Self::StructuredMetadata(_) => "structured_metadata",
+            Self::Timestamp(_) => "timestamp",
+            Self::Output(_) => "output",
+            Self::Match(_) => "match",
+            Self::Drop(_) => "drop",
+            Self::Multiline(_) => "multiline",
+            Self::Tenant(_) => "tenant",
+            Self::Decolorize => "decolorize",
+            Self::Template(_) => "template",
+            Self::Metrics(_) => "metrics",
+            Self::Limit(_) => "limit",
+            Self::Sampling(_) => "sampling",
+            Self::Pack(_) => "pack",
+            Self::GeoIp(_) => "geoip",
+            Self::EventLogMessage(_) => "eventlogmessage",
+        }
+    }
+
     /// Does one step. Records that must go before this line are left in `state.ready`.
     pub(crate) fn apply(&self, names: &[String], state: &mut State, draft: &mut Draft<'_>) -> Flow {
         match self {
@@ -71,7 +117,7 @@ impl Op {
             Self::Json(stage) => stage.apply(state, draft),
             Self::Logfmt(stage) => stage.apply(state, draft),
             Self::Regex(stage) => stage.apply(state, draft),
-            Self::Replace(stage) => stage.apply(state, draft),
+            Self::Replace(stage) => stage.apply(names, state, draft),
             Self::Labels(stage) => stage.apply(state, draft),
             Self::StaticLabels(stage) => stage.apply(state, draft),
             Self::LabelDrop(stage) => stage.apply(state, draft),
@@ -90,6 +136,13 @@ impl Op {
                 decolorize::apply(draft);
                 Flow::Next
             }
+            Self::Template(stage) => stage.apply(names, state, draft),
+            Self::Metrics(stage) => stage.apply(state, draft),
+            Self::Limit(stage) => stage.apply(state, draft),
+            Self::Sampling(stage) => stage.apply(state),
+            Self::Pack(stage) => stage.apply(state, draft),
+            Self::GeoIp(stage) => stage.apply(state, draft),
+            Self::EventLogMessage(stage) => stage.apply(names, state, draft),
         }
     }
 }

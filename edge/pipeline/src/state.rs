@@ -16,6 +16,7 @@ use crate::limits::LINE_BYTES_MAX;
 use crate::partials::{Bounds, Partial, Partials, Piece};
 use crate::program::Program;
 use crate::stages::multiline::Blocks;
+use crate::stages::sampling::Sampler;
 use crate::stages::timestamp::GoodTimes;
 
 /// The state of one source.
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) good_times: Vec<GoodTimes>,
     /// Per regular expression with groups: room for where they stand.
     pub(crate) captures: Vec<CaptureLocations>,
+    /// Per `sampling` stage.
+    pub(crate) samplers: Vec<Sampler>,
     /// Records let go, to be sent before the line under way goes on.
     pub(crate) ready: Vec<Ready>,
     /// Bytes of all partial lines and blocks.
@@ -61,8 +64,10 @@ pub(crate) enum Values {
 
 impl State {
     pub(crate) fn new(program: &Program, labels: Arc<Labels>) -> Self {
+        let samplers = (0..program.samplers).map(|index| Sampler::new(program.seed, index, &labels)).collect();
         Self {
             now: Timestamp::default(),
+            samplers,
             sets: LabelSets::new(labels),
             partials: program.partial_stages().map(|next| Partials { next, held: Vec::new() }).collect(),
             blocks: program.block_stages().map(Blocks::new).collect(),
@@ -149,10 +154,26 @@ pub(crate) enum Reader {
     Labels,
     Timestamp,
     Replace,
+    Template,
+    Metrics,
+    GeoIp,
+    EventLogMessage,
 }
 
 impl Reader {
-    const ALL: [Self; 7] = [Self::Cri, Self::Docker, Self::Json, Self::Logfmt, Self::Labels, Self::Timestamp, Self::Replace];
+    const ALL: [Self; 11] = [
+        Self::Cri,
+        Self::Docker,
+        Self::Json,
+        Self::Logfmt,
+        Self::Labels,
+        Self::Timestamp,
+        Self::Replace,
+        Self::Template,
+        Self::Metrics,
+        Self::GeoIp,
+        Self::EventLogMessage,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -163,6 +184,10 @@ impl Reader {
             Self::Labels => "labels",
             Self::Timestamp => "timestamp",
             Self::Replace => "replace",
+            Self::Template => "template",
+            Self::Metrics => "metrics",
+            Self::GeoIp => "geoip",
+            Self::EventLogMessage => "eventlogmessage",
         }
     }
 }

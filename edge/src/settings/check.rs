@@ -8,6 +8,7 @@ mod supply;
 mod supported;
 mod traps;
 
+use edge_pipeline::Surroundings;
 use proto_boot::settings::place;
 use proto_boot::{Bytes, Mistake};
 
@@ -18,11 +19,12 @@ struct Checker<'f> {
     file: &'f str,
     mistakes: Vec<Mistake>,
     remarks: Vec<Remark>,
+    surroundings: Surroundings,
 }
 
-/// See [`EdgeSettings::prepare_for`].
-pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, file: &str, host: &str) -> Result<Prepared, Vec<Mistake>> {
-    let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new() };
+/// See [`EdgeSettings::prepare_in`].
+pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (&str, &str), surroundings: Surroundings) -> Result<Prepared, Vec<Mistake>> {
+    let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new(), surroundings };
     let jobs = checker.jobs(&settings.scrape_configs, host);
     let supply = checker.supply(settings, purpose, host);
     let limits = checker.limits(&settings.limits_config);

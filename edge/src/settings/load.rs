@@ -1,18 +1,21 @@
 //! From a file's text, variables and flags to settings that can be run.
 //!
-//! Pure. Parts: [`Written`] (what there is to read), [`load`], [`Loaded`], [`Loaded::show`] (the settings as they count,
+//! Parts: [`Written`] (what there is to read), [`load`], [`Loaded`], [`Loaded::show`] (the settings as they count,
 //! without secrets). Promises: variables are put in before the YAML is read, flags win over the file; all mistakes are told
-//! together. Must not do: read files or the environment.
+//! together. Must not do: read other
+//! files than databases of stages, or the environment.
 
+use edge_pipeline::{Inspector, Surroundings};
 use proto_boot::Mistake;
 use proto_boot::expand;
 use proto_boot::settings::{Layers, read_all};
+use proto_seam::Disk;
 use serde_json::Value;
 
 use super::{EdgeSettings, Prepared, Purpose, Remark};
 
 /// What there is to read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Written<'a> {
     /// The file's name, for mistakes.
     pub file: &'a str,
@@ -24,6 +27,10 @@ pub struct Written<'a> {
     pub overrides: &'a [(String, String)],
     /// This host, compared with `__host__`.
     pub host: &'a str,
+    /// Where databases of stages lie.
+    pub disk: &'a dyn Disk,
+    /// Who is told what each stage makes of a line.
+    pub inspector: Option<&'a Inspector>,
 }
 
 /// What was read.
@@ -41,7 +48,7 @@ pub struct Loaded {
 /// # Errors
 /// All mistakes, in order of place.
 pub fn load(written: &Written<'_>, purpose: Purpose) -> Result<Loaded, Vec<Mistake>> {
-    let Written { file, overrides, host, .. } = *written;
+    let Written { file, overrides, host, disk, .. } = *written;
     let mut remarks = Vec::new();
     let text = match written.variables {
         Some(variables) => {
@@ -54,7 +61,10 @@ pub fn load(written: &Written<'_>, purpose: Purpose) -> Result<Loaded, Vec<Mista
     };
     let layers = Layers { file, text: &text, env_prefix: "", env: &[], overrides };
     let (settings, mut mistakes) = read_all::<EdgeSettings>(&layers);
-    let prepared = settings.as_ref().map(|settings| settings.prepare_for(purpose, file, host));
+    let prepared = settings.as_ref().map(|settings| {
+        let shared = Surroundings { inspector: written.inspector.cloned(), ..settings.surroundings(disk) };
+        settings.prepare_in(purpose, file, host, shared)
+    });
     match (settings, prepared) {
         (Some(settings), Some(Ok(mut prepared))) if mistakes.is_empty() => {
             prepared.remarks.extend(remarks);
@@ -166,8 +176,18 @@ fn under(value: &Value, depth: usize, out: &mut String) {
 
 fn scalar(value: &Value) -> String {
     match value {
-        Value::String(written) => text(written),
+        Value::String(written) => text(&without_user(written)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A url without the user and password in it.
+fn without_user(written: &str) -> String {
+    let Some((scheme, rest)) = written.split_once("://") else { return written.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) => format!("{scheme}://<secret>{}", &rest[user.len()..]),
+        None => written.to_owned(),
     }
 }
 

@@ -120,7 +120,7 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, encoding: utf-16, static_configs: [{labels: {__path__: /a/b}}]}"), "2:29:", "utf-16"),
         (scrape("{job_name: a, static_configs: [{labels: {9x: y, __path__: /a/b}}]}"), "2:50:", "9x"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
-        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 0.1}}]}"), "2:", "sampling"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 7}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
         (scrape("{job_name: a, journal: {}}"), "2:28:", "journal"),
         (
@@ -165,4 +165,80 @@ fn the_backlogs_share_leaves_something_to_live_lines() {
         assert!(found.len() == 1 && found[0].contains("backlog_share") && found[0].contains("0 to 0.95"), "{found:?}");
     }
     assert_eq!(prepared(REST).backlog_mille, 700);
+}
+
+/// The warnings of a job with these keys, each without the file's name.
+fn warnings(job: &str) -> Vec<String> {
+    let done = prepared(&format!("{REST}scrape_configs:\n  - {{job_name: a, {job}}}\n"));
+    done.remarks.iter().map(|remark| remark.to_string().replacen("e.yaml:", "", 1)).collect()
+}
+
+#[test]
+fn traps_are_told_and_load() {
+    let files = "static_configs: [{labels: {__path__: /var/log/pods/*/*/*.log}}]";
+    let plain = "static_configs: [{labels: {__path__: /var/log/a.log}}]";
+    let docker = "static_configs: [{labels: {__path__: /var/lib/docker/containers/*/*.log}}]";
+    for (job, word) in [
+        (format!("{files}, pipeline_stages: [{{docker: }}]"), "a docker stage on pods' logs"),
+        (format!("{files}, pipeline_stages: [{{match: {{selector: '{{a=\"b\"}}', stages: [{{docker: }}]}}}}]"), "a docker stage on pods' logs"),
+        (format!("{docker}, pipeline_stages: [{{cri: }}]"), "a cri stage on Docker's files"),
+        (format!("{plain}, pipeline_stages: [{{labels: {{trace_id: }}}}]"), "\"trace_id\""),
+        (format!("{plain}, pipeline_stages: [{{labels: {{when: timestamp}}}}]"), "\"when\""),
+        (format!("{plain}, relabel_configs: [{{action: LabelMap, regex: '(.+)'}}]"), "every label"),
+        (format!("{plain}, relabel_configs: [{{action: labelmap, regex: '__meta_kubernetes_pod_annotation_(.+)'}}]"), "every annotation"),
+        (format!("{plain}, relabel_configs: [{{source_labels: [__meta_kubernetes_pod_uid], target_label: uid}}]"), "\"uid\""),
+        (format!("{plain}, journal: {{}}"), "static_configs and journal: only static_configs is read"),
+        (format!("{plain}, syslog: {{listen_address: ':1514'}}, gcplog: {{}}"), "static_configs and gcplog"),
+    ] {
+        let told = warnings(&job);
+        assert!(told.iter().any(|told| told.contains(word) && told.contains(": warning: ") && told.contains("; fix: ")), "{word}: {told:?}");
+    }
+    for job in [
+        format!("{files}, pipeline_stages: [{{cri: }}]"),
+        format!("{docker}, pipeline_stages: [{{docker: }}]"),
+        format!("{plain}, pipeline_stages: [{{labels: {{level: , stream: , status: code}}}}]"),
+        format!(
+            "{plain}, relabel_configs: [{{action: labelmap, regex: '__meta_kubernetes_pod_label_(.+)'}}, {{source_labels: [__meta_kubernetes_pod_uid, x], target_label: __path__, replacement: '/var/log/a.log'}}]"
+        ),
+    ] {
+        assert_eq!(warnings(&job), [""; 0], "{job}");
+    }
+}
+
+#[test]
+fn without_a_hub_the_wal_lies_beside_the_positions_and_clients_are_checked() {
+    let file =
+        |more: &str| format!("positions: {{filename: /run/promtail/positions.yaml}}\nclients: [{{url: 'http://l/push'}}, {{url: 'http://l/push'{more}}}]\n");
+    let (parsed, found) = parse_all::<EdgeSettings>("e.yaml", &file(", tenant_id: b"));
+    assert!(found.is_empty(), "{found:?}");
+    let shown = parsed.unwrap().prepare_in(Purpose::Show, "e.yaml", "h", Surroundings::default()).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!((shown.wal.dir.to_str().unwrap(), shown.clients.len()), ("/run/promtail/tributary-wal", 2));
+    for (more, word) in [
+        ("", "twice"),
+        (", basic_auth: {username: a}, bearer_token: b", "more than one of basic_auth"),
+        (", basic_auth: {username: a, password: b, password_file: /c}", "both in place and in a file"),
+        (", external_labels: {9: a}", "no label name"),
+    ] {
+        assert!(mistakes(&file(more)).iter().any(|mistake| mistake.contains(word)), "{word}: {:?}", mistakes(&file(more)));
+    }
+    assert!(mistakes("clients: [{url: 'loki:3100'}]").iter().any(|mistake| mistake.contains("no http:// or https:// url")));
+    let debug = format!("{:?}", parse_all::<EdgeSettings>("e", &file(", bearer_token: geheim, headers: {A: geheim}")).0);
+    assert!(debug.contains("<secret>") && !debug.contains("geheim"));
+}
+
+#[test]
+fn limits_are_checked_where_they_count() {
+    let limits = |text: &str| format!("{REST}limits_config: {text}\n");
+    assert_eq!(prepared(&limits("{readline_rate: 0}")).limits, LimitSettings { drop: true, ..LimitSettings::default() }, "it is off");
+    let on =
+        prepared(&limits("{readline_rate_enabled: true, readline_rate: 2.5, readline_burst: 7, readline_rate_drop: no, max_line_size: 1KB, max_streams: 3}"))
+            .limits;
+    assert_eq!(on, LimitSettings { rate: Some((2.5, 7)), drop: false, streams_max: 3, line_bytes_max: 1024, truncate: false });
+    for text in [
+        "{readline_rate_enabled: true, readline_rate: 0}",
+        "{readline_rate_enabled: true, readline_burst: 0}",
+        "{readline_rate_enabled: true, readline_rate: -1}",
+    ] {
+        assert_eq!(mistakes(&limits(text)).len(), 1, "{text}");
+    }
 }

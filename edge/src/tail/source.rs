@@ -253,6 +253,9 @@ impl Source {
     /// # Errors
     /// What the disk says; the position stays before what could not be read.
     pub fn read(&mut self, buffer: &mut Vec<u8>, now: Timestamp, gather: &mut Gather) -> io::Result<(ReadEnd, LineCount)> {
+        if self.is_limited(now) {
+            return Ok((ReadEnd::Idle, LineCount::default()));
+        }
         buffer.resize(READ_BYTES, 0);
         let at = self.offset + self.splitter.unfinished();
         let got = self.file.read_at(buffer, at)?;
@@ -274,11 +277,19 @@ impl Source {
             if !run.is_holding() {
                 *clean = *offset;
             }
-            !gather.is_stopped()
+            !gather.is_stopped() && run.wait_until(now).is_none()
         });
         self.dirty |= count.lines > 0;
         self.wait = LOOK_WAIT.0;
+        self.is_limited(now);
         Ok((ReadEnd::More, count))
+    }
+
+    /// Whether a stage limits the rate of lines and none is due yet: then the next look is when one is, at the latest at the usual time.
+    fn is_limited(&mut self, now: Timestamp) -> bool {
+        let Some(until) = self.run.wait_until(now) else { return false };
+        self.next_look = until.min(now.plus(LOOK_WAIT.1));
+        true
     }
 
     /// The wall clock was set back to `now`: what was to happen later than it ever waits for happens now.

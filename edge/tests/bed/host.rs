@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge::metrics::EdgeMetrics;
-use edge::settings::EdgeSettings;
+use edge::settings::{EdgeSettings, Prepared};
 use edge::status::Status;
 use edge::{Edge, EdgeParts};
 use proto_boot::Metrics;
@@ -58,18 +58,18 @@ impl Host {
             "scrape_configs: [{{job_name: t, {job}: [{{labels: {{job: t, __path__: /logs/*.log}}}}]}}]\n\
              hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i, compression: none{hub}}}\nwal: {wal}\nbatch: {{max_bytes: 64KB, max_wait: 200ms}}\n"
         );
-        let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
-        assert!(mistakes.is_empty(), "{mistakes:?}");
-        let parsed = parsed.unwrap();
-        let parsed_bandwidth = parsed.bandwidth();
-        let prepared = parsed.prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        self.start_text(&text).await
+    }
+
+    /// With settings of its own.
+    pub async fn start_text(&self, text: &str) -> Running {
+        let (prepared, bandwidth) = settings(text);
         let metrics = Metrics::new();
         let status = Status::new(EdgeMetrics::new(&metrics));
         let world = World { clock: self.clock.clone(), entropy: Entropy::seeded(5), disk: Arc::new(self.disk.clone()), workers: Workers::Inline };
         let dial = Arc::new(self.net.client("link", None));
         let discover_every = Duration::from_secs(1);
         let stop = CancellationToken::new();
-        let bandwidth = parsed_bandwidth;
         let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), deliveries: None, world };
         Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
     }
@@ -89,6 +89,15 @@ impl Host {
             }
         }
     }
+}
+
+/// Settings as an edge runs with them, and its bandwidth.
+pub fn settings(text: &str) -> (Prepared, u64) {
+    let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", text);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let parsed = parsed.unwrap();
+    let prepared = parsed.prepare("e.yaml", "h").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    (prepared, parsed.bandwidth())
 }
 
 impl Running {

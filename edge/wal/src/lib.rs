@@ -47,7 +47,7 @@ pub use quota::{Room, TrackUsage, Usage, WhenFull};
 pub use read::{Entry, WalReader};
 pub use recover::{Lost, Recovered, TrackState, reason};
 pub use settle::Settled;
-pub use wal::{Wal, WalSettings};
+pub use wal::{Wal, WalSettings, positions};
 
 #[cfg(test)]
 mod bed;

@@ -74,6 +74,23 @@ pub struct Wal {
     _lock: Box<dyn DiskLock>,
 }
 
+/// The positions that the WAL in `dir` holds; it is only read, also while another process has it.
+///
+/// # Errors
+/// [`WalFault`] when the directory cannot be read, or its files are not this program's to read. No directory: no positions.
+pub fn positions(dir: &Path, disk: &dyn Disk) -> Result<Vec<SourcePosition>, WalFault> {
+    match disk.list(dir) {
+        Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(_) | Err(_) => {}
+    }
+    let survey = Survey::new(file::list(dir, disk)?, disk)?;
+    let mut replay = Replay::default();
+    for surveyed in &survey.files {
+        replay_file(surveyed, disk, &mut replay)?;
+    }
+    Ok(replay.finish(survey.wal_id.unwrap_or(WalId(0))).recovered.positions)
+}
+
 /// Waits for nobody long: it is held while the index is looked at, never during I/O.
 pub(crate) fn locked(shared: &Mutex<Index>) -> MutexGuard<'_, Index> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)

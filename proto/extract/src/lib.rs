@@ -4,7 +4,7 @@
 //! Promtail expression), [`logfmt`], [`pattern`], [`unpack`]; [`dialect`] (Go's regular
 //! expressions on the `regex` crate) and [`selector`] (label matchers and line filters) decide what
 //! a line or stream matches; [`gotime`] reads and prints times by Go layouts, [`gofloat`] prints
-//! numbers as Go does, [`quantity`] reads numbers, durations and sizes; [`template`] renders a line anew; [`level`] names the level of a line.
+//! numbers and [`gojson`] texts as Go does, [`quantity`] reads numbers, durations and sizes; [`template`] renders a line anew; [`level`] names the level of a line.
 //!
 //! Promises: no input panics, no input costs more than linear time times a bound of [`limits`],
 //! nothing is allocated per field where it can be borrowed. Must not do: I/O, clocks, async, or know
@@ -13,6 +13,7 @@
 pub mod dialect;
 pub mod fault;
 pub mod gofloat;
+pub mod gojson;
 pub mod gotime;
 pub mod jmes;
 pub mod json;

@@ -38,15 +38,48 @@ fn all_mistakes_come_in_the_order_of_the_file() {
     assert_eq!(found[4], "8:24 timestamp: action_on_failure \"guess\" is unknown");
     assert_eq!(found[5], "10:15 match: selector \"{a=}\": column 4: a string in quotes is expected");
     assert_eq!(found[6], "12:9 output: source is missing");
-    assert_eq!(found[7], "13:9 stage `metrics` is not supported yet");
+    assert_eq!(found[7], "13:9 metrics: no metric is given");
     assert_eq!(found.len(), 8);
 }
 
 #[test]
-fn each_unsupported_stage_says_so() {
-    for name in ["template", "metrics", "limit", "sampling", "geoip", "eventlogmessage", "pack"] {
-        assert_eq!(texts(&format!("- {name}: {{}}")), [format!("1:3 stage `{name}` is not supported yet")]);
+fn a_wrong_stage_of_promtails_rarer_ones_says_so() {
+    let mut wrong = Vec::new();
+    for (yaml, text) in [
+        ("- template: {}", "1:3 template: source is missing"),
+        ("- template: {source: a, template: '{{.a'}", "1:35 template: template: pipeline_template:1: unclosed action"),
+        ("- template: {source: a, template: '{{env \"HOME\"}}'}", "1:35 template: template: pipeline_template:1: function \"env\" not defined"),
+        ("- metrics:", "1:3 metrics: no metric is given"),
+        ("- metrics: {m: {type: Meter}}", "1:23 metrics: type \"meter\" is unknown"),
+        ("- metrics: {m: {type: Counter}}", "1:13 metrics: action \"\" is unknown"),
+        ("- metrics: {m: {type: Counter, config: {action: set}}}", "1:49 metrics: action \"set\" is unknown"),
+        ("- metrics: {m: {type: Gauge, config: {action: divide}}}", "1:47 metrics: action \"divide\" is unknown"),
+        ("- metrics: {m-x: {type: Counter, config: {action: inc}}}", "1:13 metrics: \"promtail_custom_m-x\" is no name for a metric"),
+        (
+            "- metrics: {m: {type: Counter, max_idle_duration: 10ms, config: {action: inc}}}",
+            "1:51 metrics: max_idle_duration \"10ms\" is not a duration of 1s or more",
+        ),
+        ("- metrics: {m: {type: Counter, config: {action: inc, match_all: true, value: x}}}", "1:13 metrics: match_all is given with a value"),
+        ("- metrics: {m: {type: Counter, config: {action: add, count_entry_bytes: true}}}", "1:13 metrics: count_entry_bytes is given without match_all"),
+        (
+            "- metrics: {m: {type: Counter, config: {action: inc, match_all: true, count_entry_bytes: true}}}",
+            "1:13 metrics: count_entry_bytes is given without action add",
+        ),
+        ("- metrics: {m: {type: Histogram, config: {buckets: [1, 1]}}}", "1:13 metrics: buckets do not rise, or are more than 200"),
+        ("- limit: {}", "1:3 limit: rate or burst is missing or not above zero"),
+        ("- limit: {rate: 0, burst: 1}", "1:3 limit: rate or burst is missing or not above zero"),
+        ("- limit: {rate: 1, burst: 1, by_label_name: pod}", "1:45 limit: by_label_name is given without drop"),
+        ("- sampling: {rate: 1.5}", "1:3 sampling: rate 1.5 is not between 0 and 1"),
+        ("- geoip: {source: a, db_type: city}", "1:3 geoip: db is missing"),
+        ("- geoip: {source: a, db_type: town, db: /x}", "1:31 geoip: db_type \"town\" is unknown"),
+        ("- geoip: {source: a, db_type: city, db: /x}", "1:41 geoip: database \"/x\" cannot be used: it was not read"),
+        ("- eventlogmessage: {source: a-b}", "1:29 eventlogmessage: source \"a-b\" is no label name"),
+    ] {
+        if texts(yaml).first().map(String::as_str) != Some(text) {
+            wrong.push(format!("{yaml}\n  {:?}", texts(yaml)));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -99,8 +132,7 @@ fn nesting_has_an_end() {
 fn only_what_is_read_is_extracted() {
     let yaml = "- cri: {}\n- regex: {expression: '(?P<a>.)(?P<b>.)'}\n- labels: {x: b}\n- match: {selector: '{x=\"1\"}', stages: [{output: {source: c}}]}\n";
     assert_eq!(program(yaml).slots, ["b", "c"]);
-    let mut names = std::collections::BTreeSet::new();
-    reads::gather(&stages("- drop: {source: [p, q]}\n- tenant: {source: r}\n- structured_metadata: {s: , t: u}\n"), &mut names, 0);
+    let names = reads::names(&stages("- drop: {source: [p, q]}\n- tenant: {source: r}\n- structured_metadata: {s: , t: u}\n"));
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["p", "q", "r", "s", "u"]);
 }
 

@@ -154,6 +154,111 @@ pub struct TenantSettings {
     pub value: Option<Text>,
 }
 
+/// `template`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TemplateSettings {
+    /// Extracted value that is written.
+    pub source: Option<Text>,
+    /// Go template; `.Value` is the value of the source, `.Entry` the line.
+    pub template: Option<Text>,
+}
+
+/// One metric of `metrics`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricSettings {
+    /// `Counter`, `Gauge` or `Histogram`, in any case of letters.
+    #[serde(rename = "type")]
+    pub kind: Option<Text>,
+    /// What the metric means.
+    pub description: Option<Text>,
+    /// Extracted value to take; without one, that of the metric's name.
+    pub source: Option<Text>,
+    /// What stands before the metric's name.
+    pub prefix: Option<Text>,
+    /// How long a series is shown after its last change, as a Go duration.
+    pub max_idle_duration: Option<Text>,
+    /// What is done.
+    pub config: MetricConfig,
+}
+
+/// `config` of a metric
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricConfig {
+    /// Text the source must have.
+    pub value: Option<Text>,
+    /// `inc`, `add`; of a gauge also `set`, `dec`, `sub`.
+    pub action: Option<Text>,
+    /// Of a counter: every line counts.
+    pub match_all: bool,
+    /// Of a counter of every line: the bytes of the line are added.
+    pub count_entry_bytes: bool,
+    /// Of a histogram: upper bounds, rising.
+    pub buckets: Option<Spanned<Vec<f64>>>,
+}
+
+/// `limit`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Lines a second.
+    pub rate: Option<Spanned<f64>>,
+    /// Lines at once.
+    pub burst: Option<Spanned<i64>>,
+    /// Whether lines beyond are dropped, rather than waited with.
+    pub drop: bool,
+    /// Label each of whose values has a limit of its own; needs `drop`.
+    pub by_label_name: Option<Text>,
+    /// Values of that label that are told apart.
+    pub max_distinct_labels: Option<Spanned<u64>>,
+}
+
+/// `sampling`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplingSettings {
+    /// Share of the lines that pass, 0 to 1.
+    pub rate: Option<Spanned<f64>>,
+    /// Reason under which dropped lines are counted.
+    pub drop_counter_reason: Option<Text>,
+}
+
+/// `pack`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackSettings {
+    /// Labels and extracted values to pack.
+    pub labels: Vec<Text>,
+    /// Whether the time of reading becomes the record's; the default.
+    pub ingest_timestamp: Option<bool>,
+}
+
+/// `geoip`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeoIpSettings {
+    /// Path of the database.
+    pub db: Option<Text>,
+    /// Extracted value with the address.
+    pub source: Option<Text>,
+    /// `city`, `asn` or `country`.
+    pub db_type: Option<Text>,
+}
+
+/// `eventlogmessage`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventLogMessageSettings {
+    /// Extracted value with the message; without one, `message`.
+    pub source: Option<Text>,
+    /// Whether keys that are no label names are left out.
+    pub drop_invalid_labels: bool,
+    /// Whether values that are there already are replaced.
+    pub overwrite_existing: bool,
+}
+
 /// A rule of `relabel_configs`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

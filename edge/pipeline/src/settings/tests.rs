@@ -52,7 +52,7 @@ fn one_source_may_stand_alone() {
 fn what_is_no_stage_is_kept_for_the_compiler() {
     let stages = stages("- nonsense: {a: 1}\n- geoip: {db: /x}\n- docker\n- {cri: {}, json: {}}\n- {}\n");
     assert!(matches!(&stages[0].stage, StageKind::Unknown(name) if name == "nonsense"));
-    assert!(matches!(&stages[1].stage, StageKind::Unsupported(name) if name == "geoip"));
+    assert!(matches!(&stages[1].stage, StageKind::GeoIp(settings) if settings.db.is_some()));
     assert!(matches!(&stages[2].stage, StageKind::NotAMap(text) if text == "docker"));
     assert!(matches!(&stages[3].stage, StageKind::NotOneKey(names) if names == &["cri", "json"]));
     assert!(matches!(&stages[4].stage, StageKind::NotOneKey(names) if names.is_empty()));

@@ -5,19 +5,19 @@
 //! first match become extracted values, as replaced. Without a match nothing changes; a template that fails is
 //! counted and changes nothing. Must not do: use a template it cannot read whole; that is a mistake.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use proto_extract::template::{Dialect, Fields, Template, TemplateFault};
+use proto_extract::template::{Dialect, Template, TemplateFault};
 use proto_model::Timestamp;
 use regex::bytes::Regex;
 
 use crate::compile::Compiler;
-use crate::draft::{Draft, Line, SlotId, Slots};
+use crate::draft::{Draft, Line, SlotId};
 use crate::fault::Place;
 use crate::haystack::Haystack;
 use crate::settings::{ReplaceSettings, place};
 use crate::stage::Flow;
+use crate::stages::template::Seen;
 use crate::state::{Reader, State};
 
 /// The stage.
@@ -26,8 +26,6 @@ pub(crate) struct Replace {
     expression: Regex,
     source: Option<SlotId>,
     template: Template,
-    /// Extracted values the template asks for.
-    fields: Vec<(String, SlotId)>,
     /// Numbers of named groups and where they go.
     groups: Vec<(usize, SlotId)>,
 }
@@ -36,12 +34,6 @@ pub(crate) struct Replace {
 struct Replaced {
     text: Vec<u8>,
     values: Vec<(SlotId, String)>,
-}
-
-/// The names of extracted values that a template asks for; none when it is no template.
-pub(crate) fn names_in(template: &str) -> Vec<String> {
-    let parsed = Template::parse("replace", template, Dialect::Promtail);
-    parsed.iter().filter_map(Template::fields).flatten().filter(|name| *name != "Value").map(str::to_owned).collect()
 }
 
 impl Replace {
@@ -60,11 +52,10 @@ impl Replace {
             .ok();
         let expression = expression?;
         let groups = expression.capture_names().enumerate().filter_map(|(n, name)| Some((n, compiler.slot(name?)?))).collect();
-        let fields = names_in(text).into_iter().filter_map(|name| compiler.slot(&name).map(|id| (name, id))).collect();
-        Some(Self { source: source.ok()?, template: template?, expression, fields, groups })
+        Some(Self { source: source.ok()?, template: template?, expression, groups })
     }
 
-    pub(crate) fn apply(&self, state: &mut State, draft: &mut Draft<'_>) -> Flow {
+    pub(crate) fn apply(&self, names: &[String], state: &mut State, draft: &mut Draft<'_>) -> Flow {
         let slots = &draft.parts.slots;
         let text = match (self.source, draft.line) {
             (Some(source), _) => slots.text(source),
@@ -72,7 +63,8 @@ impl Replace {
             (None, Line::Own) => Some(draft.parts.own.as_slice()),
         };
         let Some(text) = text else { return Flow::Next };
-        match self.replaced(text, slots, draft.time) {
+        let seen = Seen { value: None, entry: None, names, slots, labels: state.sets.labels(draft.labels) };
+        match self.replaced(text, &seen, draft.time) {
             Ok(None) => {}
             Ok(Some(replaced)) => {
                 match self.source {
@@ -89,7 +81,7 @@ impl Replace {
     }
 
     /// `None` without a match.
-    fn replaced(&self, text: &[u8], slots: &Slots, time: Timestamp) -> Result<Option<Replaced>, TemplateFault> {
+    fn replaced(&self, text: &[u8], seen: &Seen<'_>, time: Timestamp) -> Result<Option<Replaced>, TemplateFault> {
         let haystack = Haystack::new(text);
         let mut out = Vec::with_capacity(text.len());
         let mut end = 0;
@@ -101,7 +93,7 @@ impl Replace {
             first.get_or_insert_with(|| self.groups.iter().map(|(n, id)| (*id, &text[bytes(*n).unwrap_or(0..0)])).collect());
             for range in (1..found.len()).filter_map(bytes) {
                 let captured = &text[range.clone()];
-                let made = self.render(captured, slots, time)?;
+                let made = self.render(captured, seen, time)?;
                 if end <= range.start {
                     out.extend_from_slice(&text[end..range.start]);
                     out.extend_from_slice(made.as_bytes());
@@ -118,34 +110,10 @@ impl Replace {
         Ok(Some(Replaced { text: out, values }))
     }
 
-    fn render(&self, captured: &[u8], slots: &Slots, time: Timestamp) -> Result<String, TemplateFault> {
+    fn render(&self, captured: &[u8], seen: &Seen<'_>, time: Timestamp) -> Result<String, TemplateFault> {
         let mut out = String::new();
-        self.template.render(&Captured { captured, stage: self, slots }, captured, time, &mut out)?;
+        self.template.render(&Seen { value: Some(captured), ..*seen }, captured, time, &mut out)?;
         Ok(out)
-    }
-}
-
-/// What a template sees: the captured text and extracted values.
-struct Captured<'c> {
-    captured: &'c [u8],
-    stage: &'c Replace,
-    slots: &'c Slots,
-}
-
-impl Fields for Captured<'_> {
-    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        if name == "Value" {
-            return Some(String::from_utf8_lossy(self.captured));
-        }
-        let (_, id) = self.stage.fields.iter().find(|(known, _)| known == name)?;
-        self.slots.text(*id).map(String::from_utf8_lossy)
-    }
-
-    fn all(&self) -> Vec<(String, String)> {
-        let known = self.stage.fields.iter().map(|(name, _)| name.as_str()).chain(["Value"]);
-        let mut all: Vec<_> = known.filter_map(|name| Some((name.to_owned(), self.get(name)?.into_owned()))).collect();
-        all.sort_unstable();
-        all
     }
 }
 

@@ -32,7 +32,7 @@ impl Checker<'_> {
             let file = self.file;
             let own = |found: Vec<edge_pipeline::Mistake>| found.into_iter().map(move |m| Mistake::new(file, (m.line as u64, m.column as u64), m.text, m.fix));
             let relabel = Relabeling::compile(&scrape.relabel_configs).map_err(|found| self.mistakes.extend(own(found)));
-            let program = Program::compile(&scrape.pipeline_stages).map_err(|found| self.mistakes.extend(own(found)));
+            let program = Program::compile_in(&scrape.pipeline_stages, &self.surroundings).map_err(|found| self.mistakes.extend(own(found)));
             let (Ok(relabel), Ok(program), Some(origin)) = (relabel, program, origin) else { continue };
             let relabel = Relabel { rules: relabel, host: host.to_owned() };
             let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);

@@ -133,6 +133,9 @@ impl Checker<'_> {
     fn clients(&mut self, settings: &EdgeSettings, purpose: Purpose) -> Vec<ClientSettings> {
         let old = settings.client.iter().filter(|client| !client.url.value.is_empty());
         let clients: Vec<ClientSettings> = settings.clients.iter().chain(old).cloned().collect();
+        for client in settings.client.iter().filter(|client| client.url.value.is_empty()) {
+            self.label_names(&client.external_labels);
+        }
         for (at, client) in clients.iter().enumerate() {
             self.client(client);
             if clients[..at].iter().any(|earlier| alike(earlier, client)) {

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use crate::fault::JsonFault;
 use crate::gofloat;
+use crate::gojson::push_quoted;
 use crate::json::scan::{self, Kind, Token};
 use crate::json::strict::Strict;
 use crate::text::Text;
@@ -47,7 +47,7 @@ fn number(text: &Text<'_>, token: &Token) -> Result<f64, JsonFault> {
 fn write_value(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), JsonFault> {
     match token.kind {
         Kind::Null | Kind::Boolean => out.push_str(&text.slice(token.start..token.end)),
-        Kind::String => write_string(&string(text, token), out),
+        Kind::String => push_quoted(string(text, token).as_bytes(), out),
         Kind::Number => write_number(number(text, token)?, out),
         Kind::Object => write_object(text, token, out)?,
         Kind::Array => {
@@ -81,29 +81,12 @@ fn write_object(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), 
         if place > 0 {
             out.push(',');
         }
-        write_string(key, out);
+        push_quoted(key.as_bytes(), out);
         out.push(':');
         write_value(text, value, out)?;
     }
     out.push('}');
     Ok(())
-}
-
-fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // Writing to a string cannot fail.
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => write!(out, "\\u{:04x}", c as u32).unwrap_or_default(),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 fn write_number(number: f64, out: &mut String) {

@@ -1,0 +1,118 @@
+//! The command line: Promtail's flags ([`edge::flags`]) are taken out, the rest is read here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use edge::flags::{FLAGS, Flags};
+
+/// Collects logs, keeps them in its WAL, streams them to the hub. Promtail's flags work too, with one dash or two:
+/// -config.file=FILE runs with that file.
+#[derive(Debug, Parser)]
+#[command(name = "tributary-edge", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the edge.
+    Run {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Show what a running edge knows of itself.
+    Status {
+        /// Where its pages are, such as http://127.0.0.1:9080.
+        #[arg(long)]
+        url: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look into a WAL.
+    Wal {
+        #[command(subcommand)]
+        command: WalCommand,
+    },
+    /// Check a settings file and all that it names.
+    CheckConfig {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum WalCommand {
+    /// List its records.
+    Inspect {
+        /// The WAL's folder.
+        dir: PathBuf,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What is to be done.
+pub(crate) enum Task {
+    /// Run, or show what running would send.
+    Run,
+    /// Check the settings.
+    Check,
+    /// Ask a running edge.
+    Status { url: String, json: bool },
+    /// List a WAL.
+    InspectWal { dir: PathBuf, json: bool },
+}
+
+/// A command line, understood.
+pub(crate) struct Asked {
+    pub(crate) task: Task,
+    pub(crate) flags: Flags,
+}
+
+/// Reads a command line, program's name included.
+///
+/// # Errors
+/// The exit code, after the reason was told.
+pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, u8> {
+    let program = arguments.next().unwrap_or_default();
+    let (rest, mut flags) = edge::flags::take(arguments).map_err(|mistakes| crate::refuse(&mistakes))?;
+    if flags.version {
+        crate::say(&format!("tributary-edge {}", env!("CARGO_PKG_VERSION")));
+        return Err(0);
+    }
+    // Go takes `-help` for `--help`.
+    let rest = rest.into_iter().map(|argument| if argument == "-help" { "--help".to_owned() } else { argument });
+    let parsed = Arguments::try_parse_from(std::iter::once(program).chain(rest)).map_err(|usage| {
+        drop(usage.print());
+        if !usage.use_stderr() && usage.kind() == clap::error::ErrorKind::DisplayHelp {
+            let names: Vec<String> = FLAGS.iter().map(|(name, _)| format!("-{name}")).collect();
+            crate::say(&format!("\nPromtail's flags: -config.file, {}", names.join(", ")));
+        }
+        if usage.use_stderr() { 2 } else { 0 }
+    })?;
+    let mut of_file = |config: PathBuf| flags.files = vec![config.to_string_lossy().into_owned()];
+    let task = match parsed.command {
+        Some(Command::Status { url, json }) => Task::Status { url, json },
+        Some(Command::Wal { command: WalCommand::Inspect { dir, json } }) => Task::InspectWal { dir, json },
+        Some(Command::CheckConfig { config }) => {
+            of_file(config);
+            Task::Check
+        }
+        Some(Command::Run { config }) => {
+            of_file(config);
+            if flags.check_syntax { Task::Check } else { Task::Run }
+        }
+        None if flags.files.is_empty() => {
+            crate::complain("say what to do: run, status, wal inspect or check-config, or -config.file=FILE; --help tells more");
+            return Err(2);
+        }
+        None if flags.check_syntax => Task::Check,
+        None => Task::Run,
+    };
+    Ok(Asked { task, flags })
+}

@@ -1,0 +1,347 @@
+//! Running: settings, log, WAL, pages; then signals and reloads until the end.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge::discover::Job;
+use edge::flags::Flags;
+use edge::metrics::EdgeMetrics;
+use edge::pages::{Pages, routes};
+use edge::receive::{self, Intake, Receivers};
+use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
+use edge::settings::load::Loaded;
+use edge::settings::{EdgeSettings, Purpose, ServerSettings};
+use edge::status::Status;
+use edge::{Edge, EdgeParts};
+use proto_boot::serve::{Serving, serve};
+use proto_boot::telemetry::{LogSettings, log as telemetry};
+use proto_boot::{Metrics, Stop};
+use proto_link::{ClientTls, GrpcClient, QuicClient};
+use proto_seam::World;
+use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::load::From;
+use crate::show::{deliver_stdin, source};
+use crate::{complain, refuse, say, wal_failed};
+
+/// Blocks of the file that count at the next start only.
+const AT_START: [&str; 8] = ["server", "hub", "wal", "batch", "canary", "clients", "client", "positions"];
+/// Between two looks whether all of the standard input is acknowledged.
+const ACKED_EVERY: Duration = Duration::from_millis(50);
+/// What is durable is in the status after so long at the latest.
+const REPORTED_AFTER: Duration = Duration::from_millis(2_500);
+
+/// Starts the log.
+///
+/// # Errors
+/// The exit code, after the reason was told.
+pub(crate) fn log(server: &ServerSettings, world: &World) -> Result<(), u8> {
+    telemetry::start(LogSettings { level: server.log_level, format: server.log_format }, world.clock.clone()).map(drop).map_err(|fault| {
+        complain(&fault.to_string());
+        1
+    })
+}
+
+/// Tells what is to be told of the settings.
+pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
+    if flags.print_config {
+        drop(write!(std::io::stderr(), "# tributary-edge {}\n{}", env!("CARGO_PKG_VERSION"), loaded.show()));
+    }
+    if flags.log_config {
+        for line in loaded.show().lines().rev() {
+            tracing::info!("{line}");
+        }
+    }
+    for remark in &flags.remarks {
+        tracing::warn!("{remark}");
+    }
+    for remark in &loaded.prepared.remarks {
+        tracing::warn!("{remark}");
+    }
+}
+
+/// Everything a running edge is told from outside.
+struct Running {
+    edge: Edge,
+    from: From,
+    world: World,
+    /// The settings in force.
+    effective: Value,
+    metrics: ReloadMetrics,
+    asks: mpsc::Receiver<Ask>,
+    hangups: Signal,
+    stop: Stop,
+    intake: Intake,
+    /// What listens, and for which jobs.
+    receivers: Option<Receivers>,
+    jobs: Vec<Job>,
+}
+
+pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
+    let mut loaded = match from.load(world.disk.as_ref(), Purpose::Run) {
+        Ok((_, loaded)) => loaded,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    if let Err(code) = log(&loaded.settings.server, &world) {
+        return code;
+    }
+    begin(&loaded, flags);
+    let stop = Stop::new();
+    let hangups = match stop.on_signals().and_then(|()| signal(SignalKind::hangup())) {
+        Ok(hangups) => hangups,
+        Err(fault) => {
+            complain(&format!("signals cannot be handled: {fault}"));
+            return 1;
+        }
+    };
+    let listener = match listen(&loaded.settings.server).await {
+        Ok(listener) => listener,
+        Err(code) => return code,
+    };
+    let metrics = Metrics::new();
+    let status = Status::new(EdgeMetrics::new(&metrics));
+    let stdin = loaded.settings.target_config.stdin.then(|| source(&loaded.prepared, &world));
+    if stdin.is_some() {
+        loaded.prepared.jobs.clear();
+    }
+    let (intake, deliveries) = Intake::new(&metrics);
+    let Loaded { settings, prepared, effective } = loaded;
+    let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: settings.server.health_check_target });
+    let (ask, asks) = mpsc::channel(ASKS_MAX);
+    let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
+    let reloads = ReloadMetrics::new(&metrics);
+    let jobs = prepared.jobs.clone();
+    let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
+    let edge = match edge::run(parts, &stop.token()).await {
+        Ok(edge) => edge,
+        Err(fault) => return wal_failed(&fault),
+    };
+    let receivers = match receive::start(&jobs, &intake, &world, &stop.token()).await {
+        Ok(receivers) => Some(receivers),
+        Err(fault) => {
+            complain(&fault.to_string());
+            return 1;
+        }
+    };
+    let handed = intake.clone();
+    let running = Running { edge, from, world, effective, metrics: reloads, asks, hangups, stop: stop.clone(), intake: handed, receivers, jobs };
+    open(listener, under_prefix(pages, &settings.server), &stop);
+    match stdin {
+        None => running.until_stopped().await,
+        Some(source) => {
+            let (ended, fed) = tokio::join!(running.until_stopped(), feed(source, intake, &status, &stop));
+            ended.max(fed)
+        }
+    }
+}
+
+/// Reads the standard input to its end, waits until the hub has it, and ends the edge.
+async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop: &Stop) -> u8 {
+    let code = deliver_stdin(source, intake, stop).await;
+    let all_acked = async {
+        // Till then the status does not know of the last lines.
+        tokio::time::sleep(REPORTED_AFTER).await;
+        loop {
+            let report = status.report();
+            if report.acked >= report.sequence {
+                return;
+            }
+            tokio::time::sleep(ACKED_EVERY).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.begun() => {}
+        () = all_acked => {}
+    }
+    stop.begin();
+    code
+}
+
+/// What the edge is made of, with its way to the hub.
+async fn parts(
+    settings: &EdgeSettings,
+    mut prepared: edge::settings::Prepared,
+    deliveries: mpsc::Receiver<edge::receive::Delivery>,
+    (metrics, status): (Metrics, Status),
+    world: &World,
+) -> Option<EdgeParts> {
+    let Some(hub) = settings.hub.as_ref().map(|hub| &hub.value) else {
+        complain("nothing says where to send; add `hub`");
+        return None;
+    };
+    if let (Some(canary), Some(name)) = (&mut prepared.canary, own_name(settings, world).await) {
+        canary.edge = name;
+    }
+    let certificates = certs::store::watch_client(&hub.identity_dir, &hub.ca_file, world.clone());
+    tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
+    let tls = ClientTls::new(certificates, world.clock.clone());
+    let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
+    let (discover_every, bandwidth) = (settings.target_config.sync_period.0, settings.bandwidth());
+    Some(EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, deliveries: Some(deliveries), world: world.clone() })
+}
+
+/// The edge's name in its certificate, if there is one already.
+async fn own_name(settings: &EdgeSettings, world: &World) -> Option<String> {
+    let hub = &settings.hub.as_ref()?.value;
+    let material = certs::store::load_client(&certs::store::ClientPaths::new(&hub.identity_dir, &hub.ca_file), world).await.ok()?;
+    material.own.leaf.subject_uri.as_deref()?.rsplit_once("/edge/").map(|(_, name)| name.to_owned())
+}
+
+async fn listen(server: &ServerSettings) -> Result<Option<tokio::net::TcpListener>, u8> {
+    if server.disable {
+        return Ok(None);
+    }
+    let host = if server.http_listen_address.is_empty() { "0.0.0.0" } else { &server.http_listen_address };
+    match tokio::net::TcpListener::bind((host, server.http_listen_port)).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(fault) => {
+            complain(&format!("cannot listen on {host}:{}: {fault}; choose a free address under `server`", server.http_listen_port));
+            Err(1)
+        }
+    }
+}
+
+/// The pages below `http_path_prefix`, and where they were without one: probes are written for either.
+fn under_prefix(pages: axum::Router, server: &ServerSettings) -> axum::Router {
+    let prefix = server.http_path_prefix.trim_matches('/');
+    if prefix.is_empty() { pages } else { pages.clone().nest(&format!("/{prefix}"), pages) }
+}
+
+fn open(listener: Option<tokio::net::TcpListener>, pages: axum::Router, stop: &Stop) {
+    let mut address: Option<SocketAddr> = None;
+    if let Some(listener) = listener {
+        address = listener.local_addr().ok();
+        tokio::spawn(serve(listener, Serving::new(pages), stop.token()));
+    }
+    let http = address.map(|address| address.to_string()).unwrap_or_default();
+    say(&format!("{{\"event\":\"listening\",\"http\":\"{http}\"}}"));
+}
+
+impl Running {
+    async fn until_stopped(mut self) -> u8 {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.begun() => break,
+                failed = self.edge.failed() => {
+                    complain(&failed.unwrap_or_else(|| "a task of the edge ended by itself".to_owned()));
+                    return 1;
+                }
+                Some(ask) = self.asks.recv() => self.reload(Some(ask)).await,
+                Some(()) = self.hangups.recv() => self.reload(None).await,
+            }
+        }
+        let ended = tokio::select! {
+            biased;
+            () = self.stop.forced() => Ok(()),
+            ended = tokio::time::timeout(Duration::from_secs(20), self.edge.ended()) => ended.unwrap_or(Ok(())),
+        };
+        match ended {
+            Ok(()) => 0,
+            Err(why) => {
+                complain(&why);
+                1
+            }
+        }
+    }
+
+    /// Reads the settings again; with a mistake in them everything stays as it is.
+    async fn reload(&mut self, ask: Option<Ask>) {
+        let answer = self.reloaded().await;
+        self.metrics.count(&answer);
+        match &answer {
+            Ok(done) => tracing::info!("reload: {done}"),
+            Err(why) => tracing::error!("reload: {why}"),
+        }
+        if let Some(Err(_)) = ask.map(|ask: oneshot::Sender<Answer>| ask.send(answer)) {
+            tracing::debug!("whoever asked for the reload is gone");
+        }
+    }
+
+    async fn reloaded(&mut self) -> Answer {
+        let (_, loaded) = self.from.load(self.world.disk.as_ref(), Purpose::Run).map_err(|mistakes| {
+            let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            format!("the settings in force stay: {}", all.join("; "))
+        })?;
+        if loaded.effective == self.effective {
+            return Ok("the settings have not changed".to_owned());
+        }
+        if loaded.settings.target_config.stdin || self.effective["target_config"]["stdin"] == Value::Bool(true) {
+            return Err("the settings in force stay: an edge that reads the standard input is not reloaded".to_owned());
+        }
+        let later: Vec<&str> = AT_START.into_iter().filter(|block| loaded.effective.get(block) != self.effective.get(block)).collect();
+        for remark in &loaded.prepared.remarks {
+            tracing::warn!("{remark}");
+        }
+        self.listen_anew(&loaded.prepared.jobs).await?;
+        let every = loaded.settings.target_config.sync_period.0;
+        if !self.edge.reload(loaded.prepared, every).await {
+            return Err("the edge is ending".to_owned());
+        }
+        self.effective = merged(loaded.effective, &self.effective);
+        Ok(match later.as_slice() {
+            [] => "the settings were reloaded".to_owned(),
+            later => format!("the settings were reloaded; {} will count at the next start", later.join(", ")),
+        })
+    }
+}
+
+impl Running {
+    /// Ends the receivers and starts those of other jobs; where one cannot listen, those of before listen again.
+    async fn listen_anew(&mut self, jobs: &[Job]) -> Result<(), String> {
+        if let Some(receivers) = self.receivers.take() {
+            receivers.end().await;
+        }
+        let (world, stop) = (&self.world, self.stop.token());
+        match receive::start(jobs, &self.intake, world, &stop).await {
+            Ok(receivers) => {
+                self.receivers = Some(receivers);
+                self.jobs = jobs.to_vec();
+                Ok(())
+            }
+            Err(fault) => {
+                self.receivers = receive::start(&self.jobs, &self.intake, world, &stop).await.inspect_err(|fault| tracing::error!("{fault}")).ok();
+                Err(format!("the settings in force stay: {fault}"))
+            }
+        }
+    }
+}
+
+/// The settings in force: the new ones, but for what counts at the next start.
+fn merged(mut new: Value, old: &Value) -> Value {
+    if let Some(map) = new.as_object_mut() {
+        for block in AT_START {
+            match old.get(block) {
+                Some(before) => drop(map.insert(block.to_owned(), before.clone())),
+                None => drop(map.remove(block)),
+            }
+        }
+    }
+    new
+}
+
+/// Keeps the status page's word on the certificate.
+async fn watch_certificate(mut certificates: tokio::sync::watch::Receiver<certs::ClientState>, status: Status) {
+    loop {
+        let shown = match &*certificates.borrow_and_update() {
+            certs::ClientState::Missing(why) => {
+                tracing::warn!(why, "no usable certificate; lines are kept in the WAL until there is one");
+                None
+            }
+            certs::ClientState::Ready(material) => {
+                let ends = material.own.not_after();
+                let text = jiff::Timestamp::from_nanosecond(i128::from(ends.nanos())).map(|at| at.to_string()).unwrap_or_default();
+                Some((ends.nanos() / 1_000_000_000, text))
+            }
+        };
+        status.certificate(shown);
+        if certificates.changed().await.is_err() {
+            return;
+        }
+    }
+}
