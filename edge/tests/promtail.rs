@@ -106,7 +106,8 @@ fn file_of(item: &str, example: &str) -> String {
         let own = parts[depth].trim_end_matches("[]");
         let written = if parts[depth].ends_with("[]") { format!("[{value}]") } else { value };
         // A job with a source of its own has no files.
-        let skip = |key: &str| key == own || (key == "api_server" && own == "kubeconfig_file") || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
+        let skip =
+            |key: &str| key == own || (key == "api_server" && own == "kubeconfig_file") || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
         let more = beside(&parent).iter().filter(|(key, _)| !skip(key)).map(|(key, value)| format!("{key}: {value}"));
         let all: Vec<String> = more.chain([format!("{own}: {written}")]).collect();
         value = if depth == 0 { all.join("\n") } else { format!("{{{}}}", all.join(", ")) };
