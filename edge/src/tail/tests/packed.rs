@@ -494,3 +494,12 @@ fn an_inode_that_is_given_anew_is_another_file() {
     assert_eq!(rig.heard(), numbered(10..=15));
     assert_eq!(rig.reasons(), []);
 }
+
+#[test]
+fn a_million_equal_lines_of_one_time_are_all_kept() {
+    let mut rig = Rig::with(&["/logs/app/*.log"], CRI);
+    rig.append("a.log", "2024-01-01T00:00:00.000000001Z stdout F x\n".repeat(1_000_000));
+    rig.seconds(20);
+    let heard = rig.heard();
+    assert_eq!((heard.len(), heard.iter().filter(|line| *line != "x").count()), (1_000_000, 0));
+}
