@@ -164,7 +164,9 @@ impl EdgeMetrics {
 
     /// Files that are read, files that are not, and directories that are watched or cannot be.
     pub fn files(&self, read: usize, refused: usize, (watched, polled): (usize, usize)) {
-        for (gauge, state, count) in [(&self.files, "read", read), (&self.files, "refused", refused), (&self.watches, "watched", watched), (&self.watches, "polled", polled)] {
+        for (gauge, state, count) in
+            [(&self.files, "read", read), (&self.files, "refused", refused), (&self.watches, "watched", watched), (&self.watches, "polled", polled)]
+        {
             gauge.with([state]).set_whole(count as u64);
         }
     }

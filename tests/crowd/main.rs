@@ -167,7 +167,16 @@ async fn start(dir: &Path, n: usize, hub: &Hub, options: &Options, status: &Stat
     let hub = settings.hub.as_ref().expect("the crowd's settings name a hub");
     let tls = ClientTls::new(certs::store::watch_client(&hub.value.identity_dir, &hub.value.ca_file, world.clone()), world.clock.clone());
     let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
-    let parts = EdgeParts { prepared, discover_every: Duration::from_secs(10), bandwidth: 0, dial, metrics: Metrics::new(), status: status.clone(), deliveries: None, world };
+    let parts = EdgeParts {
+        prepared,
+        discover_every: Duration::from_secs(10),
+        bandwidth: 0,
+        dial,
+        metrics: Metrics::new(),
+        status: status.clone(),
+        deliveries: None,
+        world,
+    };
     edge::run(parts, stop).await.unwrap_or_else(|fault| panic!("edge {n}: {fault}"))
 }
 

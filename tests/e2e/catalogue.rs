@@ -25,7 +25,8 @@ fn rows(page: &str) -> BTreeMap<u32, Vec<(String, String)>> {
 fn has_test(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let is_it = |line: &str| line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('));
+    let is_it =
+        |line: &str| line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('));
     lines.iter().enumerate().any(|(at, line)| {
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).copied().collect::<Vec<_>>();
         is_it(line) && above.iter().any(|line| line.contains("test")) && !above.iter().any(|line| line.starts_with("#[ignore"))

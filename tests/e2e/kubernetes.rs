@@ -109,7 +109,12 @@ fn deploy(cluster: &Cluster, hub: &Hub) {
     cluster.apply(&replaced(&manifest("config.yaml"), "https://hub.example.org:9443", &url));
     cluster.apply(&replaced(&manifest("daemonset.yaml"), "image: tributary-edge:latest", "image: localhost/tributary-edge:1"));
     let ready = |text: &str| text.trim() == "1";
-    cluster.until("the edge is ready", &["-n", "tributary", "get", "daemonset", "tributary-edge", "-o", "jsonpath={.status.numberReady}"], Duration::from_secs(90), ready);
+    cluster.until(
+        "the edge is ready",
+        &["-n", "tributary", "get", "daemonset", "tributary-edge", "-o", "jsonpath={.status.numberReady}"],
+        Duration::from_secs(90),
+        ready,
+    );
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> String {
@@ -119,7 +124,9 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 
 /// A pod of the writer; `more` = further keys of its metadata, `containers` = its containers.
 fn pod(name: &str, more: &str, restart: &str, containers: &str) -> String {
-    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default{more}}}\nspec:\n  restartPolicy: {restart}\n  terminationGracePeriodSeconds: 2\n{containers}\n---\n")
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default{more}}}\nspec:\n  restartPolicy: {restart}\n  terminationGracePeriodSeconds: 2\n{containers}\n---\n"
+    )
 }
 
 fn container(name: &str, arguments: &str, more: &str) -> String {
@@ -136,7 +143,12 @@ fn writers(cluster: &Cluster) {
     let setup = container("setup", "-count, \"300\"", "");
     all.push_str(&pod("long", &label("long"), "Never", &format!("  initContainers:\n{setup}\n  containers:\n{main}")));
     // One that falls again and again: 0.log, 1.log, 2.log.
-    all.push_str(&pod("again", &label("again"), "OnFailure", &format!("  containers:\n{}", container("main", "-count, \"400\", -errors, \"4\", -exit, \"1\"", ""))));
+    all.push_str(&pod(
+        "again",
+        &label("again"),
+        "OnFailure",
+        &format!("  containers:\n{}", container("main", "-count, \"400\", -errors, \"4\", -exit, \"1\"", "")),
+    ));
     for at in 0..5 {
         all.push_str(&pod(&format!("gone-{at}"), "", "Never", &format!("  containers:\n{}", container("main", "-count, \"500\", -errors, \"3\"", ""))));
     }
@@ -177,7 +189,19 @@ async fn a_real_cluster_arrives_exactly_once_with_its_labels() {
     deploy(&cluster, &hub);
     writers(&cluster);
     cluster.until("the long writer runs", &phase("long"), Duration::from_secs(60), |text| text == "Running");
-    let probe = ["debug", "long", "--image=localhost/pod:1", "--image-pull-policy=Never", "--container=probe", "--profile=general", "--", "/pod", "write", "-count", "300"];
+    let probe = [
+        "debug",
+        "long",
+        "--image=localhost/pod:1",
+        "--image-pull-policy=Never",
+        "--container=probe",
+        "--profile=general",
+        "--",
+        "/pod",
+        "write",
+        "-count",
+        "300",
+    ];
     cluster.kubectl(&probe).expect("an ephemeral container can be added");
     delete_the_brief(&cluster).await;
     cluster.restart_containerd();
@@ -223,9 +247,14 @@ fn labels_hold(hearing: &Hearing) {
             _ => (host.as_str(), ""),
         };
         for ((container, _, out), heard) in runs {
-            let expected = format!("app={app},cluster=alpha{component},container={container},job=default/{app},namespace=default,node_name=node1,pod={host},stream=std{out}");
+            let expected = format!(
+                "app={app},cluster=alpha{component},container={container},job=default/{app},namespace=default,node_name=node1,pod={host},stream=std{out}"
+            );
             for labels in &heard.labels {
-                let plain: Vec<&str> = labels.split(',').filter(|pair| !pair.starts_with("__") && !pair.starts_with("detected_level") && !pair.starts_with("service_name")).collect();
+                let plain: Vec<&str> = labels
+                    .split(',')
+                    .filter(|pair| !pair.starts_with("__") && !pair.starts_with("detected_level") && !pair.starts_with("service_name"))
+                    .collect();
                 assert_eq!(plain.join(","), expected);
             }
         }

@@ -171,7 +171,8 @@ async fn torture_what_a_removed_file_took_with_it_is_counted_to_the_byte() {
         let streams = ask.every_line("{cluster=\"alpha\"}", begun - 600_000_000_000, begun + 3_600_000_000_000, 20_000).await;
         found = streams.into_values().flatten().filter_map(|row| row.line.split(' ').nth(1)?.parse::<u64>().ok()).collect::<Vec<u64>>();
         losses = admin.json("/admin/v1/losses", &[("tenant", "acme")]).await;
-        let is_behind = edge.metric("tributary_edge_bytes_behind", "").await != Some(0.0) || edge.metric("tributary_edge_oldest_unacked_seconds", "").await != Some(0.0);
+        let is_behind =
+            edge.metric("tributary_edge_bytes_behind", "").await != Some(0.0) || edge.metric("tributary_edge_oldest_unacked_seconds", "").await != Some(0.0);
         if (found.contains(&100_510) && losses[0]["bytes"].is_u64() && !is_behind) || Instant::now() > until {
             break;
         }
@@ -248,7 +249,9 @@ async fn torture_at_full_speed_by_hand() {
         let to = base + i64::try_from(end / 4 * 4 + 4).unwrap() * 1_000;
         let found = ask.every_line("{cluster=\"alpha\"}", from, to, 20_000).await;
         let mine = found.into_iter().map(|(labels, rows)| {
-            let is_mine = |row: &tests::ask::Answered| row.line.split(' ').nth(1).and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| (first..end).contains(&number));
+            let is_mine = |row: &tests::ask::Answered| {
+                row.line.split(' ').nth(1).and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| (first..end).contains(&number))
+            };
             (labels, rows.into_iter().filter(is_mine).collect())
         });
         let reckoning = reckon_part(&mine.collect(), &BTreeMap::from([("a".to_owned(), (first, end))]));

@@ -134,7 +134,14 @@ impl Cluster {
     /// # Panics
     /// When the API server refuses it.
     pub fn apply(&self, manifest: &str) {
-        let mut child = self.kubectl_command().args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl starts");
+        let mut child = self
+            .kubectl_command()
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
         child.stdin.take().expect("it has an input").write_all(manifest.as_bytes()).expect("kubectl reads");
         let done = child.wait_with_output().expect("kubectl ends");
         assert!(done.status.success(), "{}\n{manifest}", String::from_utf8_lossy(&done.stderr));

@@ -112,7 +112,15 @@ impl Tail {
     }
 
     /// Opens what lies at `at`, going on at `position`: of the same file, or of one with the same content that is gone.
-    pub(super) fn open_at(&mut self, found: Found, at: &Path, packing: Option<Packing>, position: Option<SourcePosition>, dirs: &mut Dirs<'_>, now: Timestamp) -> io::Result<()> {
+    pub(super) fn open_at(
+        &mut self,
+        found: Found,
+        at: &Path,
+        packing: Option<Packing>,
+        position: Option<SourcePosition>,
+        dirs: &mut Dirs<'_>,
+        now: Timestamp,
+    ) -> io::Result<()> {
         let identity = self.disk.state(at)?.identity;
         let program = self.program(found.job);
         let text = self.jobs[found.job].reading.text;

@@ -78,7 +78,9 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
     let disk = std::sync::Arc::clone(&world.disk);
     let mut config = match access.clone() {
         Access::InCluster => Config::incluster().map_err(|fault| {
-            format!("{fault}: outside a cluster give kubernetes_sd_configs an api_server or a kubeconfig_file; inside one the pod needs its service account token")
+            format!(
+                "{fault}: outside a cluster give kubernetes_sd_configs an api_server or a kubeconfig_file; inside one the pod needs its service account token"
+            )
         })?,
         Access::Kubeconfig(path) => {
             let text = world.workers.run(move || text(disk.as_ref(), &path)).await?;
@@ -102,7 +104,8 @@ fn config(server: &ServerAccess, disk: &dyn Disk) -> Result<Config, String> {
     let url = server.url.parse().map_err(|fault| format!("api_server {:?}: {fault}", server.url))?;
     let mut config = Config::new(url);
     let shown = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let mut auth = AuthInfo { client_certificate: server.cert_file.as_ref().map(shown), client_key: server.key_file.as_ref().map(shown), ..AuthInfo::default() };
+    let mut auth =
+        AuthInfo { client_certificate: server.cert_file.as_ref().map(shown), client_key: server.key_file.as_ref().map(shown), ..AuthInfo::default() };
     if !server.user.is_empty() {
         auth.username = Some(server.user.clone());
         auth.password = match &server.password {

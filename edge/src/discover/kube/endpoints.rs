@@ -46,10 +46,15 @@ pub fn sets(record: &EndpointsRecord, is_slice: bool, around: &Around<'_>) -> Ve
     let mut out = Vec::new();
     let mut seen: BTreeMap<(&str, &str), (&PodRecord, Vec<i32>)> = BTreeMap::new();
     for (ports, addresses) in &record.subsets {
-        for (address, port, ip) in addresses.iter().flat_map(|address| ports.iter().flat_map(move |port| address.ips.iter().map(move |ip| (address, port, ip)))) {
+        for (address, port, ip) in addresses.iter().flat_map(|address| ports.iter().flat_map(move |port| address.ips.iter().map(move |ip| (address, port, ip))))
+        {
             let mut labels = common.clone();
             labels.set("__address__", port.number.map_or_else(|| ip.clone(), |number| join(ip, number)));
-            if is_slice { slice_target(&mut labels, address, port) } else { endpoint_target(&mut labels, address, port) }
+            if is_slice {
+                slice_target(&mut labels, address, port)
+            } else {
+                endpoint_target(&mut labels, address, port)
+            }
             let is_node = address.reference.as_ref().filter(|reference| reference.kind == "Node");
             attach_node(&mut labels, around.node(is_node.map(|node| node.name.as_str()).or(address.node.as_deref())));
             if let Some(pod) = around.pod(address.reference.as_ref()) {

@@ -100,7 +100,9 @@ async fn pods(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
         let (pods, version) = api.with(|stored| (stored.pods.values().cloned().collect::<Vec<_>>(), stored.version.to_string()));
         first.extend(pods.into_iter().map(|pod| json!({"type": "ADDED", "object": pod})));
         let annotations = json!({"k8s.io/initial-events-end": "true"});
-        first.push(json!({"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": version, "annotations": annotations}}}));
+        first.push(
+            json!({"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": version, "annotations": annotations}}}),
+        );
     } else if api.with(|stored| std::mem::take(&mut stored.forgets)) {
         first.push(json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "message": "too old resource version", "reason": "Expired", "code": 410}}));
     }
@@ -116,7 +118,10 @@ fn list(api: &Api, query: &BTreeMap<String, String>) -> Response {
         let items: Vec<&Value> = stored.pods.values().skip(from).take(limit).collect();
         let more = from + items.len() < stored.pods.len();
         let next = if more { (from + items.len()).to_string() } else { String::new() };
-        axum::Json(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": stored.version.to_string(), "continue": next}, "items": items})).into_response()
+        axum::Json(
+            json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": stored.version.to_string(), "continue": next}, "items": items}),
+        )
+        .into_response()
     })
 }
 

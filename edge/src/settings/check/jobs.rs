@@ -174,7 +174,11 @@ impl Checker<'_> {
             None => Text::default(),
             Some((_, Ok(text))) => text,
             Some((encoding, Err(why))) => {
-                self.mistake(encoding, why, "write a name that IANA and the web share, such as utf-16le, iso-8859-1, windows-1252, gbk or shift_jis; or convert the files to utf-8");
+                self.mistake(
+                    encoding,
+                    why,
+                    "write a name that IANA and the web share, such as utf-16le, iso-8859-1, windows-1252, gbk or shift_jis; or convert the files to utf-8",
+                );
                 Text::default()
             }
         };

@@ -72,7 +72,10 @@ fn a_pod_has_a_target_for_each_container_and_port() {
 
 #[test]
 fn a_pod_without_address_or_status_has_targets_all_the_same() {
-    let found = pod(&pod_of(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}]}]}})), None);
+    let found = pod(
+        &pod_of(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}]}]}})),
+        None,
+    );
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].value("__address__"), found[0].value("__meta_kubernetes_pod_ready")), (None, Some("unknown")));
 }
@@ -117,7 +120,8 @@ fn a_service_has_a_target_for_each_port() {
         "service_type=LoadBalancer",
     ];
     assert_eq!((found.len(), shown(&found[0])), (2, expected.map(str::to_owned).to_vec()));
-    let external = ServiceRecord { kind: "ExternalName".into(), external_name: "db.example".into(), cluster_ip: "x".into(), ports: vec![Port::default()], ..record };
+    let external =
+        ServiceRecord { kind: "ExternalName".into(), external_name: "db.example".into(), cluster_ip: "x".into(), ports: vec![Port::default()], ..record };
     let found = service(&external);
     assert_eq!((found[0].value("__meta_kubernetes_service_external_name"), found[0].value("__meta_kubernetes_service_cluster_ip")), (Some("db.example"), None));
 }
@@ -143,15 +147,13 @@ impl Cluster {
     fn new() -> Self {
         let service = json!({"metadata": {"name": "web", "namespace": "shop", "labels": {"team": "t"}}, "spec": {"type": "ClusterIP"}});
         let node = json!({"metadata": {"name": "node1", "labels": {"zone": "z"}}});
-        Self(vec![
-            Object::Pod(pod_of(web())),
-            records::service(serde_json::from_value(service).unwrap()),
-            records::node(serde_json::from_value(node).unwrap()),
-        ])
+        Self(vec![Object::Pod(pod_of(web())), records::service(serde_json::from_value(service).unwrap()), records::node(serde_json::from_value(node).unwrap())])
     }
 
     fn sets(&self, object: &Object) -> Vec<Labels> {
-        let find = |kind: Kind, namespace: &str, name: &str| self.0.iter().find(|object| object.kind() == kind && object.meta().namespace == namespace && object.meta().name == name);
+        let find = |kind: Kind, namespace: &str, name: &str| {
+            self.0.iter().find(|object| object.kind() == kind && object.meta().namespace == namespace && object.meta().name == name)
+        };
         let around = Around { find: &find, attach_node: true };
         match object {
             Object::Endpoints(record) => sets(record, false, &around),
@@ -229,5 +231,8 @@ fn a_huge_annotation_is_known_without_its_text() {
     let mut value = web();
     value["metadata"]["annotations"]["last-applied"] = "x".repeat(records::ANNOTATION_BYTES_MAX + 1).into();
     let labels = pod(&pod_of(value), None).remove(0);
-    assert_eq!((labels.value("__meta_kubernetes_pod_annotation_last_applied"), labels.value("__meta_kubernetes_pod_annotationpresent_last_applied")), (None, Some("true")));
+    assert_eq!(
+        (labels.value("__meta_kubernetes_pod_annotation_last_applied"), labels.value("__meta_kubernetes_pod_annotationpresent_last_applied")),
+        (None, Some("true"))
+    );
 }

@@ -7,7 +7,8 @@ fn what_was_written_is_read_and_damage_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let (disk, path) = (RealDisk::new(), dir.path().join("discovery/kubernetes-1"));
     assert_eq!(read(&disk, &path).unwrap(), None);
-    let group = |source: &str| Arc::new(TargetGroup { source: source.to_owned(), labels: vec![Labels::from_pairs([("a", "1"), ("b", "ä\"\n")]), Labels::empty()] });
+    let group =
+        |source: &str| Arc::new(TargetGroup { source: source.to_owned(), labels: vec![Labels::from_pairs([("a", "1"), ("b", "ä\"\n")]), Labels::empty()] });
     let remembered = vec![Remembered { group: group("pod/n/p/u"), gone_ns: None }, Remembered { group: group("pod/n/q/v"), gone_ns: Some(5) }];
     write(&disk, &path, &remembered).unwrap();
     assert_eq!(read(&disk, &path).unwrap(), Some(remembered.clone()));

@@ -3,7 +3,9 @@ use super::*;
 use crate::discover::feeds::Discovery;
 
 fn prepare(sd: &str) -> Result<KubeSettings, String> {
-    let text = format!("scrape_configs: [{{job_name: pods, kubernetes_sd_configs: [{sd}]}}]\nhub: {{url: 'https://h:1', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w}}\n");
+    let text = format!(
+        "scrape_configs: [{{job_name: pods, kubernetes_sd_configs: [{sd}]}}]\nhub: {{url: 'https://h:1', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w}}\n"
+    );
     let (parsed, mistakes) = proto_boot::settings::parse_all::<EdgeSettings>("e.yaml", &text);
     assert!(mistakes.is_empty(), "{mistakes:?}");
     match parsed.unwrap().prepare("e.yaml", "node7") {
