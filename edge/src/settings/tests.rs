@@ -118,7 +118,7 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, encoding: utf-16, static_configs: [{labels: {__path__: /a/b}}]}"), "2:29:", "utf-16"),
         (scrape("{job_name: a, static_configs: [{labels: {9x: y, __path__: /a/b}}]}"), "2:50:", "9x"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
-        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 0.1}}]}"), "2:", "sampling"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 1.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
         (scrape("{job_name: a, journal: {}}"), "2:19:", "journal"),
         (
