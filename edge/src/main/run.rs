@@ -166,7 +166,7 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
 async fn parts(
     settings: &EdgeSettings,
     mut prepared: edge::settings::Prepared,
-    deliveries: mpsc::Receiver<edge::receive::Delivery>,
+    deliveries: mpsc::Receiver<receive::Delivery>,
     (metrics, status): (Metrics, Status),
     world: &World,
 ) -> Option<EdgeParts> {
