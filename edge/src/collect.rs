@@ -338,7 +338,7 @@ impl Desk {
         self.streams.accept(deliveries);
         self.heed_clock(times);
         let now = times.wall;
-        if now >= self.next_discovery {
+        if now >= self.next_discovery || self.tail.wants_search(now) {
             self.discover(now);
         }
         if now >= self.next_report {
@@ -353,6 +353,9 @@ impl Desk {
         match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
             Ok(None) => {
                 self.metrics.stalled(true);
+                let looked = self.tail.look_around(now, &mut self.gather);
+                self.metrics.read(&looked.count, &looked.counters);
+                self.missed.extend(looked.missed);
                 self.stalled()
             }
             read => self.turned(read),
@@ -433,6 +436,7 @@ impl Desk {
         }
         let (bytes_behind, files_behind) = self.tail.behind();
         self.metrics.behind(bytes_behind, files_behind);
+        self.metrics.files(self.tail.sources().count(), self.tail.refused().count(), self.tail.watches());
         self.status.behind(bytes_behind, files_behind);
         let (usage, tracks) = {
             let wal = self.lock();

@@ -9,6 +9,7 @@ pub mod feeds;
 pub mod file_sd;
 pub mod files;
 pub mod groups;
+pub mod kube;
 pub mod live;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use proto_model::{Labels, Timestamp};
 use proto_seam::Disk;
 
 use crate::settings::Origin;
+use crate::tail::reading::Reading;
 use feeds::Discovery;
 use files::{Listing, Pattern};
 use live::{Discovered, JobDiscovered, Live};
@@ -33,6 +35,8 @@ pub struct Job {
     pub targets: Vec<Target>,
     /// Its pipeline.
     pub program: Arc<Program>,
+    /// How its files are read.
+    pub reading: Reading,
     /// What becomes of labels that are discovered.
     pub relabel: Arc<Relabel>,
     /// What it discovers while it runs.
@@ -70,6 +74,7 @@ impl Job {
             name,
             targets,
             program,
+            reading: Reading::default(),
             relabel: Arc::default(),
             discoveries: Vec::new(),
             named: Vec::new(),
@@ -179,6 +184,8 @@ pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) 
 pub enum Owner {
     /// This target does.
     Target(Found),
+    /// None does yet: a discovery has not said anything so far.
+    Awaited,
     /// None does now, but a discovery may name it yet, or did.
     Open,
     /// None does.
@@ -194,6 +201,7 @@ pub fn owner(jobs: &[Job], path: &std::path::Path) -> Owner {
         .find_map(|(at, job)| job.all_targets().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)));
     match target {
         Some(found) => Owner::Target(found),
+        None if jobs.iter().any(|job| job.live.is_awaited()) => Owner::Awaited,
         None if jobs.iter().any(|job| job.live.may_name_more()) => Owner::Open,
         None => Owner::Nobody,
     }

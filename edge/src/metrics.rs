@@ -8,7 +8,7 @@ use proto_boot::telemetry::{Counter, Counters, Gauge, Gauges, Metrics};
 use proto_model::Timestamp;
 
 use crate::limit::Given;
-use crate::tail::source::LineCount;
+use crate::tail::source::read::LineCount;
 
 /// Label values of tracks, by age: their numbers rise for ever.
 const TRACK_WORDS: [&str; 8] = ["live", "1", "2", "3", "4", "5", "6", "7"];
@@ -35,6 +35,8 @@ pub struct EdgeMetrics {
     oldest_unacked: Gauge,
     bytes_behind: Gauge,
     files_behind: Gauge,
+    files: Gauges<1>,
+    watches: Gauges<1>,
     sessions: Counters<1>,
     dial_failures: Counters<1>,
     refusals: Counters<1>,
@@ -68,6 +70,12 @@ impl EdgeMetrics {
             oldest_unacked: metrics.gauge("tributary_edge_oldest_unacked_seconds", "Age of the oldest batch without an ack"),
             bytes_behind: metrics.gauge("tributary_edge_bytes_behind", "Bytes of known files not read yet"),
             files_behind: metrics.gauge("tributary_edge_files_behind", "Files with bytes not read yet"),
+            files: metrics.gauges("tributary_edge_files", "Files by what becomes of them: read, or refused (named by a glob and not read)", ["state"]),
+            watches: metrics.gauges(
+                "tributary_edge_watched_directories",
+                "Directories by whether changes in them are told (watched), or files in them are looked at by time (polled)",
+                ["state"],
+            ),
             sessions: metrics.counters("tributary_edge_sessions_total", "Sessions with the hub begun", ["transport"]),
             dial_failures: metrics.counters("tributary_edge_dial_failures_total", "Times that the hub could not be reached", ["reason"]),
             refusals: metrics.counters("tributary_edge_refusals_total", "Times that the hub refused", ["code"]),
@@ -152,6 +160,15 @@ impl EdgeMetrics {
     pub fn behind(&self, bytes: u64, files: u64) {
         self.bytes_behind.set_whole(bytes);
         self.files_behind.set_whole(files);
+    }
+
+    /// Files that are read, files that are not, and directories that are watched or cannot be.
+    pub fn files(&self, read: usize, refused: usize, (watched, polled): (usize, usize)) {
+        for (gauge, state, count) in
+            [(&self.files, "read", read), (&self.files, "refused", refused), (&self.watches, "watched", watched), (&self.watches, "polled", polled)]
+        {
+            gauge.with([state]).set_whole(count as u64);
+        }
     }
 
     /// A session began.

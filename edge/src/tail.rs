@@ -1,38 +1,58 @@
 //! Which source to read next, fairly, within a budget.
 //!
-//! Parts: [`Tail`] (all sources), [`split`] (bytes to lines; pure), [`rotation`] (which file is which; pure),
-//! [`source`] (one file). A turn visits every source that has something, one read each, in rotation, until
-//! the budget is used or the batch is full. Promises: a loud file cannot starve a quiet one; a renamed file
-//! is read to its end before the file that took its name; what could not be read is a [`Missed`], never
-//! silent. Must not do: freeze batches or write the WAL.
+//! Parts: [`Tail`] (all sources), [`split`] (bytes to lines; pure), [`text`] (their characters; pure), [`rotation`] (which
+//! file is which; pure), [`siblings`] (what lies beside a path), [`trail`] (where a file went that is not at its path),
+//! [`archives`] (packed files that a job names), [`content`] (bytes of a file or of an archive), [`source`] (one file),
+//! [`notice`] (being told which to look at), [`reading`] (how a job's files are read). A turn visits every source that has
+//! something, one read each, in rotation, until the budget is used or the batch is full. Promises: a loud file cannot starve
+//! a quiet one; a renamed file is read to its end before the file that took its name, packed or not; what could not be read
+//! is a [`Missed`], never silent. Must not do: freeze batches or write the WAL.
 
+mod archives;
+pub mod content;
+pub mod notice;
+pub mod reading;
 mod reload;
 pub mod rotation;
+pub mod siblings;
 pub mod source;
 pub mod split;
+mod take;
+pub mod text;
+mod trail;
 mod unnamed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_pipeline::{Counters, Program};
+use edge_pipeline::Counters;
 use edge_wal::SourcePosition;
 use proto_model::Timestamp;
 use proto_seam::{Disk, FileIdentity};
 
-use crate::discover::{Found, Job, Owner, owner, refresh};
+use crate::discover::{Found, Job, refresh};
 use crate::gather::Gather;
-use rotation::Change;
-use source::{LineCount, Looked, ReadEnd, Source, read_head};
+use archives::Done;
+use notice::Notice;
+use siblings::Dirs;
+use source::read::{LineCount, ReadEnd};
+use source::{Looked, Source};
 
 /// Files open at once; the program raises its limit of descriptors as far as it may (`main.rs`).
 pub const SOURCES_MAX: usize = 10_000;
-/// Endings of packed files: read only when a job names them (a later version).
-const PACKED: [&str; 7] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tmp"];
+/// Descriptors left to the rest of the program when files may not take them all.
+const DESCRIPTORS_KEPT: u64 = 200;
+/// Archives that are unpacked at once: each takes up to a few mebibytes.
+const UNPACKING_MAX: usize = 8;
+/// Disk space that deleted files may keep in all while they are read to their end, and each how long.
+pub const DELETED_MAX: (u64, Duration) = (2 << 30, Duration::from_secs(3_600));
+/// Names came or went: files are searched for at most so often for that, and not at all for it where there are many.
+const SEARCH_WAIT: Duration = Duration::from_millis(250);
+const SEARCH_FILES_MAX: usize = 5_000;
 /// A source that failed to open is tried again after this long.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -41,7 +61,7 @@ const RETRY: Duration = Duration::from_secs(10);
 pub struct Missed {
     /// The path.
     pub source: String,
-    /// `truncated`, `vanished`.
+    /// `truncated`, `vanished`, `unreadable`, `damaged`, `given_up`.
     pub reason: &'static str,
     /// Bytes known to be gone; `None` = unknown.
     pub bytes: Option<u64>,
@@ -71,18 +91,30 @@ pub struct Tail {
     sources: BTreeMap<FileIdentity, Source>,
     /// Positions of files that no source reads (yet): from the WAL, or adopted.
     known: BTreeMap<FileIdentity, SourcePosition>,
+    /// Files that were read to their end and still exist: they may come back under their path, and are not read again.
+    done: BTreeMap<FileIdentity, Done>,
     /// Positions of finished sources that the WAL must still be told.
     farewell: Vec<SourcePosition>,
     /// Files read to their end that no target named any more then: what was written since is not wanted.
     left: BTreeMap<FileIdentity, Timestamp>,
     /// Paths that must not be read or could not be opened, until when, with the reason.
     refused: BTreeMap<PathBuf, (Timestamp, String)>,
+    /// Archives that were found and are not read yet: since when.
+    waiting: BTreeMap<PathBuf, Timestamp>,
+    notice: Notice,
+    /// Names came or went in a watched directory.
+    search_wanted: bool,
+    /// The last search found so many that searching takes a while.
+    found_many: bool,
     /// Who was read last: the next turn begins after it.
     last: Option<FileIdentity>,
     /// Rank of the next source.
     next_rank: u64,
     /// When files were searched for last: a renamed file is not given up before it could be found again.
     searched: Timestamp,
+    /// When files that were read to their end are looked for next.
+    done_due: Timestamp,
+    sources_max: usize,
     buffer: Vec<u8>,
     missed: Vec<Missed>,
 }
@@ -91,21 +123,44 @@ impl Tail {
     /// No source yet; `positions` are the WAL's.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, jobs: Vec<Job>, positions: impl IntoIterator<Item = SourcePosition>) -> Self {
-        let known = positions.into_iter().filter(|position| !position.gone).map(|position| (position.identity, position)).collect();
-        Self {
+        let descriptors = disk.open_files_max().map_or(SOURCES_MAX as u64, |max| max.saturating_sub(DESCRIPTORS_KEPT).max(1));
+        let mut tail = Self {
             disk,
             jobs_named: jobs.len(),
             jobs,
             sources: BTreeMap::new(),
-            known,
+            known: BTreeMap::new(),
+            done: BTreeMap::new(),
             farewell: Vec::new(),
             left: BTreeMap::new(),
             refused: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            notice: Notice::default(),
+            search_wanted: false,
+            found_many: false,
             last: None,
             next_rank: 1,
             searched: Timestamp::MIN,
+            done_due: Timestamp::MIN,
+            sources_max: SOURCES_MAX.min(usize::try_from(descriptors).unwrap_or(SOURCES_MAX)),
             buffer: Vec::new(),
             missed: Vec::new(),
+        };
+        tail.remember(positions);
+        tail
+    }
+
+    /// Takes up what was known of sources.
+    fn remember(&mut self, positions: impl IntoIterator<Item = SourcePosition>) {
+        self.known.clear();
+        self.done.clear();
+        self.done_due = Timestamp::MIN;
+        for position in positions.into_iter().filter(|position| !position.gone) {
+            if position.done {
+                self.done.insert(position.identity, Done::new(position));
+            } else {
+                self.known.insert(position.identity, position);
+            }
         }
     }
 
@@ -130,189 +185,19 @@ impl Tail {
         self.refused.iter().map(|(path, (_, why))| (path.as_path(), why.as_str()))
     }
 
-    /// Takes up files that were found; what was being read goes on whether it was found again or not.
-    /// Positions of files that are nowhere to be found any more become [`Missed`].
-    pub fn found(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
-        self.refused.retain(|path, (until, _)| *until > now || found.contains_key(path));
-        let open: BTreeSet<PathBuf> = self.sources.values().filter(|source| !source.is_draining()).map(|source| source.path().clone()).collect();
-        for (path, file) in found.iter().filter(|(path, _)| !open.contains(*path)) {
-            if path.to_str().is_some_and(|path| PACKED.iter().any(|packed| path.ends_with(packed))) {
-                self.refused.insert(path.clone(), (Timestamp::MAX, "a packed file is not read: it is listed here and left alone".to_owned()));
-                continue;
-            }
-            if self.sources.len() >= SOURCES_MAX {
-                self.refused.insert(path.clone(), (now.plus(RETRY), format!("{SOURCES_MAX} files are open already")));
-            } else if self.refused.get(path).is_none_or(|(until, _)| *until <= now) {
-                self.take_up(file.clone(), now);
-            }
-        }
-        self.relabel(found);
-        self.leave_unnamed(found, now);
-        self.look_for_the_lost(now);
-        self.searched = now;
-    }
-
-    /// Begins to read what `found` names now; first what bore its name before and was not read to its end.
-    fn take_up(&mut self, found: Found, now: Timestamp) {
-        let path = found.path.clone();
-        self.take_up_older(&found, now);
-        match self.open(found, &path, now) {
-            Ok(()) => drop(self.refused.remove(&path)),
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => {
-                if !self.refused.contains_key(&path) {
-                    tracing::warn!(path = %path.display(), %fault, "a file is not read");
-                }
-                self.refused.insert(path, (now.plus(RETRY), fault.to_string()));
-            }
-        }
-    }
-
-    fn program(&self, job: usize) -> Arc<Program> {
-        Arc::clone(&self.jobs[job].program)
-    }
-
-    fn open(&mut self, found: Found, at: &Path, now: Timestamp) -> io::Result<()> {
-        let identity = self.disk.state(at)?.identity;
-        if let Some(source) = self.sources.get_mut(&identity) {
-            // Another name of a file that is being read: a link, or a rename within the glob. It goes on
-            // under the labels that its first lines had, once what took its name need not wait for it.
-            if source.is_draining() && found.path == at && source.unread() == 0 {
-                source.found.path = found.path;
-            }
-            return Ok(());
-        }
-        let (program, position) = (self.program(found.job), self.known.get(&identity).cloned());
-        let is_renamed = found.path != at;
-        let (mut source, change) = Source::open(found, at, position.as_ref(), &program, self.disk.as_ref(), now)?;
-        if source.identity() != identity {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "it was replaced while it was opened"));
-        }
-        self.known.remove(&identity);
-        if let (Some(position), Change::Truncated) = (position, change) {
-            self.missed.push(Missed { source: position.path, reason: "truncated", bytes: None, noticed: now });
-        }
-        source.rank = self.next_rank;
-        self.next_rank += 1;
-        if is_renamed {
-            source.drain(now);
-        }
-        self.sources.insert(identity, source);
-        Ok(())
-    }
-
-    /// What bore the name of `found` before: the file whose position is known, where it lies now, and files that came
-    /// and were renamed while nobody looked.
-    fn take_up_older(&mut self, found: &Found, now: Timestamp) {
-        let present = self.disk.state(&found.path).map(|state| state.identity).ok();
-        let lost: Vec<SourcePosition> =
-            self.known.values().filter(|position| Path::new(&position.path) == found.path && Some(position.identity) != present).cloned().collect();
-        for position in lost {
-            self.find_again(found, position, now);
-        }
-        let newest = self.sources.values().filter(|source| source.is_draining() && *source.path() == found.path).max_by_key(|source| source.rank);
-        let Some(since) = newest.map(Source::modified_ns) else { return };
-        for (_, at) in self.renamed_since(&found.path, since, present) {
-            tracing::info!(path = %found.path.display(), at = %at.display(), "a file came and was renamed between two looks; it is read to its end");
-            if let Err(fault) = self.open(found.clone(), &at, now) {
-                tracing::warn!(path = %at.display(), %fault, "a renamed file cannot be read");
-                self.missed.push(Missed { source: at.to_string_lossy().into_owned(), reason: "unreadable", bytes: None, noticed: now });
-            }
-        }
-    }
-
-    /// Files beside `path` that were renamed from it after `since_ns` and are not known: named `path` plus a suffix, not
-    /// packed, modified later, and no copies of what is being read. Oldest first.
-    fn renamed_since(&self, path: &Path, since_ns: i64, present: Option<FileIdentity>) -> Vec<(i64, PathBuf)> {
-        let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return Vec::new() };
-        let entries = self.disk.list(dir).unwrap_or_default();
-        let mut out: Vec<(i64, PathBuf)> = entries
-            .into_iter()
-            .filter(|entry| {
-                let suffix = entry.name.to_str().and_then(|other| other.strip_prefix(name));
-                suffix.is_some_and(|suffix| suffix.starts_with(['.', '-']) && !PACKED.iter().any(|packed| suffix.ends_with(packed)))
-            })
-            .map(|entry| dir.join(entry.name))
-            .filter_map(|at| self.disk.state(&at).ok().map(|state| (state, at)))
-            .filter(|(state, at)| {
-                let is_new = Some(state.identity) != present && !self.sources.contains_key(&state.identity) && !self.known.contains_key(&state.identity);
-                is_new && state.modified_ns > since_ns && !self.is_copy(at, path)
-            })
-            .map(|(state, at)| (state.modified_ns, at))
-            .collect();
-        out.sort();
-        out
-    }
-
-    /// Whether `at` begins as a file that is read under `path` does: then it is a copy of it, not its successor.
-    fn is_copy(&self, at: &Path, path: &Path) -> bool {
-        let roots: Vec<PathBuf> = at.parent().map(Path::to_path_buf).into_iter().collect();
-        let Ok(first) = self.disk.open_beneath(at, &roots).and_then(|file| read_head(file.as_ref())) else { return false };
-        self.sources.values().any(|source| source.path() == path && source.begins_like(&first))
-    }
-
-    /// A file that was read before a restart and whose path leads elsewhere now: found beside it under another name
-    /// it is read to its end, otherwise it vanished. While it cannot be looked for or opened its position is kept:
-    /// without it all its lines would be read a second time.
-    fn find_again(&mut self, found: &Found, position: SourcePosition, now: Timestamp) {
-        match self.sibling(&found.path, position.identity) {
-            Ok(Some(there)) if self.refused.get(&there).is_some_and(|(until, _)| *until > now) => return,
-            Ok(Some(there)) => match self.open(found.clone(), &there, now) {
-                Ok(()) => {
-                    // It no longer bears the path, whatever it is called now.
-                    if let Some(source) = self.sources.get_mut(&position.identity).filter(|_| there != found.path) {
-                        source.drain(now);
-                    }
-                }
-                Err(fault) => {
-                    tracing::warn!(path = position.path, %fault, "a file that was read before cannot be opened now; it is tried again");
-                    self.refused.insert(there, (now.plus(RETRY), fault.to_string()));
-                    return;
-                }
-            },
-            Ok(None) => self.missed.push(Missed { source: position.path.clone(), reason: "vanished", bytes: None, noticed: now }),
-            Err(fault) => {
-                tracing::warn!(path = position.path, %fault, "a file that was read before cannot be looked for now; it is tried again");
-                return;
-            }
-        }
-        if self.known.remove(&position.identity).is_some() {
-            self.farewell.push(SourcePosition { gone: true, ..position });
-        }
-    }
-
-    /// What is left of the positions of an earlier run after all paths were taken up.
-    fn look_for_the_lost(&mut self, now: Timestamp) {
-        let lost: Vec<SourcePosition> = self.known.values().cloned().collect();
-        for position in lost {
-            match owner(&self.jobs, Path::new(&position.path)) {
-                Owner::Target(found) => self.find_again(&found, position, now),
-                // Its target is not discovered yet, or not any more, or the operator took its job out and may bring it back:
-                // as long as the file is there, its position counts.
-                Owner::Open | Owner::Nobody => self.await_target(position, now),
-            }
-        }
-    }
-
-    fn sibling(&self, path: &Path, identity: FileIdentity) -> io::Result<Option<PathBuf>> {
-        let is_it = |path: &PathBuf| self.disk.state(path).is_ok_and(|state| state.identity == identity);
-        let Some(dir) = path.parent() else { return Ok(None) };
-        match self.disk.list(dir) {
-            Ok(entries) => Ok(std::iter::once(path.to_path_buf()).chain(entries.into_iter().map(|entry| dir.join(entry.name))).find(is_it)),
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(fault) => Err(fault),
-        }
-    }
-
     /// The wall clock was set back to `now`: nothing waits for the time that comes again.
     pub fn set_back(&mut self, now: Timestamp) {
         self.searched = self.searched.min(now);
+        self.done_due = self.done_due.min(now);
+        self.waiting.values_mut().for_each(|since| *since = now.min(*since));
+        self.notice.set_back(now);
         self.refused.values_mut().for_each(|(until, _)| *until = now.min(*until));
         self.sources.values_mut().for_each(|source| source.set_back(now));
     }
 
     /// One turn: reads until `budget` bytes, the batch is full, or nothing more is there.
     pub fn turn(&mut self, now: Timestamp, budget: u64, gather: &mut Gather) -> Turn {
+        self.heed_notice(now);
         let mut turn = Turn { missed: std::mem::take(&mut self.missed), ..Turn::default() };
         let order = self.order();
         // Of files that bore one path, a later one waits until the earlier is read to its end.
@@ -321,7 +206,8 @@ impl Tail {
             let rank = first.entry(source.path().clone()).or_insert(source.rank);
             *rank = source.rank.min(*rank);
         }
-        let (mut finished, mut renamed) = (Vec::new(), Vec::new());
+        let mut unpacking = self.sources.values().filter(|source| source.is_unpacking()).count();
+        let mut ends = Ends::default();
         for identity in order {
             if gather.is_stopped() || turn.count.bytes >= budget {
                 turn.more = true;
@@ -329,47 +215,92 @@ impl Tail {
             }
             self.last = Some(identity);
             let Some(source) = self.sources.get_mut(&identity) else { continue };
-            source.tick(now, gather);
+            turn.count.add(source.tick(now, gather));
             let waits = first.get(source.path()).is_some_and(|rank| source.rank > *rank);
             if gather.is_stopped() || waits || source.next_look > now {
                 continue;
             }
-            if source.is_at_end() {
-                match look(source, self.disk.as_ref(), (now, self.searched), &mut turn) {
-                    Some(Looked::Finished) => {
-                        finished.push((identity, source.path().clone()));
-                        continue;
-                    }
-                    Some(Looked::Renamed) => renamed.push(source.found.clone()),
-                    // Most looks at most files: nothing was written, nothing needs to be read.
-                    Some(Looked::Fine) if source.unread() == 0 => continue,
-                    Some(Looked::Fine | Looked::Truncated { .. }) => {}
-                    None => continue,
-                }
+            if source.is_at_end() && !look(source, self.disk.as_ref(), (now, self.searched), &mut ends, &mut turn) {
+                continue;
             }
-            match source.read(&mut self.buffer, now, gather) {
-                Ok((ReadEnd::More, count)) => {
-                    turn.count.add(count);
-                    turn.more = true;
-                }
-                Ok((ReadEnd::Idle, _)) => {}
-                Err(fault) => {
-                    tracing::warn!(path = %source.path().display(), %fault, "a file cannot be read now; it is tried again");
-                    source.troubled = true;
-                    source.next_look = now.plus(RETRY);
-                }
+            // Memory for so many; the others wait for one of them to end.
+            let begins = source.is_archive() && !source.is_unpacking();
+            if begins && unpacking >= UNPACKING_MAX {
+                continue;
             }
-            turn.counters.add(&source.take_counters());
+            unpacking += usize::from(begins);
+            read(source, &mut self.buffer, now, gather, &mut ends, &mut turn);
         }
-        for (identity, path) in finished {
-            self.finish(identity, &path, now, gather, &mut turn);
+        self.settle(ends, now, gather, &mut turn);
+        turn
+    }
+
+    /// Looks at files without reading them, while there is no room for their lines: what takes their names is opened before
+    /// it is gone too.
+    pub fn look_around(&mut self, now: Timestamp, gather: &mut Gather) -> Turn {
+        self.heed_notice(now);
+        let mut turn = Turn { missed: std::mem::take(&mut self.missed), ..Turn::default() };
+        let mut ends = Ends::default();
+        for source in self.sources.values_mut().filter(|source| source.next_look <= now) {
+            look(source, self.disk.as_ref(), (now, self.searched), &mut ends, &mut turn);
         }
-        for found in renamed {
+        self.settle(ends, now, gather, &mut turn);
+        turn
+    }
+
+    /// What a turn found at an end is ended, what was renamed is followed.
+    fn settle(&mut self, ends: Ends, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+        for identity in ends.finished {
+            self.finish(identity, now, gather, turn);
+        }
+        for identity in ends.stale {
+            // Its descriptor leads nowhere: the next search opens it anew, at its position.
+            if let Some(source) = self.sources.remove(&identity) {
+                self.notice.end(identity);
+                self.farewell.push(source.position());
+                self.known.insert(identity, source.position());
+            }
+            self.search_wanted = true;
+        }
+        let disk = Arc::clone(&self.disk);
+        let mut dirs = Dirs::new(disk.as_ref());
+        for found in ends.renamed {
             // What took its place is begun at once, not at the next search.
-            self.take_up(found, now);
+            self.take_up(found, &mut dirs, now);
             turn.more = true;
         }
-        turn
+        self.give_up_deleted(now, gather, turn);
+    }
+
+    /// Looks at what the watch tells of.
+    fn heed_notice(&mut self, now: Timestamp) {
+        let told = self.notice.ask(now);
+        self.search_wanted |= told.search;
+        for identity in &told.blind {
+            if let Some(source) = self.sources.get_mut(identity) {
+                source.watched = false;
+            }
+        }
+        if told.all {
+            self.sources.values_mut().for_each(|source| source.wake(now));
+        }
+        for identity in told.wake.iter().chain(&told.blind) {
+            if let Some(source) = self.sources.get_mut(identity).filter(|source| !source.troubled) {
+                source.wake(now);
+            }
+        }
+    }
+
+    /// Whether files should be searched for before their time: names came or went.
+    #[must_use]
+    pub fn wants_search(&self, now: Timestamp) -> bool {
+        self.search_wanted && !self.found_many && now >= self.searched.plus(SEARCH_WAIT)
+    }
+
+    /// Directories that are watched, and those that should be and cannot.
+    #[must_use]
+    pub fn watches(&self) -> (usize, usize) {
+        (self.notice.watched(), self.notice.unwatched())
     }
 
     /// Sources in rotation, renamed ones first: their lines are older than those of the file that took their name.
@@ -382,12 +313,39 @@ impl Tail {
         draining.into_iter().chain(live).collect()
     }
 
-    fn finish(&mut self, identity: FileIdentity, path: &Path, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+    fn finish(&mut self, identity: FileIdentity, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
         if let Some(mut source) = self.sources.remove(&identity) {
+            self.notice.end(identity);
             turn.count.add(source.finish(now, gather));
             turn.counters.add(&source.take_counters());
-            tracing::info!(path = %path.display(), "a file was read to its end and closed");
-            self.farewell.push(source.position());
+            tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
+            let position = source.position();
+            if position.done {
+                self.done.insert(identity, Done::of(&source, position.clone()));
+            }
+            self.farewell.push(position);
+        }
+    }
+
+    /// Deleted files take space that nobody can free but this process: past the bounds the oldest are let go, counted.
+    fn give_up_deleted(&mut self, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+        let mut kept: Vec<(Timestamp, u64, FileIdentity)> =
+            self.sources.values().filter_map(|source| source.kept_deleted().map(|(bytes, since)| (since, bytes, source.identity()))).collect();
+        kept.sort_unstable();
+        let mut total: u64 = kept.iter().map(|(_, bytes, _)| *bytes).sum();
+        for (since, bytes, identity) in kept {
+            if total <= DELETED_MAX.0 && now.since(since) < DELETED_MAX.1 {
+                return;
+            }
+            total -= bytes;
+            let Some(source) = self.sources.get(&identity) else { continue };
+            let unread = source.behind();
+            tracing::error!(path = %source.path().display(), unread, "a deleted file that was not read to its end is let go: it took space for too long");
+            if unread > 0 {
+                let source = source.path().to_string_lossy().into_owned();
+                turn.missed.push(Missed { source, reason: "given_up", bytes: Some(unread), noticed: now });
+            }
+            self.finish(identity, now, gather, turn);
         }
     }
 
@@ -395,7 +353,7 @@ impl Tail {
     #[must_use]
     pub fn due_in(&self, now: Timestamp) -> Duration {
         let wants = self.sources.values().map(|source| source.deadline().map_or(source.next_look, |deadline| deadline.min(source.next_look)));
-        wants.min().map_or(Duration::from_secs(1), |at| at.since(now).min(Duration::from_secs(1)))
+        wants.chain(self.notice.due()).min().map_or(Duration::from_secs(1), |at| at.since(now).min(Duration::from_secs(1)))
     }
 
     /// Positions that changed since the last call; to be written with the batch that holds their lines.
@@ -421,7 +379,7 @@ impl Tail {
                 None => source.reposition(0, 0, &program),
             }
         }
-        self.known = adopted.into_iter().filter(|(_, position)| !position.gone).collect();
+        self.remember(adopted.into_values());
     }
 
     /// What the hub holds, after the WAL was damaged: sources that it knows further on are read from there. Gives how many.
@@ -461,24 +419,72 @@ impl Tail {
     }
 }
 
-/// Looks at a source that was read to its end; `None` when that failed.
-fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Timestamp), turn: &mut Turn) -> Option<Looked> {
+/// Sources that are to be ended, or whose paths lead elsewhere.
+#[derive(Default)]
+struct Ends {
+    finished: Vec<FileIdentity>,
+    stale: Vec<FileIdentity>,
+    renamed: Vec<Found>,
+}
+
+/// Looks at a source; whether it is to be read now.
+fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Timestamp), ends: &mut Ends, turn: &mut Turn) -> bool {
     match source.look(disk, now, searched) {
-        Ok(looked) => {
-            if let Looked::Truncated { unread } = looked {
-                tracing::warn!(path = %source.path().display(), unread, "a file was truncated; what was written between the last read and the cut is gone");
-                let bytes = (unread > 0).then_some(unread);
-                turn.missed.push(Missed { source: source.path().to_string_lossy().into_owned(), reason: "truncated", bytes, noticed: now });
-            }
-            Some(looked)
+        // Most looks at most files: nothing was written, nothing needs to be read.
+        Ok(Looked::Fine) => source.unread() > 0,
+        Ok(Looked::Finished) => {
+            ends.finished.push(source.identity());
+            false
+        }
+        Ok(Looked::Damaged) => {
+            damaged(source, now, ends, turn);
+            false
+        }
+        Ok(Looked::Renamed) => {
+            ends.renamed.push(source.found.clone());
+            true
+        }
+        Ok(Looked::Truncated { unread }) => {
+            tracing::warn!(path = %source.path().display(), unread, "a file was truncated; what was written between the last read and the cut is gone");
+            let bytes = (unread > 0).then_some(unread);
+            turn.missed.push(Missed { source: source.path().to_string_lossy().into_owned(), reason: "truncated", bytes, noticed: now });
+            true
         }
         Err(fault) => {
-            tracing::warn!(path = %source.path().display(), %fault, "a file cannot be looked at now; it is tried again");
-            source.troubled = true;
-            source.next_look = now.plus(RETRY);
-            None
+            failed(source, &fault, now, ends);
+            false
         }
     }
+}
+
+/// Reads a source once.
+fn read(source: &mut Source, buffer: &mut Vec<u8>, now: Timestamp, gather: &mut Gather, ends: &mut Ends, turn: &mut Turn) {
+    match source.read(buffer, now, gather) {
+        Ok((ReadEnd::More, count)) => {
+            turn.count.add(count);
+            turn.more = true;
+        }
+        Ok((ReadEnd::Idle, _)) => {}
+        Ok((ReadEnd::Damaged, _)) => damaged(source, now, ends, turn),
+        Err(fault) => failed(source, &fault, now, ends),
+    }
+    turn.counters.add(&source.take_counters());
+}
+
+fn damaged(source: &Source, now: Timestamp, ends: &mut Ends, turn: &mut Turn) {
+    turn.missed.push(Missed { source: source.path().to_string_lossy().into_owned(), reason: "damaged", bytes: None, noticed: now });
+    ends.finished.push(source.identity());
+}
+
+fn failed(source: &mut Source, fault: &io::Error, now: Timestamp, ends: &mut Ends) {
+    if fault.kind() == io::ErrorKind::StaleNetworkFileHandle {
+        tracing::warn!(path = %source.path().display(), "a file's handle went stale; it is opened anew");
+        ends.stale.push(source.identity());
+        return;
+    }
+    tracing::warn!(path = %source.path().display(), %fault, "a file cannot be read now; it is tried again");
+    source.troubled = true;
+    source.next_look = now.plus(RETRY);
 }
 
 #[cfg(test)]

@@ -5,16 +5,19 @@
 mod access;
 mod api;
 mod canary;
+mod catalogue;
 mod certificates;
 mod compatibility;
 mod configs;
 mod delivery;
 mod disk;
 mod drilldown;
+mod edges;
 mod endpoints;
 mod faults;
 mod grafana;
 mod hubs;
+mod kubernetes;
 mod network;
 mod outage;
 mod rotation;
@@ -22,6 +25,7 @@ mod rows;
 mod senders;
 mod site;
 mod tails;
+mod torture;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +53,8 @@ struct Wish<'w> {
     wal: &'w str,
     more: &'w str,
     namespace: Option<&'w str>,
+    /// Glob below its folder of logs; `None` = `*.log`.
+    logs: Option<&'w str>,
 }
 
 /// The same with wishes.
@@ -61,7 +67,7 @@ fn edge_with(hub: &Hub, dir: &Path, cluster: &str, edge: &str, transport: &str, 
         ca_file: &identity.join("ca.crt"),
         hubs: if wish.hubs.is_empty() { vec![loopback(hub.link)] } else { wish.hubs.clone() },
         transport,
-        logs: format!("{}/*.log", logs.display()),
+        logs: format!("{}/{}", logs.display(), wish.logs.unwrap_or("*.log")),
         stages: CRI,
         more: wish.more,
         wal: wish.wal,

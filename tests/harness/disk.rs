@@ -12,7 +12,10 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto_seam::{DirEntry, Disk, DiskFile, DiskLock, Entropy, FileIdentity, FileKind, FileState, OpenHow};
+use proto_seam::{DirEntry, Disk, DiskFile, DiskLock, DiskWatch, Entropy, FileIdentity, FileKind, FileState, Noticed, OpenHow};
+
+#[path = "disk/watch.rs"]
+mod watch;
 
 /// What is written or lost as one.
 const SECTOR: usize = 512;
@@ -57,6 +60,11 @@ struct State {
     failing_syncs: BTreeSet<u64>,
     unreadable: Vec<(PathBuf, u64, u64)>,
     read_bytes_max: usize,
+    watches: watch::Watches,
+    /// Opens so far.
+    opened: u64,
+    /// Files whose handles of before this many opens are stale.
+    stale: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +103,8 @@ struct SimFile {
     disk: SimDisk,
     inode: u64,
     boot: u64,
+    /// Which open it came of.
+    opened: u64,
     path: PathBuf,
 }
 
@@ -141,6 +151,9 @@ impl SimDisk {
             failing_syncs: BTreeSet::new(),
             unreadable: Vec::new(),
             read_bytes_max: usize::MAX,
+            watches: watch::Watches::default(),
+            opened: 0,
+            stale: BTreeMap::new(),
         };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
@@ -290,6 +303,25 @@ impl SimDisk {
         self.state().unreadable.clear();
     }
 
+    /// Whoever has `path` open cannot read it any more, as when a file server began anew; it can be opened again.
+    pub fn make_stale(&self, path: &Path) {
+        let mut state = self.state();
+        if let Some(Node::File(inode)) = state.names.get(path).cloned() {
+            let opened = state.opened;
+            state.stale.insert(inode, opened);
+        }
+    }
+
+    /// Gives `path` a modification time.
+    pub fn set_modified(&self, path: &Path, modified_ns: i64) {
+        let mut state = self.state();
+        if let Some(Node::File(number)) = state.names.get(path).cloned()
+            && let Some(inode) = state.inodes.get_mut(&number)
+        {
+            inode.modified_ns = modified_ns;
+        }
+    }
+
     /// No read gives more than `max` bytes at once.
     pub fn limit_reads(&self, max: usize) {
         self.state().read_bytes_max = max.max(1);
@@ -423,6 +455,7 @@ impl State {
         self.boot += 1;
         self.locks.clear();
         self.stop_at = None;
+        self.watches = watch::Watches::default();
     }
 
     /// Frees the files that no name leads to, nor could after a power cut.
@@ -458,6 +491,10 @@ impl State {
     }
 
     fn rename_in(&mut self, change: NameChange, dir: &Path) {
+        match &change {
+            NameChange::Add(path, _) | NameChange::Remove(path) => self.watches.named(path),
+            NameChange::Rename(from, to) => [from, to].into_iter().for_each(|path| self.watches.named(path)),
+        }
         apply(&mut self.names, change.clone());
         self.names_pending.entry(dir.to_path_buf()).or_default().push(change);
     }
@@ -488,6 +525,14 @@ impl State {
             }
         }
         Ok(at)
+    }
+
+    /// The file of this number was written: whoever watches one of its names is told.
+    fn written(&mut self, number: u64) {
+        if !self.watches.is_empty() {
+            let names: Vec<PathBuf> = self.names.iter().filter(|(_, node)| **node == Node::File(number)).map(|(path, _)| path.clone()).collect();
+            names.iter().for_each(|path| self.watches.told(path, Noticed::Written(path.clone())));
+        }
     }
 
     fn parent_of(&self, path: &Path) -> io::Result<PathBuf> {
@@ -542,19 +587,21 @@ impl Disk for SimDisk {
                 (path, inode)
             }
         };
-        Ok(Box::new(SimFile { disk: self.clone(), inode, boot: state.boot, path }))
+        state.opened += 1;
+        Ok(Box::new(SimFile { disk: self.clone(), inode, boot: state.boot, opened: state.opened, path }))
     }
 
     fn open_beneath(&self, path: &Path, roots: &[PathBuf]) -> io::Result<Box<dyn DiskFile>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive(state.boot)?;
+        state.opened += 1;
         let resolved = state.resolve(path)?;
         let is_inside = roots.iter().filter_map(|root| state.resolve(root).ok()).any(|root| resolved.starts_with(root));
         if !is_inside {
             return Err(fault(io::ErrorKind::PermissionDenied, &format!("{} leads outside the allowed roots", path.display())));
         }
         match state.names.get(&resolved) {
-            Some(Node::File(inode)) => Ok(Box::new(SimFile { disk: self.clone(), inode: *inode, boot: state.boot, path: resolved })),
+            Some(Node::File(inode)) => Ok(Box::new(SimFile { disk: self.clone(), inode: *inode, boot: state.boot, opened: state.opened, path: resolved })),
             Some(Node::Dir | Node::Link(_) | Node::Other) => Err(fault(io::ErrorKind::InvalidInput, "not a regular file")),
             None => Err(gone(path)),
         }
@@ -650,6 +697,23 @@ impl Disk for SimDisk {
         state.locks.insert(place.clone(), boot);
         Ok(Box::new(SimLock { disk: self.clone(), path: place, boot }))
     }
+
+    fn real_place(&self, path: &Path) -> io::Result<PathBuf> {
+        let state = self.state();
+        state.alive(state.boot)?;
+        state.resolve(path)
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn DiskWatch>> {
+        let mut state = self.state();
+        state.alive(state.boot)?;
+        let number = state.watches.begin();
+        Ok(Box::new(watch::SimWatch::new(self.clone(), number, state.boot)))
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl DiskLock for SimLock {}
@@ -663,10 +727,18 @@ impl Drop for SimLock {
     }
 }
 
+impl SimFile {
+    fn fresh(&self, state: &State) -> io::Result<()> {
+        let is_stale = state.stale.get(&self.inode).is_some_and(|opened| self.opened <= *opened);
+        if is_stale { Err(fault(io::ErrorKind::StaleNetworkFileHandle, "stale file handle")) } else { Ok(()) }
+    }
+}
+
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
         state.alive(self.boot)?;
+        self.fresh(&state)?;
         let inode = state.inodes.get(&self.inode).ok_or_else(eio)?;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(inode.live.len());
         let len = buf.len().min(inode.live.len() - from).min(state.read_bytes_max);
@@ -697,6 +769,7 @@ impl DiskFile for SimFile {
         inode.live.extend_from_slice(&bytes[..fits]);
         inode.pending.push(Change::Write(offset, bytes[..fits].to_vec()));
         inode.modified_ns = now_ns;
+        state.written(self.inode);
         if fits < bytes.len() { Err(fault(io::ErrorKind::StorageFull, "no space left on device")) } else { Ok(()) }
     }
 
@@ -732,12 +805,14 @@ impl DiskFile for SimFile {
         inode.live.resize(len, 0);
         inode.pending.push(Change::SetLen(len));
         inode.modified_ns = now_ns;
+        state.written(self.inode);
         Ok(())
     }
 
     fn state(&self) -> io::Result<FileState> {
         let state = self.disk.state();
         state.alive(self.boot)?;
+        self.fresh(&state)?;
         state.inode_state(self.inode)
     }
 }

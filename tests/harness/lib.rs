@@ -10,6 +10,7 @@
 //! started here are ended, by id. Must not do: be imported by anything that ships.
 
 pub mod ask;
+pub mod cluster;
 pub mod disk;
 pub mod edge;
 pub mod evaluator;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto_seam::{Clock, DirEntry, Disk, DiskFile, DiskLock, Entropy, FileState, OpenHow, Workers, World};
+use proto_seam::{Clock, DirEntry, Disk, DiskFile, DiskLock, DiskWatch, Entropy, FileState, OpenHow, Workers, World};
 
 /// Wall time when a simulation begins: 2026-01-01T00:00:00Z, ns since 1970.
 pub const START_NS: i64 = 1_767_225_600_000_000_000;
@@ -189,5 +189,17 @@ impl Disk for Machine {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         self.of(path).lock(path)
+    }
+
+    fn real_place(&self, path: &Path) -> io::Result<PathBuf> {
+        self.of(path).real_place(path)
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn DiskWatch>> {
+        self.sources.watch()
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        self.sources.open_files_max()
     }
 }

@@ -90,6 +90,12 @@ impl Live {
         !self.feeds.is_empty()
     }
 
+    /// Whether a feed has not said anything yet.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.feeds.iter().any(|fed| fed.seen.as_ref().is_none_or(|seen| !seen.known))
+    }
+
     /// Takes up what the feeds say at `now`. Gives whether anything changed.
     pub fn refresh(&mut self, relabel: &Relabel, disk: &dyn Disk, now: Timestamp) -> bool {
         let mut left = Vec::new();

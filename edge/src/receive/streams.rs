@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::Delivery;
 use crate::discover::Job;
 use crate::gather::Gather;
-use crate::tail::source::LineCount;
+use crate::tail::source::read::LineCount;
 
 /// Runs at once: as many label sets as senders of a site have at a time.
 pub const STREAMS_MAX: usize = 4_096;

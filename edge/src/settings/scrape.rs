@@ -126,7 +126,7 @@ pub struct DecompressionSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecompressionFormat {
-    /// By the file's own first bytes.
+    /// By the ending of the file's name.
     #[default]
     #[serde(rename = "")]
     Detect,

@@ -83,5 +83,6 @@ pub(super) fn position_of(told: &Position) -> SourcePosition {
         resume: told.offset,
         held: Vec::new(),
         gone: told.gone,
+        ..SourcePosition::default()
     }
 }

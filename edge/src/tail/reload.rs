@@ -28,6 +28,7 @@ impl Tail {
             let at = *kept[own].get_or_insert_with(|| {
                 let mut job = Job::new(before[own].name.clone(), Vec::new(), Arc::clone(&before[own].program));
                 job.origin = Arc::clone(&before[own].origin);
+                job.reading = before[own].reading;
                 self.jobs.push(job);
                 self.jobs.len() - 1
             });

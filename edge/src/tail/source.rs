@@ -1,9 +1,12 @@
 //! One file being read: its descriptor, its position, its pipeline.
 //!
-//! Parts: [`Source::open`] (at a position or at the beginning), [`Source::read`] (the next lines, within a
-//! budget, to the pipeline), [`Source::look`] (renamed, truncated, gone?), [`Source::position`] (what the WAL
-//! must hold). Promises: the position is exact after every line, the pipeline's held pieces included; a
-//! renamed file is read to its end through its descriptor. Must not do: choose when to read.
+//! Parts: [`Source::open`] (at a position or at the beginning), [`read`] (the next lines, within a budget, to the pipeline;
+//! their end), [`Source::look`] (renamed, truncated, gone?), [`Source::position`] (what the WAL must hold). Promises: the
+//! position is exact after every line, the pipeline's held pieces included; a renamed file is read to its end through its
+//! descriptor; bytes are handed on only while the file's first bytes are those that were known (but see
+//! [`read`]). Must not do: choose when to read.
+
+pub mod read;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +16,13 @@ use std::time::Duration;
 use edge_pipeline::{Program, Run};
 use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
-use proto_seam::{Disk, DiskFile, FileIdentity};
+use proto_seam::{Disk, FileIdentity, FileState};
 
+use super::content::{Content, Packing};
 use super::rotation::{Change, HEAD_BYTES, Head, Known, Seen, judge};
-use super::split::{Line, Splitter};
+use super::split::Splitter;
+use super::text::Text;
 use crate::discover::Found;
-use crate::gather::Gather;
 
 /// Bytes read at once.
 pub const READ_BYTES: usize = 256 * 1024;
@@ -26,21 +30,34 @@ pub const READ_BYTES: usize = 256 * 1024;
 pub const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// Shortest and longest wait between two looks at a silent file.
 pub const LOOK_WAIT: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
+/// The same for a file whose directory is watched: in case that something was not told.
+pub const SWEEP_WAIT: Duration = Duration::from_secs(10);
+/// An archive that ends in the middle may still be written: so long without a change and it is damaged.
+pub const EARLY_END_WAIT: Duration = Duration::from_secs(60);
 
 /// Where a source is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// Its path leads to it.
     Live,
-    /// Its path leads elsewhere or nowhere; last bytes came at this time.
+    /// Its path leads elsewhere or nowhere, or it is an archive; last bytes came at this time.
     Draining(Timestamp),
+}
+
+/// What is left of a source that is not read any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The file is there and was read to its end.
+    Done,
+    /// The file is gone.
+    Gone,
 }
 
 /// One file.
 pub struct Source {
     /// What it was found as.
     pub found: Found,
-    file: Box<dyn DiskFile>,
+    content: Content,
     identity: FileIdentity,
     head: Head,
     generation: u32,
@@ -48,31 +65,37 @@ pub struct Source {
     /// The newest line boundary at which the pipeline held nothing.
     clean: u64,
     splitter: Splitter,
+    text: Text,
     run: Run,
     life: Life,
-    gone: bool,
+    ended: Option<Ended>,
     /// Its position changed since the WAL was last told.
     pub dirty: bool,
     /// The last read failed: nobody waits for it meanwhile.
     pub troubled: bool,
+    /// Its directory is watched: looks are rare.
+    pub watched: bool,
+    /// Of an archive its packed length.
     len_seen: u64,
+    links: u64,
     wait: Duration,
     modified_seen_ns: i64,
+    /// The newest date in a name beside it when it was begun.
+    after: String,
     /// Nothing more was there at the last read: what is there next may be another beginning.
     at_end: bool,
+    /// Its first bytes were not those that were known: the next look tells.
+    doubtful: bool,
+    /// When bytes came last.
+    fed: Timestamp,
+    /// Since when an archive ends in the middle.
+    early_end: Option<Timestamp>,
+    /// Since when it has no name.
+    deleted: Option<Timestamp>,
     /// Files of one path in the order in which they bore it.
     pub rank: u64,
     /// When to look at it next.
     pub next_look: Timestamp,
-}
-
-/// What one read did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadEnd {
-    /// The budget or the batch is used up: more is there.
-    More,
-    /// Nothing more for now.
-    Idle,
 }
 
 /// What a look found.
@@ -89,72 +112,86 @@ pub enum Looked {
     Renamed,
     /// Read to its end and not coming back.
     Finished,
+    /// An archive that cannot be unpacked to its end.
+    Damaged,
 }
 
-/// The first bytes of a file, at most [`HEAD_BYTES`].
-///
-/// # Errors
-/// What the disk says.
-pub fn read_head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
-    let mut first = vec![0; HEAD_BYTES];
-    let mut len = 0;
-    while len < first.len() {
-        match file.read_at(&mut first[len..], len as u64)? {
-            0 => break,
-            n => len += n,
-        }
-    }
-    first.truncate(len);
-    Ok(first)
+/// How a file is opened.
+pub struct Opening<'a> {
+    /// What it was found as.
+    pub found: Found,
+    /// Where it lies now: its path, or what it was renamed to.
+    pub at: &'a Path,
+    /// How it is packed.
+    pub packing: Option<Packing>,
+    /// Its characters.
+    pub text: Text,
+    /// What becomes of its lines.
+    pub program: &'a Arc<Program>,
+    /// How far it was read, if it was.
+    pub position: Option<&'a SourcePosition>,
+    /// That position is of a file with another inode and the same content: this one takes its place.
+    pub is_copy: bool,
+    /// The newest date in a name beside it when it was begun, or its own.
+    pub after: String,
 }
 
 impl Source {
-    /// Opens `found` where it lies now (`at`: its path, or what it was renamed to), continuing at `position` when that
-    /// is of the same file.
+    /// Opens a file, continuing at the position when that is of the same file.
     /// The second value says what became of the position.
     ///
     /// # Errors
     /// What the disk says; `PermissionDenied` and `InvalidInput` mean that it must not be read.
-    pub fn open(
-        found: Found,
-        at: &Path,
-        position: Option<&SourcePosition>,
-        program: &Arc<Program>,
-        disk: &dyn Disk,
-        now: Timestamp,
-    ) -> io::Result<(Self, Change)> {
-        let file = disk.open_beneath(at, &found.roots)?;
-        let state = file.state()?;
-        let first = read_head(file.as_ref())?;
+    pub fn open(opening: Opening<'_>, disk: &dyn Disk, now: Timestamp) -> io::Result<(Self, Change)> {
+        let Opening { found, at, packing, text, program, position, is_copy, after } = opening;
+        let content = Content::new(disk.open_beneath(at, &found.roots)?, packing);
+        let state = content.state()?;
+        let first = match content.first(HEAD_BYTES) {
+            // What cannot be unpacked is told when it is read.
+            Err(damage) if content.is_archive() && matches!(damage.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Vec::new(),
+            first => first?,
+        };
         let labels = Arc::new(found.labels.clone());
+        let text = text.of_file(&first);
         let mut source = Self {
-            file,
             identity: state.identity,
             head: Head::of(&first),
             generation: 0,
             offset: 0,
             clean: 0,
-            splitter: Splitter::default(),
+            splitter: Splitter::new(text),
+            text,
             run: Run::new(Arc::clone(program), Arc::clone(&labels)),
-            life: Life::Live,
-            gone: false,
+            life: if content.is_archive() { Life::Draining(now) } else { Life::Live },
+            content,
+            ended: None,
             dirty: true,
             troubled: false,
+            watched: false,
             len_seen: state.len,
+            links: state.links,
             wait: LOOK_WAIT.0,
             modified_seen_ns: state.modified_ns,
+            after,
             at_end: false,
+            doubtful: false,
+            fed: now,
+            early_end: None,
+            deleted: None,
             rank: 0,
             next_look: now,
             found,
         };
         let Some(position) = position else { return Ok((source, Change::Other)) };
-        let known = Known { identity: position.identity, head: Head { hash: position.head_hash, len: position.head_len }, offset: position.offset };
-        let change = judge(&known, &Seen { identity: state.identity, len: state.len, first: &first });
+        let identity = if is_copy { state.identity } else { position.identity };
+        let known = Known { identity, head: Head { hash: position.head_hash, len: position.head_len }, offset: position.offset };
+        let len = if source.content.is_archive() { u64::MAX } else { state.len };
+        let change = judge(&known, &Seen { identity: state.identity, len, first: &first });
         match change {
             Change::Same => {
                 source.generation = position.generation;
                 source.restore(position, program, labels);
+                source.dirty |= is_copy;
                 source.run.read_by(now);
             }
             Change::Truncated => source.generation = position.generation + 1,
@@ -176,7 +213,7 @@ impl Source {
     }
 
     fn restore(&mut self, position: &SourcePosition, program: &Arc<Program>, labels: Arc<Labels>) {
-        self.dirty = false;
+        self.dirty = position.done;
         if position.held.is_empty() {
             self.offset = position.resume;
             self.clean = position.resume;
@@ -203,15 +240,45 @@ impl Source {
         self.at_end
     }
 
+    /// Whether it is an archive.
+    #[must_use]
+    pub const fn is_archive(&self) -> bool {
+        self.content.is_archive()
+    }
+
+    /// Whether it holds the memory of a decoder.
+    #[must_use]
+    pub fn is_unpacking(&self) -> bool {
+        self.content.is_unpacking()
+    }
+
     /// Marks it as a file that no longer bears its path.
     pub const fn drain(&mut self, now: Timestamp) {
         self.life = Life::Draining(now);
+    }
+
+    /// It is to be looked at now.
+    pub const fn wake(&mut self, now: Timestamp) {
+        self.next_look = now;
+        self.wait = LOOK_WAIT.0;
     }
 
     /// Its last modification as it was seen, ns since 1970.
     #[must_use]
     pub const fn modified_ns(&self) -> i64 {
         self.modified_seen_ns
+    }
+
+    /// The newest date in a name beside it when it was begun.
+    #[must_use]
+    pub fn after(&self) -> &str {
+        &self.after
+    }
+
+    /// Its names, as they were seen; it is flagged with more than one.
+    #[must_use]
+    pub const fn links(&self) -> u64 {
+        self.links
     }
 
     /// Whether its first bytes, as far as they are known, are those of another file: a copy.
@@ -226,16 +293,26 @@ impl Source {
         self.identity
     }
 
-    /// Bytes of it that were not read yet, by its last known length.
+    /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
     #[must_use]
-    pub const fn behind(&self) -> u64 {
-        self.len_seen.saturating_sub(self.offset)
+    pub fn behind(&self) -> u64 {
+        match (self.content.is_archive(), self.at_end) {
+            (false, _) => self.len_seen.saturating_sub(self.offset),
+            (true, true) => 0,
+            (true, false) => self.len_seen.saturating_sub(self.content.packed_at()).max(1),
+        }
     }
 
     /// Bytes that are in the file and were never read, by its last known length; those of an unfinished line were.
     #[must_use]
-    pub const fn unread(&self) -> u64 {
-        self.len_seen.saturating_sub(self.offset + self.splitter.unfinished())
+    pub fn unread(&self) -> u64 {
+        if self.content.is_archive() { self.behind() } else { self.len_seen.saturating_sub(self.offset + self.splitter.unfinished()) }
+    }
+
+    /// Disk space that only this process keeps from being free, and since when.
+    #[must_use]
+    pub fn kept_deleted(&self) -> Option<(u64, Timestamp)> {
+        self.deleted.map(|since| (self.len_seen, since))
     }
 
     /// Moves it to a committed position (adoption): reading begins there.
@@ -245,56 +322,17 @@ impl Source {
         self.generation = generation;
         self.splitter.clear();
         self.run = Run::new(Arc::clone(program), Arc::new(self.found.labels.clone()));
+        self.at_end &= !self.content.is_archive();
+        self.next_look = Timestamp::MIN;
         self.dirty = true;
-    }
-
-    /// Reads up to `READ_BYTES` and sends complete lines through the pipeline into `gather`, until that is full.
-    ///
-    /// # Errors
-    /// What the disk says; the position stays before what could not be read.
-    pub fn read(&mut self, buffer: &mut Vec<u8>, now: Timestamp, gather: &mut Gather) -> io::Result<(ReadEnd, LineCount)> {
-        if self.is_limited(now) {
-            return Ok((ReadEnd::Idle, LineCount::default()));
-        }
-        buffer.resize(READ_BYTES, 0);
-        let at = self.offset + self.splitter.unfinished();
-        let got = self.file.read_at(buffer, at)?;
-        self.troubled = false;
-        let mut count = LineCount::default();
-        self.at_end = got == 0;
-        if got == 0 {
-            return Ok((ReadEnd::Idle, count));
-        }
-        self.len_seen = self.len_seen.max(at + got as u64);
-        if let Life::Draining(last) = &mut self.life {
-            *last = now;
-        }
-        let Self { offset, clean, run, splitter, .. } = self;
-        splitter.feed(&buffer[..got], &mut |line| {
-            *offset += line.consumed;
-            count.line(&line);
-            run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-            if !run.is_holding() {
-                *clean = *offset;
-            }
-            !gather.is_stopped() && run.wait_until(now).is_none()
-        });
-        self.dirty |= count.lines > 0;
-        self.wait = LOOK_WAIT.0;
-        self.is_limited(now);
-        Ok((ReadEnd::More, count))
-    }
-
-    /// Whether a stage limits the rate of lines and none is due yet: then the next look is when one is, at the latest at the usual time.
-    fn is_limited(&mut self, now: Timestamp) -> bool {
-        let Some(until) = self.run.wait_until(now) else { return false };
-        self.next_look = until.min(now.plus(LOOK_WAIT.1));
-        true
     }
 
     /// The wall clock was set back to `now`: what was to happen later than it ever waits for happens now.
     pub fn set_back(&mut self, now: Timestamp) {
         self.next_look = self.next_look.min(now);
+        self.fed = self.fed.min(now);
+        self.early_end = self.early_end.map(|since| since.min(now));
+        self.deleted = self.deleted.map(|since| since.min(now));
         if let Life::Draining(last) = &mut self.life {
             *last = now.min(*last);
         }
@@ -303,28 +341,6 @@ impl Source {
     /// The wall clock was set by so much: what the pipeline holds waits as long as it would have.
     pub fn clock_stepped(&mut self, by_ns: i64) {
         self.run.clock_stepped(by_ns);
-    }
-
-    /// Lets the pipeline flush what is due.
-    pub fn tick(&mut self, now: Timestamp, gather: &mut Gather) {
-        if self.run.deadline().is_some_and(|deadline| deadline <= now) {
-            self.run.tick(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-            self.settle();
-        }
-    }
-
-    /// The pipeline let go of something: the position says so.
-    fn settle(&mut self) {
-        if !self.run.is_holding() {
-            self.clean = self.offset;
-        }
-        self.dirty = true;
-    }
-
-    /// When the pipeline wants to be ticked.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Timestamp> {
-        self.run.deadline()
     }
 
     /// Looks whether the file was truncated, renamed, or is finished; to be called when it is idle. It is finished
@@ -339,25 +355,32 @@ impl Source {
         let here = disk.state(&self.found.path).is_ok_and(|there| there.identity == self.identity);
         let was_live = self.life == Life::Live;
         self.life = match (here, self.life) {
-            (true, _) => Life::Live,
-            (false, Life::Live) => Life::Draining(now),
-            (false, draining) => draining,
+            (true, _) if !self.content.is_archive() => Life::Live,
+            (_, Life::Live) => Life::Draining(now),
+            (_, draining) => draining,
         };
-        let state = self.file.state()?;
+        let state = self.content.state()?;
+        self.links = state.links;
+        self.deleted = if state.links == 0 { self.deleted.or(Some(now)) } else { None };
+        // Another name may be written by, which no watch of this one's directory tells.
+        if self.watched && self.life == Life::Live && state.links == 1 {
+            self.next_look = now.plus(SWEEP_WAIT);
+        }
+        if self.content.is_archive() {
+            return Ok(self.look_at_archive(&state, now, searched));
+        }
         let touched = state.len != self.len_seen || state.modified_ns != self.modified_seen_ns;
         self.modified_seen_ns = state.modified_ns;
         // Bytes of an unfinished line were read too: a file shorter than that was cut.
         let end = self.offset + self.splitter.unfinished();
-        let first = if touched || state.len < end { read_head(self.file.as_ref())? } else { Vec::new() };
-        let known = Known { identity: self.identity, head: self.head, offset: end };
-        if !first.is_empty() || state.len < end {
+        if touched || self.doubtful || state.len < end {
+            let first = self.content.first(HEAD_BYTES)?;
+            let known = Known { identity: self.identity, head: self.head, offset: end };
             if judge(&known, &Seen { identity: state.identity, len: state.len, first: &first }) == Change::Truncated {
                 return Ok(self.truncated(state.len, &first));
             }
-            if first.len() > self.head.len as usize {
-                self.head = Head::of(&first);
-                self.dirty = true;
-            }
+            self.doubtful = false;
+            self.learn_head(&first);
         }
         self.len_seen = state.len;
         if was_live && self.is_draining() {
@@ -367,37 +390,44 @@ impl Source {
         Ok(if drained && state.len <= end { Looked::Finished } else { Looked::Fine })
     }
 
+    fn look_at_archive(&mut self, state: &FileState, now: Timestamp, searched: Timestamp) -> Looked {
+        if state.len != self.len_seen || state.modified_ns != self.modified_seen_ns {
+            (self.len_seen, self.modified_seen_ns) = (state.len, state.modified_ns);
+            (self.at_end, self.early_end) = (false, None);
+            self.content.rest();
+            return Looked::Fine;
+        }
+        match (self.early_end, self.life) {
+            (Some(since), _) if now.since(since) >= EARLY_END_WAIT => Looked::Damaged,
+            (None, Life::Draining(last)) if self.at_end && now.since(last) >= DRAIN_WAIT && searched > last => Looked::Finished,
+            _ => Looked::Fine,
+        }
+    }
+
+    /// More first bytes than were known.
+    fn learn_head(&mut self, first: &[u8]) {
+        if first.len().min(HEAD_BYTES) > self.head.len as usize {
+            self.head = Head::of(first);
+            self.dirty = true;
+        }
+    }
+
     fn truncated(&mut self, len: u64, first: &[u8]) -> Looked {
         let unread = self.len_seen.saturating_sub(self.offset);
         self.head = Head::of(first);
         self.generation += 1;
         self.offset = 0;
         self.clean = 0;
-        self.splitter.clear();
+        self.text = self.text.of_file(first);
+        self.splitter = Splitter::new(self.text);
         self.len_seen = len;
-        self.at_end = false;
+        (self.at_end, self.doubtful) = (false, false);
         self.dirty = true;
         self.wait = LOOK_WAIT.0;
         Looked::Truncated { unread }
     }
 
-    /// The file will bring no more: its unfinished line and what the pipeline holds go out.
-    pub fn finish(&mut self, now: Timestamp, gather: &mut Gather) -> LineCount {
-        let mut count = LineCount::default();
-        let Self { offset, run, splitter, .. } = self;
-        splitter.finish(&mut |line| {
-            *offset += line.consumed;
-            count.line(&line);
-            run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-            true
-        });
-        run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-        self.gone = true;
-        self.settle();
-        count
-    }
-
-    /// Whether its path leads elsewhere.
+    /// Whether its path leads elsewhere, or it is an archive: it ends.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.life, Life::Draining(_))
@@ -406,7 +436,7 @@ impl Source {
     /// What the WAL must hold with the lines handed out so far.
     #[must_use]
     pub fn position(&self) -> SourcePosition {
-        let held = self.run.held().unwrap_or_default();
+        let is_done = self.ended == Some(Ended::Done);
         SourcePosition {
             path: self.found.path.to_string_lossy().into_owned(),
             identity: self.identity,
@@ -415,8 +445,13 @@ impl Source {
             generation: self.generation,
             offset: self.offset,
             resume: self.clean,
-            held,
-            gone: self.gone,
+            held: self.run.held().unwrap_or_default(),
+            gone: self.ended == Some(Ended::Gone),
+            // Packed bytes do not tell how much is left of an archive; they tell whether it changed since it was done.
+            size: if self.content.is_archive() && !is_done { 0 } else { self.len_seen },
+            modified_ns: self.modified_seen_ns,
+            after: self.after.clone(),
+            done: is_done,
         }
     }
 
@@ -429,31 +464,5 @@ impl Source {
     /// What the pipeline dropped, failed on or cut since it was last asked.
     pub fn take_counters(&mut self) -> edge_pipeline::Counters {
         self.run.take_counters()
-    }
-}
-
-/// Lines and bytes taken from files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LineCount {
-    /// Lines.
-    pub lines: u64,
-    /// Bytes, line endings included.
-    pub bytes: u64,
-    /// Lines that were cut.
-    pub cut: u64,
-}
-
-impl LineCount {
-    const fn line(&mut self, line: &Line<'_>) {
-        self.lines += 1;
-        self.bytes += line.consumed;
-        self.cut += line.cut_from.is_some() as u64;
-    }
-
-    /// Adds another count.
-    pub const fn add(&mut self, other: Self) {
-        self.lines += other.lines;
-        self.bytes += other.bytes;
-        self.cut += other.cut;
     }
 }

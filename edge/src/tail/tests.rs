@@ -1,4 +1,4 @@
-use edge_pipeline::StageSettings;
+use edge_pipeline::{Program, StageSettings};
 use proptest::prelude::*;
 use proto_model::Labels;
 use proto_seam::{Entropy, OpenHow};
@@ -13,6 +13,9 @@ use sim_disk::SimDisk;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
 #[path = "../../../tests/harness/disk.rs"]
 mod sim_disk;
+
+mod packed;
+mod rows;
 
 const DIR: &str = "/logs/app";
 
@@ -166,8 +169,11 @@ fn a_renamed_file_is_read_to_its_end_before_its_successor() {
     assert_eq!(rig.heard(), numbered(1..=9));
     rig.seconds(10);
     assert_eq!(rig.tail.sources().count(), 1, "the old one is closed");
-    assert_eq!(rig.positions.len(), 1, "and the WAL told that it is gone");
+    assert!(rig.positions[&rig.identity("a.log.1")].done, "and the WAL told that it was read to its end");
     assert_eq!(rig.heard(), [""; 0]);
+    rig.remove("a.log.1");
+    rig.seconds(70);
+    assert_eq!(rig.positions.len(), 1, "the WAL forgets it when it is gone");
     assert_eq!(rig.reasons(), []);
 }
 

@@ -12,6 +12,7 @@ use edge_wal::SourcePosition;
 use proto_model::Timestamp;
 use proto_seam::FileIdentity;
 
+use super::siblings::Dirs;
 use super::source::Source;
 use super::{Missed, Tail};
 use crate::discover::{Found, Owner, owner};
@@ -32,7 +33,7 @@ impl Tail {
     /// Closes what no target names any more, once it is read to its end; should it be named again, it goes on there.
     pub(super) fn leave_unnamed(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
         let unnamed = |source: &Source| {
-            let rests = !source.is_draining() && source.is_at_end() && source.unread() == 0 && source.deadline().is_none();
+            let rests = !source.is_draining() && source.unread() == 0 && source.deadline().is_none();
             let was_left = source.found.job >= self.jobs_named;
             rests && !found.contains_key(source.path()) && (was_left || owner(&self.jobs, source.path()) == Owner::Open)
         };
@@ -47,6 +48,7 @@ impl Tail {
             tracing::info!(path = %source.path().display(), "no target names this file any more; it is closed where it was read to");
             let position = source.position();
             self.sources.remove(&identity);
+            self.notice.end(identity);
             self.farewell.push(position.clone());
             self.left.insert(identity, now);
             self.known.insert(identity, position);
@@ -55,8 +57,8 @@ impl Tail {
     }
 
     /// A position whose file no target names: kept while the file is there.
-    pub(super) fn await_target(&mut self, position: SourcePosition, now: Timestamp) {
-        match self.sibling(Path::new(&position.path), position.identity) {
+    pub(super) fn await_target(&mut self, position: SourcePosition, dirs: &mut Dirs<'_>, now: Timestamp) {
+        match dirs.place_of(Path::new(&position.path), position.identity) {
             Ok(Some(_)) => return,
             Ok(None) if self.left.contains_key(&position.identity) => {}
             Ok(None) => self.missed.push(Missed { source: position.path.clone(), reason: "vanished", bytes: None, noticed: now }),

@@ -67,6 +67,10 @@ pub(crate) fn position(source: u64, offset: u64) -> SourcePosition {
         resume: offset.saturating_sub(3),
         held: b"abc".to_vec(),
         gone: false,
+        size: offset + 10,
+        modified_ns: 1_700_000_000_000_000_000,
+        after: "20260101-000000".to_owned(),
+        done: false,
     }
 }
 

@@ -32,6 +32,14 @@ pub struct SourcePosition {
     pub held: Vec<u8>,
     /// The edge will read no more of it.
     pub gone: bool,
+    /// Its length when it was last seen; of an archive its packed bytes.
+    pub size: u64,
+    /// Its last modification as last seen, ns since 1970; 0 = not known.
+    pub modified_ns: i64,
+    /// The newest stamp in a name beside it when it was begun; empty = none, or not known.
+    pub after: String,
+    /// It was read to its end; the position is kept while the file exists, so that it is not read again under another name.
+    pub done: bool,
 }
 
 impl SourcePosition {
@@ -48,6 +56,10 @@ impl SourcePosition {
             resume: self.resume,
             held: Bytes::copy_from_slice(&self.held),
             gone: self.gone,
+            size: self.size,
+            modified_ns: self.modified_ns,
+            after: self.after.clone(),
+            done: self.done,
         }
     }
 
@@ -63,6 +75,10 @@ impl SourcePosition {
             resume: position.resume.min(position.offset),
             held: position.held.to_vec(),
             gone: position.gone,
+            size: position.size,
+            modified_ns: position.modified_ns,
+            after: position.after,
+            done: position.done,
         }
     }
 }

@@ -1,16 +1,19 @@
 //! What the edge's WAL and its file reading ask of a disk.
 //!
-//! Parts: [`Disk`] and [`DiskFile`], the two traits (real in [`real`], simulated in the tests);
-//! [`FileIdentity`], which names a file whatever it is called. All calls block: run them on
+//! Parts: [`Disk`] and [`DiskFile`], the two traits (real in [`real`], simulated in the tests); [`watch`], being told
+//! of changes; [`FileIdentity`], which names a file whatever it is called. All calls block: run them on
 //! [`crate::Workers`]. Promises asked of an implementation: what `sync` returned `Ok` for survives a
 //! power cut; a directory entry survives after `sync_dir`. Must not do: anything async.
 
 pub mod real;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use watch::DiskWatch;
 
 /// A file by what it is: device and inode (`st_dev`, `st_ino`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -110,6 +113,12 @@ pub trait Disk: Send + Sync + Debug {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the exclusive lock `path` (made if absent); `WouldBlock` when another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+    /// Where `path` really lies, all links followed.
+    fn real_place(&self, path: &Path) -> io::Result<PathBuf>;
+    /// A way to be told of changes; `Unsupported` where there is none, an error when the system has no more to give.
+    fn watch(&self) -> io::Result<Box<dyn DiskWatch>>;
+    /// How many files this process may have open; `None` = no bound.
+    fn open_files_max(&self) -> Option<u64>;
 
     /// Reads a whole small file, at most `max` bytes; `InvalidData` when it is longer.
     fn read_all(&self, path: &Path, max: usize) -> io::Result<Vec<u8>> {

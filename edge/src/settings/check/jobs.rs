@@ -8,13 +8,19 @@ use proto_boot::settings::place;
 
 use super::super::discovery::StaticSettings;
 use super::super::receivers::SyslogProtocol;
-use super::super::scrape::Kind;
+use super::super::scrape::{DecompressionFormat, Kind};
 use super::super::{Discovery, Origin, ScrapeSettings};
 use super::{Checker, supported};
 use crate::discover::file_sd::FileSd;
 use crate::discover::files::Pattern;
 use crate::discover::live::Discovered;
 use crate::discover::{Job, Relabel, Relabelled, Target, feeds};
+use crate::tail::content::Packing;
+use crate::tail::reading::{Archives, Reading};
+use crate::tail::text::Text;
+
+/// How files of `file_sd_configs` end, by which their format is known.
+const FILE_ENDINGS: [&str; 3] = [".json", ".yml", ".yaml"];
 
 impl Checker<'_> {
     pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
@@ -27,7 +33,7 @@ impl Checker<'_> {
                 self.mistake(&scrape.job_name, "job_name is empty", "give the job a name");
             }
             let origin = self.origin(scrape);
-            self.reading(scrape);
+            let reading = self.reading(scrape);
             self.traps(scrape);
             let file = self.file;
             let own = |found: Vec<edge_pipeline::Mistake>| found.into_iter().map(move |m| Mistake::new(file, (m.line as u64, m.column as u64), m.text, m.fix));
@@ -43,8 +49,9 @@ impl Checker<'_> {
                 job.targets.extend(target);
             }
             if let Origin::Files(discoveries) = &origin {
-                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written)).collect();
+                job.discoveries = discoveries.iter().filter_map(|written| self.discovery(written, host, place(&scrape.job_name))).collect();
             }
+            job.reading = reading;
             (job.relabel, job.origin) = (Arc::new(relabel), Arc::new(origin));
             jobs.push(job);
         }
@@ -109,7 +116,7 @@ impl Checker<'_> {
             }
             Origin::Push(push) => {
                 self.label_names(&push.labels);
-                self.unused("loki_push_api.server", push.server.unused());
+                self.unused("loki_push_api.server", push.server.without_effect());
             }
             Origin::Kafka(kafka) => {
                 self.label_names(&kafka.labels);
@@ -161,22 +168,42 @@ impl Checker<'_> {
     }
 
     /// How its files are read.
-    fn reading(&mut self, scrape: &ScrapeSettings) {
-        let own = |encoding: &&super::Placed<String>| !encoding.value.is_empty() && !encoding.value.eq_ignore_ascii_case("utf-8");
-        if let Some(encoding) = scrape.encoding.as_ref().filter(own).filter(|_| !supported::ENCODINGS) {
-            let fix = "convert the files to utf-8, or take the key out to keep their bytes";
-            self.mistake(encoding, format!("encoding {:?} is not supported yet", encoding.value), fix);
-        }
-        if let Some(packed) = scrape.decompression.as_ref().filter(|packed| packed.value.enabled && !supported::DECOMPRESSION) {
-            self.mistake(packed, "decompression is not supported yet", "take the key out, and unpack the files that must be read");
-        }
+    fn reading(&mut self, scrape: &ScrapeSettings) -> Reading {
+        let text = scrape.encoding.as_ref().map(|encoding| (encoding, Text::named(&encoding.value)));
+        let text = match text {
+            None => Text::default(),
+            Some((_, Ok(text))) => text,
+            Some((encoding, Err(why))) => {
+                self.mistake(
+                    encoding,
+                    why,
+                    "write a name that IANA and the web share, such as utf-16le, iso-8859-1, windows-1252, gbk or shift_jis; or convert the files to utf-8",
+                );
+                Text::default()
+            }
+        };
+        let packed = scrape.decompression.as_ref().map(|packed| &packed.value).filter(|packed| packed.enabled);
+        let archives = packed.map(|packed| Archives {
+            initial_delay: packed.initial_delay.0,
+            packing: match packed.format {
+                DecompressionFormat::Detect => None,
+                DecompressionFormat::Gz => Some(Packing::Gzip),
+                DecompressionFormat::Z => Some(Packing::Zlib),
+                DecompressionFormat::Bz2 => Some(Packing::Bzip2),
+            },
+        });
+        Reading { text, archives }
     }
 
     /// A discovery as its task takes it.
-    fn discovery(&mut self, written: &Discovery) -> Option<feeds::Discovery> {
+    fn discovery(&mut self, written: &Discovery, host: &str, at: (u64, u64)) -> Option<feeds::Discovery> {
         match written {
             Discovery::File(files) => {
                 let patterns = files.files.value.iter().filter_map(|glob| match Pattern::new(&glob.value) {
+                    Ok(_) if !FILE_ENDINGS.iter().any(|ending| glob.value.ends_with(ending)) => {
+                        self.mistake(glob, "a file of file_sd_configs has another ending", "name files that end in .json, .yml or .yaml");
+                        None
+                    }
                     Ok(pattern) => Some(pattern),
                     Err(why) => {
                         self.mistake(glob, why, "give an absolute path such as /etc/targets/*.yaml");
@@ -185,7 +212,8 @@ impl Checker<'_> {
                 });
                 Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
             }
-            Discovery::Kubernetes(_) | Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+            Discovery::Kubernetes(written) => Some(feeds::Discovery::Kubernetes(Arc::new(self.kubernetes(written, host, at)?))),
+            Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
         }
     }
 

@@ -3,13 +3,9 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 8] =
-    ["journal", "kafka", "docker_sd_configs", "kubernetes_sd_configs", "dns_sd_configs", "consul_sd_configs", "consulagent_sd_configs", "http_sd_configs"];
+pub(super) const NOT_YET: [&str; 7] =
+    ["journal", "kafka", "docker_sd_configs", "dns_sd_configs", "consul_sd_configs", "consulagent_sd_configs", "http_sd_configs"];
 
-/// Whether files in other encodings than UTF-8 are read.
-pub(super) const ENCODINGS: bool = false;
-/// Whether packed files are read.
-pub(super) const DECOMPRESSION: bool = false;
 /// Whether clients are pushed to.
 pub(super) const CLIENTS: bool = false;
 

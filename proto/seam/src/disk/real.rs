@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use super::watch::{DiskWatch, RealWatch};
 use super::{DirEntry, Disk, DiskFile, DiskLock, FileIdentity, FileKind, FileState, OpenHow};
 
 /// The operating system's files.
@@ -167,5 +168,17 @@ impl Disk for RealDisk {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is held by another process", path.display()))),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn real_place(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn DiskWatch>> {
+        Ok(Box::new(RealWatch::new()?))
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current
     }
 }

@@ -1,0 +1,228 @@
+//! Where a file went that is not at its path any more, and what came after it.
+//!
+//! Parts: `take_up_older` (before a path's file is begun: the files that bore its name and were not read to their end),
+//! `find_again` (one of them: by identity, then packed or copied by its first bytes), `look_for_the_lost` (what is left of
+//! an earlier run). Promises: files of one path are begun in the order in which they bore it; a position is let go only when
+//! its file is read on or told as [`Missed`]; a file that was read before under another name, or packed since, is not read
+//! again. Must not do: read lines.
+
+use std::path::Path;
+
+use edge_wal::SourcePosition;
+use proto_model::Timestamp;
+use proto_seam::FileIdentity;
+
+use super::archives::Done;
+use super::content::{Content, Packing};
+use super::rotation::{HEAD_BYTES, Head};
+use super::siblings::{Anchor, Dirs, Sibling, Stamp};
+use super::{Missed, RETRY, Tail};
+use crate::discover::{Found, Owner, owner};
+
+fn anchor_of(position: &SourcePosition) -> Anchor<'_> {
+    Anchor { stamp: None, after: &position.after, modified_ns: position.modified_ns }
+}
+
+/// Whether a file that begins with `first` can be the one that the position is of.
+fn is_of(position: &SourcePosition, first: &[u8]) -> bool {
+    position.head_len > 0 && Head { hash: position.head_hash, len: position.head_len }.begins(first)
+}
+
+/// What became of a position.
+enum Trail {
+    /// Its file is read on.
+    Followed,
+    /// Its file is nowhere.
+    Vanished,
+    /// It cannot be told now.
+    Unknown,
+}
+
+impl Tail {
+    /// What bore the name of `found` before: files whose positions are known, where they lie now, and files that came
+    /// and were renamed while nobody looked.
+    pub(super) fn take_up_older(&mut self, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) {
+        let present = self.disk.state(&found.path).map(|state| state.identity).ok();
+        // Inodes are given anew soon: the file there now may be another.
+        let is_here = |position: &SourcePosition| Some(position.identity) == present && self.is_still(position, &found.path, found);
+        let is_lost = |position: &&SourcePosition| Path::new(&position.path) == found.path && !is_here(position);
+        let mut lost: Vec<SourcePosition> = self.known.values().filter(is_lost).cloned().collect();
+        lost.sort_by(|one, two| (&one.after, one.modified_ns).cmp(&(&two.after, two.modified_ns)));
+        let mut newest_vanished = None;
+        for position in lost {
+            match self.find_again(found, &position, dirs, now) {
+                Trail::Followed => newest_vanished = None,
+                Trail::Vanished => newest_vanished = Some(position),
+                Trail::Unknown => return,
+            }
+        }
+        let newest = self.sources.values().filter(|source| source.is_draining() && *source.path() == found.path).max_by_key(|source| source.rank);
+        let newest = newest.map(|source| (Some(source.identity()), source.after().to_owned(), source.modified_ns()));
+        let vanished = newest_vanished.map(|position| (None, position.after, position.modified_ns));
+        if let Some((identity, after, modified_ns)) = vanished.or(newest) {
+            self.take_up_later(found, identity, &after, modified_ns, present, dirs, now);
+        }
+    }
+
+    /// Files that bore the name of `found` after one that was read, and were renamed since, the oldest first.
+    #[expect(clippy::too_many_arguments, reason = "what is known of one file")]
+    fn take_up_later(
+        &mut self,
+        found: &Found,
+        anchor: Option<FileIdentity>,
+        after: &str,
+        modified_ns: i64,
+        present: Option<FileIdentity>,
+        dirs: &mut Dirs<'_>,
+        now: Timestamp,
+    ) {
+        let Ok(siblings) = dirs.siblings(&found.path) else { return };
+        let stamp = anchor.and_then(|anchor| self.stamp_of(anchor, found, &siblings));
+        let anchor = Anchor { stamp: stamp.as_ref(), after, modified_ns };
+        let is_new = |sibling: &&Sibling| Some(sibling.identity) != present && anchor.precedes(sibling) && !self.is_known(sibling, found);
+        let later: Vec<Sibling> = siblings.iter().filter(is_new).filter(|sibling| !self.is_copy(sibling, found)).cloned().collect();
+        for sibling in later {
+            tracing::info!(path = %found.path.display(), at = %sibling.at.display(), "a file came and was renamed between two looks; it is read to its end");
+            if let Err(fault) = self.open(found.clone(), &sibling.at, sibling.packing, dirs, now) {
+                tracing::warn!(path = %sibling.at.display(), %fault, "a renamed file cannot be read");
+                let source = sibling.at.to_string_lossy().into_owned();
+                self.missed.push(Missed { source, reason: "unreadable", bytes: sibling.packing.is_none().then_some(sibling.len), noticed: now });
+            }
+        }
+    }
+
+    /// The stamp in the present name of a file that is read: its own, or that of what it was packed into.
+    fn stamp_of(&self, identity: FileIdentity, found: &Found, siblings: &[Sibling]) -> Option<Stamp> {
+        if let Some(sibling) = siblings.iter().find(|sibling| sibling.identity == identity) {
+            return Some(sibling.stamp.clone());
+        }
+        let source = self.sources.get(&identity)?;
+        let packed = siblings.iter().filter(|sibling| sibling.packing.is_some());
+        packed.into_iter().find(|sibling| self.first_of(sibling, found).is_some_and(|first| source.begins_like(&first))).map(|sibling| sibling.stamp.clone())
+    }
+
+    /// The first bytes of a sibling, unpacked.
+    fn first_of(&self, sibling: &Sibling, found: &Found) -> Option<Vec<u8>> {
+        let file = self.disk.open_beneath(&sibling.at, &found.roots).ok()?;
+        Content::new(file, sibling.packing).first(HEAD_BYTES).ok()
+    }
+
+    /// Whether a file is read, or was, whatever it was called then.
+    fn is_known(&self, sibling: &Sibling, found: &Found) -> bool {
+        let position = self.known.get(&sibling.identity).or_else(|| self.done.get(&sibling.identity).map(Done::position));
+        self.sources.contains_key(&sibling.identity) || position.is_some_and(|position| self.is_still(position, &sibling.at, found))
+    }
+
+    /// Whether the file at `at`, which has the identity of the position, is the one that the position is of; when that
+    /// cannot be told now, it is taken for it.
+    fn is_still(&self, position: &SourcePosition, at: &Path, found: &Found) -> bool {
+        let packing = if *at == found.path { self.packing_of(found) } else { Packing::of_name(at) };
+        match self.disk.open_beneath(at, &found.roots).and_then(|file| Content::new(file, packing).first(HEAD_BYTES)) {
+            Ok(first) => position.head_len == 0 || is_of(position, &first),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether a sibling begins as a file that is or was read under the path of `found` does: then it is a copy of it.
+    fn is_copy(&self, sibling: &Sibling, found: &Found) -> bool {
+        let Some(first) = self.first_of(sibling, found) else { return false };
+        let mut done = self.done.values().map(Done::position).filter(|position| Path::new(&position.path) == found.path);
+        self.sources.values().any(|source| *source.path() == found.path && source.begins_like(&first)) || done.any(|position| is_of(position, &first))
+    }
+
+    /// A file that was read before a restart and whose path leads elsewhere now: found beside it under another name,
+    /// packed or not, it is read to its end, otherwise it vanished. While it cannot be looked for or opened its position
+    /// is kept: without it all its lines would be read a second time.
+    fn find_again(&mut self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>, now: Timestamp) -> Trail {
+        let there = match dirs.place_of(&found.path, position.identity) {
+            Ok(there) => there.filter(|at| self.is_still(position, at, found)).map(|at| (at, None)),
+            Err(fault) => return unknown(position, &fault),
+        };
+        let there = match there {
+            None => match self.by_content(found, position, dirs) {
+                Ok(sibling) => sibling.map(|sibling| (sibling.at.clone(), Some(sibling))),
+                Err(fault) => return unknown(position, &fault),
+            },
+            found => found,
+        };
+        let Some((at, copy)) = there else {
+            // The same inode under the same path: it was cut, or it is another file; whoever opens it tells.
+            let is_here = self.disk.state(&found.path).is_ok_and(|state| state.identity == position.identity);
+            return if is_here { Trail::Vanished } else { self.vanished(position, now) };
+        };
+        if self.refused.get(&at).is_some_and(|(until, _)| *until > now) {
+            return Trail::Unknown;
+        }
+        let opened = match &copy {
+            // What it was packed into before the edge ended: its name says how.
+            None => {
+                let packing = if at == found.path { self.packing_of(found) } else { Packing::of_name(&at) };
+                self.open(found.clone(), &at, packing, dirs, now)
+            }
+            Some(sibling) => self.open_at(found.clone(), &at, sibling.packing, Some(position.clone()), dirs, now),
+        };
+        if let Err(fault) = opened {
+            tracing::warn!(path = position.path, %fault, "a file that was read before cannot be opened now; it is tried again");
+            self.refused.insert(at, (now.plus(RETRY), fault.to_string()));
+            return Trail::Unknown;
+        }
+        // It no longer bears the path, whatever it is called now.
+        let identity = copy.map_or(position.identity, |sibling| sibling.identity);
+        if let Some(source) = self.sources.get_mut(&identity).filter(|_| at != found.path) {
+            source.drain(now);
+        }
+        self.let_go(position);
+        Trail::Followed
+    }
+
+    /// A sibling with the content of the file that `position` is of: packed since, or copied and removed.
+    pub(super) fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
+        let anchor = anchor_of(position);
+        let is_free = |sibling: &Sibling| !self.is_known(sibling, found);
+        let is_long_enough = |sibling: &Sibling| sibling.packing.is_some() || sibling.len >= position.offset;
+        let siblings = dirs.siblings(&found.path)?;
+        let mut candidates = siblings.into_iter().filter(|sibling| is_free(sibling) && is_long_enough(sibling));
+        if position.head_len == 0 {
+            // It was empty when it was seen last: the first that was written since is it, or as good as it.
+            return Ok(candidates.find(|sibling| anchor.precedes(sibling)));
+        }
+        let mut candidates = candidates.filter(|sibling| anchor.may_be(sibling));
+        Ok(candidates.find(|sibling| self.first_of(sibling, found).is_some_and(|first| is_of(position, &first))))
+    }
+
+    fn vanished(&mut self, position: &SourcePosition, now: Timestamp) -> Trail {
+        let unread = position.size.saturating_sub(position.offset);
+        tracing::error!(path = position.path, unread, "a file that was read before is nowhere to be found; what was written to it since is gone");
+        self.missed.push(Missed { source: position.path.clone(), reason: "vanished", bytes: (unread > 0).then_some(unread), noticed: now });
+        self.let_go(position);
+        Trail::Vanished
+    }
+
+    /// The WAL need not know the position any more, if no source goes on with it.
+    fn let_go(&mut self, position: &SourcePosition) {
+        if self.known.remove(&position.identity).is_some() {
+            self.farewell.push(SourcePosition { gone: true, ..position.clone() });
+        }
+    }
+
+    /// What is left of the positions of an earlier run after all paths were taken up.
+    pub(super) fn look_for_the_lost(&mut self, dirs: &mut Dirs<'_>, now: Timestamp) {
+        let lost: Vec<SourcePosition> = self.known.values().cloned().collect();
+        for position in lost {
+            match owner(&self.jobs, Path::new(&position.path)) {
+                // Its path is gone as a whole, or it could not be taken up: nothing else came after it there.
+                Owner::Target(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
+                Owner::Target(_) => {}
+                Owner::Awaited => {}
+                // Its target is not discovered any more, or the operator took its job out and may bring it back: as long as
+                // the file is there, its position counts.
+                Owner::Open | Owner::Nobody => self.await_target(position, dirs, now),
+            }
+        }
+    }
+}
+
+fn unknown(position: &SourcePosition, fault: &std::io::Error) -> Trail {
+    tracing::warn!(path = position.path, %fault, "a file that was read before cannot be looked for now; it is tried again");
+    Trail::Unknown
+}
