@@ -1,15 +1,17 @@
 //! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
-//! turn, since files and the WAL block). Promises: a batch and the positions after it are one WAL record;
+//! turn, since files and the WAL block), `write` (its last step). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
+
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_wal::{Loss, Room, SourcePosition, WalFault};
+use edge_wal::{Room, SourcePosition, WalFault};
 use proto_model::{Timestamp, TrackId};
 use proto_seam::{Disk, World};
 use proto_wire::FrozenBatch;
@@ -259,7 +261,11 @@ impl Desk {
         }
         self.gather.clear();
         self.pending = None;
-        self.streams.discard();
+        let lost = self.streams.discard();
+        if lost > 0 {
+            tracing::error!(lost, "lines of senders that wait for no answer are lost with the WAL that was set back");
+            self.status.lost("wal_set_back", Some(lost));
+        }
         // The hub knows files; cursors of pulled sources are known here alone.
         let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
         let adopted = self.lock().adopt(track, producer, last, chain, &all);
@@ -488,76 +494,5 @@ impl Desk {
         }
         // An empty line is work too.
         Ok(taken.count.bytes + taken.count.lines)
-    }
-
-    /// Writes what was gathered, with the positions after it, then what was missed.
-    fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append(now)?;
-        while let Some(missed) = self.missed.first() {
-            let (reason, source) = (missed.reason.to_owned(), missed.source.clone());
-            let loss = Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason, source };
-            // One that the WAL does not take now waits.
-            self.lock().append_loss(self.track, &loss, &[], now)?;
-            self.status.lost(&loss.reason, None);
-            self.missed.remove(0);
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append_pending(now)?;
-        if self.gather.due_in(now).is_none() {
-            self.pending = Some((None, self.take_positions()));
-            return self.append_pending(now);
-        }
-        let frozen = match self.gather.freeze() {
-            Ok(frozen) => frozen,
-            Err(fault) => {
-                // Only labels without bound can do this; the lines are counted, not silently gone.
-                tracing::error!(%fault, "a batch could not be packed and is given up");
-                self.missed.push(Missed { source: String::new(), reason: "unpackable", bytes: Some(self.gather.raw_bytes()), noticed: now });
-                return Ok(());
-            }
-        };
-        self.pending = Some((Some(frozen), self.take_positions()));
-        self.append_pending(now)
-    }
-
-    fn take_positions(&mut self) -> Vec<SourcePosition> {
-        let mut positions = self.tail.take_positions();
-        positions.append(&mut self.streams.freeze());
-        positions
-    }
-
-    fn append_pending(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        let Some((frozen, positions)) = &self.pending else { return Ok(()) };
-        if let Some(frozen) = frozen {
-            self.lock().append_batch(self.track, frozen, positions, now)?;
-            self.metrics.gathered(frozen.lines, frozen.raw_bytes, frozen.body.len() as u64);
-        } else if !positions.is_empty() {
-            self.lock().append_positions(positions)?;
-        }
-        self.pending = None;
-        self.streams.written();
-        Ok(())
-    }
-
-    /// The last words: what was gathered and handed in becomes durable.
-    fn close(&mut self, now: Timestamp, deliveries: Vec<Delivery>) -> Mark {
-        self.streams.accept(deliveries);
-        match self.close_all(now) {
-            Ok(()) => self.streams.synced(),
-            Err(fault) => tracing::error!(%fault, "the last lines could not be written; they are read again at the next start"),
-        }
-        self.durable()
-    }
-
-    fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append_pending(now)?;
-        while !self.streams.is_empty() && self.make_room(now)? {
-            self.take_deliveries(now)?;
-        }
-        self.freeze(now)?;
-        self.lock().sync()
     }
 }

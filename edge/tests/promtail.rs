@@ -81,17 +81,14 @@ fn holds(row: &Row, word: &str, came: &Came) -> Result<(), String> {
 }
 
 /// What must stand beside a key for its block to be whole.
-fn beside(parent: &str, own: &str) -> &'static [(&'static str, &'static str)] {
+fn beside(parent: &str) -> &'static [(&'static str, &'static str)] {
     match parent {
         "clients[]" => &[("url", "'http://l/push'")],
         "scrape_configs[]" => &[("job_name", "a"), ("static_configs", "[{labels: {job: a, __path__: /var/log/a.log}}]")],
         "scrape_configs[].syslog" => &[("listen_address", "':1514'")],
         "scrape_configs[].kafka" => &[("brokers", "['a:9092']"), ("topics", "[t]")],
         "scrape_configs[].docker_sd_configs[]" => &[("host", "unix:///d")],
-        "scrape_configs[].kubernetes_sd_configs[]" if ["bearer_token_file", "tls_config"].contains(&own) => {
-            &[("role", "node"), ("api_server", "'https://api:6443'")]
-        }
-        "scrape_configs[].kubernetes_sd_configs[]" => &[("role", "pod")],
+        "scrape_configs[].kubernetes_sd_configs[]" => &[("role", "pod"), ("api_server", "'https://api:6443'")],
         "scrape_configs[].file_sd_configs[]" => &[("files", "[/a/b.yaml]")],
         "scrape_configs[].otlp" => &[("http_listen_address", "':4318'")],
         _ => &[],
@@ -109,8 +106,9 @@ fn file_of(item: &str, example: &str) -> String {
         let own = parts[depth].trim_end_matches("[]");
         let written = if parts[depth].ends_with("[]") { format!("[{value}]") } else { value };
         // A job with a source of its own has no files.
-        let skip = |key: &str| key == own || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
-        let more = beside(&parent, own).iter().filter(|(key, _)| !skip(key)).map(|(key, value)| format!("{key}: {value}"));
+        let skip =
+            |key: &str| key == own || (key == "api_server" && own == "kubeconfig_file") || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
+        let more = beside(&parent).iter().filter(|(key, _)| !skip(key)).map(|(key, value)| format!("{key}: {value}"));
         let all: Vec<String> = more.chain([format!("{own}: {written}")]).collect();
         value = if depth == 0 { all.join("\n") } else { format!("{{{}}}", all.join(", ")) };
     }

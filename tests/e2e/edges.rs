@@ -141,3 +141,37 @@ async fn row_97_an_edge_that_is_told_to_end_ends_in_bounds_and_goes_on() {
     writer.write(10);
     settle(&hub, "{cluster=\"alpha\"}", &[&writer], base, Duration::from_secs(60)).await;
 }
+
+/// User and system time of a process so far, in seconds.
+fn cpu_seconds(id: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let ticks: Vec<f64> = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2).map(|number| number.parse().unwrap()).collect();
+    ticks.iter().sum::<f64>() / 100.0
+}
+
+/// What 500 silent files in 50 folders cost: CPU in a minute, memory.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "by hand: it takes a minute and says figures"]
+async fn five_hundred_idle_files_by_hand() {
+    let dir = place::folder("idle");
+    let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
+    let base = time_base_ns();
+    for number in 0..500 {
+        let folder = dir.path().join(format!("logs-one/{:02}", number / 10));
+        std::fs::create_dir_all(&folder).unwrap();
+        Writer::new(&folder.join(format!("{number}.log")), &format!("w{number}"), base).write(20);
+    }
+    let wish = crate::Wish { logs: Some("**/*.log"), ..crate::Wish::default() };
+    let mut edge = crate::edge_with(&hub, dir.path(), "alpha", "one", "auto", &wish);
+    Ask::new(&hub.url(), &hub.acme).until_count("{cluster=\"alpha\"}", 10_000, Duration::from_secs(120)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let id = edge.process().id();
+    let before = cpu_seconds(id);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (watched, polled) = (edge.metric("tributary_edge_watched_directories", "watched").await, edge.metric("tributary_edge_watched_directories", "polled").await);
+    eprintln!(
+        "idle: {:.2} CPU-s in a minute, {} bytes resident, {watched:?} directories watched, {polled:?} polled",
+        cpu_seconds(id) - before,
+        edge.process().rss_bytes()
+    );
+}

@@ -22,6 +22,7 @@ mod network;
 mod outage;
 mod rotation;
 mod rows;
+mod senders;
 mod site;
 mod tails;
 mod torture;

@@ -31,7 +31,7 @@ async fn rename_under_load_loses_nothing() {
             // Rotated while nobody looks: the renamed file is found beside its old path.
             edge.kill();
             writer.write(500);
-            writer.rotate(&dir.path().join("logs-one/a.log.down"));
+            writer.rotate(&dir.path().join("logs-one/a.log.100"));
             writer.write(100);
             edge.resume();
         }

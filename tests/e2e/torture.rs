@@ -184,7 +184,9 @@ async fn torture_what_a_removed_file_took_with_it_is_counted_to_the_byte() {
     eprintln!("removed: {} lines of 100510 gone, {bytes} bytes: {losses}", missing.len());
     assert!(missing.len() > 1_000 && missing.last() == Some(&100_000), "{:?}", missing.last());
     assert_eq!(losses.as_array().map_or(0, Vec::len), 1, "{losses}");
-    assert_eq!((losses[0]["reason"].as_str(), losses[0]["bytes"].as_u64()), (Some("vanished"), Some(bytes)), "{losses}");
+    // Where its inode was given to the file that bears its name now, it looks as if it had been cut.
+    assert!(matches!(losses[0]["reason"].as_str(), Some("vanished" | "truncated")), "{losses}");
+    assert_eq!(losses[0]["bytes"].as_u64(), Some(bytes), "{losses}");
 }
 
 /// `10MB/s 30s stops for 300s`: bytes a second, seconds down, seconds in all.

@@ -76,6 +76,8 @@ struct Running {
     hangups: Signal,
     stop: Stop,
     listeners: Listeners,
+    /// Longest wait for last lines.
+    end_within: Duration,
 }
 
 /// What is sent to the edge.
@@ -157,7 +159,18 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         complain(&why);
         return 1;
     }
-    let running = Running { edge, from, world, effective, metrics: reloads, asks, hangups, stop: stop.clone(), listeners };
+    let running = Running {
+        edge,
+        from,
+        world,
+        effective,
+        metrics: reloads,
+        asks,
+        hangups,
+        stop: stop.clone(),
+        listeners,
+        end_within: settings.server.graceful_shutdown_timeout.0,
+    };
     open(listener, under_prefix(pages, &settings.server), &stop);
     match stdin {
         None => running.until_stopped().await,
@@ -268,7 +281,7 @@ impl Running {
         let ended = tokio::select! {
             biased;
             () = self.stop.forced() => Ok(()),
-            ended = tokio::time::timeout(Duration::from_secs(20), self.edge.ended()) => ended.unwrap_or(Ok(())),
+            ended = tokio::time::timeout(self.end_within, self.edge.ended()) => ended.unwrap_or(Ok(())),
         };
         match ended {
             Ok(()) => 0,

@@ -155,6 +155,9 @@ async fn messages(gate: &Gate, wire: &mut Wire, acks: &mpsc::Sender<Ack>, peer: 
         let (own_max, workers) = (gate.bytes_max, gate.world.workers.clone());
         let events = workers.run(move || Events::read(&message, own_max)).await.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         let Some(mut events) = events else { continue };
+        if events.is_foreign {
+            gate.post.refused("no_logs");
+        }
         let chunk = events.chunk.take();
         let parts = hand_in(gate, events, peer).await?;
         if let Some(chunk) = chunk {

@@ -34,9 +34,10 @@ const DISCARDED_BYTES_MAX: usize = 4 * PUSH_BYTES_MAX;
 /// For the next piece of a body, and for the whole of it.
 const PIECE_WAIT: Duration = Duration::from_secs(30);
 const BODY_WAIT: Duration = Duration::from_secs(120);
-/// A sender waits so long for room, and then for its records to be durable.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
-const DURABLE_WAIT: Duration = Duration::from_secs(30);
+/// A sender waits so long for room, and then for its records to be durable: less than the patience of any known sender (the OpenTelemetry
+/// Collector has five seconds), so that it hears when to come back. Its repeat joins what is under way.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+const DURABLE_WAIT: Duration = Duration::from_millis(3_500);
 /// What a sender that is turned away is told to wait.
 const RETRY_AFTER_SECONDS: &str = "5";
 /// Longest `Idempotency-Key`.

@@ -134,8 +134,9 @@ impl Tail {
         }
         self.known.remove(&identity);
         self.done.remove(&identity);
-        if let (Some(position), Change::Truncated) = (position, change) {
-            let bytes = Some(position.size.saturating_sub(position.offset)).filter(|bytes| *bytes > 0 && !position.done);
+        // Of a file that was read to its end nothing is gone: another has its inode now.
+        if let (Some(position), Change::Truncated) = (position.filter(|position| !position.done), change) {
+            let bytes = Some(position.size.saturating_sub(position.offset)).filter(|bytes| *bytes > 0);
             self.missed.push(Missed { source: position.path, reason: "truncated", bytes, noticed: now });
         }
         if source.links() > 1 {

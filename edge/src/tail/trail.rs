@@ -43,7 +43,9 @@ impl Tail {
     /// and were renamed while nobody looked.
     pub(super) fn take_up_older(&mut self, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) {
         let present = self.disk.state(&found.path).map(|state| state.identity).ok();
-        let is_lost = |position: &&SourcePosition| Path::new(&position.path) == found.path && Some(position.identity) != present;
+        // Inodes are given anew soon: the file there now may be another.
+        let is_here = |position: &SourcePosition| Some(position.identity) == present && self.is_still(position, &found.path, found);
+        let is_lost = |position: &&SourcePosition| Path::new(&position.path) == found.path && !is_here(position);
         let mut lost: Vec<SourcePosition> = self.known.values().filter(is_lost).cloned().collect();
         lost.sort_by(|one, two| (&one.after, one.modified_ns).cmp(&(&two.after, two.modified_ns)));
         let mut newest_vanished = None;
@@ -77,11 +79,7 @@ impl Tail {
         let Ok(siblings) = dirs.siblings(&found.path) else { return };
         let stamp = anchor.and_then(|anchor| self.stamp_of(anchor, found, &siblings));
         let anchor = Anchor { stamp: stamp.as_ref(), after, modified_ns };
-        let is_new = |sibling: &&Sibling| {
-            let identity = sibling.identity;
-            let known = self.sources.contains_key(&identity) || self.known.contains_key(&identity) || self.done.contains_key(&identity);
-            Some(identity) != present && !known && anchor.precedes(sibling)
-        };
+        let is_new = |sibling: &&Sibling| Some(sibling.identity) != present && anchor.precedes(sibling) && !self.is_known(sibling, found);
         let later: Vec<Sibling> = siblings.iter().filter(is_new).filter(|sibling| !self.is_copy(sibling, found)).cloned().collect();
         for sibling in later {
             tracing::info!(path = %found.path.display(), at = %sibling.at.display(), "a file came and was renamed between two looks; it is read to its end");
@@ -109,6 +107,22 @@ impl Tail {
         Content::new(file, sibling.packing).first(HEAD_BYTES).ok()
     }
 
+    /// Whether a file is read, or was, whatever it was called then.
+    fn is_known(&self, sibling: &Sibling, found: &Found) -> bool {
+        let position = self.known.get(&sibling.identity).or_else(|| self.done.get(&sibling.identity).map(Done::position));
+        self.sources.contains_key(&sibling.identity) || position.is_some_and(|position| self.is_still(position, &sibling.at, found))
+    }
+
+    /// Whether the file at `at`, which has the identity of the position, is the one that the position is of; when that
+    /// cannot be told now, it is taken for it.
+    fn is_still(&self, position: &SourcePosition, at: &Path, found: &Found) -> bool {
+        let packing = if *at == found.path { self.packing_of(found) } else { Packing::of_name(at) };
+        match self.disk.open_beneath(at, &found.roots).and_then(|file| Content::new(file, packing).first(HEAD_BYTES)) {
+            Ok(first) => position.head_len == 0 || is_of(position, &first),
+            Err(_) => true,
+        }
+    }
+
     /// Whether a sibling begins as a file that is or was read under the path of `found` does: then it is a copy of it.
     fn is_copy(&self, sibling: &Sibling, found: &Found) -> bool {
         let Some(first) = self.first_of(sibling, found) else { return false };
@@ -121,14 +135,21 @@ impl Tail {
     /// is kept: without it all its lines would be read a second time.
     fn find_again(&mut self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>, now: Timestamp) -> Trail {
         let there = match dirs.place_of(&found.path, position.identity) {
-            Ok(Some(at)) => Some((at, None)),
-            Ok(None) => match self.by_content(found, position, dirs) {
+            Ok(there) => there.filter(|at| self.is_still(position, at, found)).map(|at| (at, None)),
+            Err(fault) => return unknown(position, &fault),
+        };
+        let there = match there {
+            None => match self.by_content(found, position, dirs) {
                 Ok(sibling) => sibling.map(|sibling| (sibling.at.clone(), Some(sibling))),
                 Err(fault) => return unknown(position, &fault),
             },
-            Err(fault) => return unknown(position, &fault),
+            found => found,
         };
-        let Some((at, copy)) = there else { return self.vanished(position, now) };
+        let Some((at, copy)) = there else {
+            // The same inode under the same path: it was cut, or it is another file; whoever opens it tells.
+            let is_here = self.disk.state(&found.path).is_ok_and(|state| state.identity == position.identity);
+            return if is_here { Trail::Vanished } else { self.vanished(position, now) };
+        };
         if self.refused.get(&at).is_some_and(|(until, _)| *until > now) {
             return Trail::Unknown;
         }
@@ -156,17 +177,16 @@ impl Tail {
 
     /// A sibling with the content of the file that `position` is of: packed since, or copied and removed.
     pub(super) fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
-        if position.head_len == 0 {
-            return Ok(None);
-        }
         let anchor = anchor_of(position);
-        let is_free = |sibling: &Sibling| {
-            let identity = sibling.identity;
-            !self.sources.contains_key(&identity) && !self.known.contains_key(&identity) && !self.done.contains_key(&identity)
-        };
+        let is_free = |sibling: &Sibling| !self.is_known(sibling, found);
         let is_long_enough = |sibling: &Sibling| sibling.packing.is_some() || sibling.len >= position.offset;
         let siblings = dirs.siblings(&found.path)?;
-        let mut candidates = siblings.into_iter().filter(|sibling| is_free(sibling) && is_long_enough(sibling) && anchor.may_be(sibling));
+        let mut candidates = siblings.into_iter().filter(|sibling| is_free(sibling) && is_long_enough(sibling));
+        if position.head_len == 0 {
+            // It was empty when it was seen last: the first that was written since is it, or as good as it.
+            return Ok(candidates.find(|sibling| anchor.precedes(sibling)));
+        }
+        let mut candidates = candidates.filter(|sibling| anchor.may_be(sibling));
         Ok(candidates.find(|sibling| self.first_of(sibling, found).is_some_and(|first| is_of(position, &first))))
     }
 

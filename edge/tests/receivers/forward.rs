@@ -96,14 +96,16 @@ async fn fluentd_is_taken_in_every_mode() {
         array(&[short("app"), binary(&entries("packed")), chunk("c2")]),
         array(&[short("app"), binary(&gzip.finish().unwrap()), packed_option]),
         vec![0xc0],
+        array(&[short("metrics"), binary(&[0x91, 0x01]), map(&[("chunk", short("c4")), ("fluent_signal", vec![1])])]),
         array(&[short("other"), seconds(), map(&[("n", vec![7]), ("nested", array(&[vec![0xc3], vec![0xff]]))])]),
     ];
     stream.write_all(&messages.concat()).await.unwrap();
-    for name in ["c1", "c2", "c3"] {
+    for name in ["c1", "c2", "c3", "c4"] {
         heard(&mut stream, &ack(name)).await;
     }
     stream.shutdown().await.unwrap();
     site.until("tributary_edge_receive_records_total", "forward", 8.0).await;
+    assert_eq!(site.metric("tributary_edge_receive_refused_total", "no_logs"), 1.0, "Fluent Bit's metrics are no logs; they are not sent for ever");
     let rows = site.end().await;
     let mut found = lines(&rows);
     found.sort_unstable();

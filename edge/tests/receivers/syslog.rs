@@ -69,7 +69,7 @@ async fn what_is_no_syslog_is_kept_as_it_is_and_counted() {
     let rows = site.end().await;
     let mut found = lines(&rows);
     found.sort_unstable();
-    assert_eq!(found, ["<", "<999>1 - - - - - - x", "999999999999 <x", "caf\u{fffd}", "no syslog at all"].as_slice(), "{rows:?}");
+    assert_eq!(found, ["999999999999 <x", "<", "<999>1 - - - - - - x", "caf\u{fffd}", "no syslog at all"].as_slice(), "{rows:?}");
 }
 
 #[tokio::test]
@@ -104,20 +104,20 @@ async fn a_sender_waits_while_there_is_no_room_and_nothing_is_lost() {
     site.disk.set_full(Some(0));
     let mut stream = TcpStream::connect(site.address("syslog")).await.unwrap();
     let writer = tokio::spawn(async move {
-        for n in 0..4_000 {
+        for n in 0..2_000 {
             stream.write_all(format!("<13>1 - h a - - - {n} {}\n", "x".repeat(30_000)).as_bytes()).await.unwrap();
         }
         stream.shutdown().await.unwrap();
     });
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!writer.is_finished(), "120 MB do not fit while nothing is taken");
+    assert!(!writer.is_finished(), "60 MB do not fit while nothing is taken");
     site.disk.heal();
     site.disk.set_full(None);
     tokio::time::timeout(Duration::from_secs(120), writer).await.unwrap().unwrap();
-    site.until("promtail_syslog_target_entries_total", "", 4_000.0).await;
+    site.until("promtail_syslog_target_entries_total", "", 2_000.0).await;
     let rows = site.end().await;
     let numbers: Vec<usize> = rows.iter().map(|row| row.line.split(' ').next().unwrap().parse().unwrap()).collect();
-    assert_eq!(numbers, (0..4_000).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..2_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ pub mod workers;
 use std::sync::Arc;
 
 pub use clock::Clock;
-pub use disk::{DirEntry, Disk, DiskFile, DiskLock, FileIdentity, FileKind, FileState, OpenHow};
 pub use disk::watch::{DiskWatch, Noticed};
+pub use disk::{DirEntry, Disk, DiskFile, DiskLock, FileIdentity, FileKind, FileState, OpenHow};
 pub use entropy::Entropy;
 pub use workers::Workers;
 

@@ -27,6 +27,8 @@ pub(super) struct Events {
     /// Entries one after the other.
     entries: Bytes,
     at: usize,
+    /// Metrics or traces, as Fluent Bit sends them the same way: nothing for an edge.
+    pub(super) is_foreign: bool,
     /// The record stands alone, with this time.
     single: Option<Option<Timestamp>>,
     is_done: bool,
@@ -66,7 +68,8 @@ impl Events {
                 (message.slice_ref(record), Some(time), option(reader, count > 3)?)
             }
         };
-        Ok(Some(Self { tag, chunk: option.chunk, entries, at: 0, single, is_done: false }))
+        let is_foreign = option.signal != 0;
+        Ok(Some(Self { tag, chunk: option.chunk, entries, at: 0, is_foreign, single, is_done: is_foreign }))
     }
 
     /// The next event.
@@ -112,6 +115,8 @@ fn kind(token: Token<'_>) -> &'static str {
 struct Options {
     chunk: Option<Vec<u8>>,
     compressed: String,
+    /// 0 = logs.
+    signal: u64,
 }
 
 /// The last value of a message, if there is one.
@@ -127,6 +132,7 @@ fn option(mut reader: Reader<'_>, there: bool) -> Result<Options, String> {
         match (key, Reader::new(value).next()?) {
             (Token::Text(b"chunk"), Token::Text(_) | Token::Binary(_)) => options.chunk = Some(value.to_vec()),
             (Token::Text(b"compressed"), Token::Text(how)) => options.compressed = String::from_utf8_lossy(how).into_owned(),
+            (Token::Text(b"fluent_signal"), Token::Unsigned(signal)) => options.signal = signal,
             (Token::Array(_) | Token::Map(_), _) => return Err("an option's name is no text".to_owned()),
             _ => {}
         }

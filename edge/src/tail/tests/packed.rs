@@ -455,3 +455,51 @@ fn a_stale_handle_is_opened_anew_at_its_position() {
     assert_eq!(heard, numbered(1..=6));
     assert_eq!(rig.reasons(), []);
 }
+
+#[test]
+fn an_inode_that_is_given_anew_is_another_file() {
+    let mut rig = Rig::new(&["/logs/app/*.log"]);
+    rig.append("0.log", text(1..=3));
+    rig.seconds(2);
+    rotate(&rig, "20260101-000000", 9);
+    rig.seconds(20);
+    // Read to its end under its new name; its inode goes to the next file that is rotated while nobody looks.
+    let done = rig.positions[&rig.identity("0.log.20260101-000000")].clone();
+    assert!(done.done);
+    rig.remove("0.log.20260101-000000");
+    rig.append("0.log", text(4..=5));
+    rotate(&rig, "20260101-000010", 9);
+    rig.append("0.log", text(6..=7));
+    rotate(&rig, "20260101-000020", 9);
+    rig.append("0.log", text(8..=9));
+    let reused = rig.identity("0.log.20260101-000020");
+    rig.positions.remove(&done.identity);
+    rig.positions.insert(reused, SourcePosition { identity: reused, ..done });
+    rig.restart();
+    rig.seconds(20);
+    assert_eq!(rig.heard(), numbered(1..=9));
+    assert_eq!(rig.reasons(), []);
+    // The same of one that was not read to its end: the file of its path has its inode.
+    rig.append("0.log", text(10..=12));
+    let live = rig.positions[&rig.identity("0.log")].clone();
+    rotate(&rig, "20260101-000030", 9);
+    rig.append("0.log", text(13..=14));
+    rotate(&rig, "20260101-000040", 9);
+    rig.append("0.log", text(15..=15));
+    let reused = rig.identity("0.log");
+    rig.positions.remove(&live.identity);
+    rig.positions.insert(reused, SourcePosition { identity: reused, ..live });
+    rig.restart();
+    rig.seconds(20);
+    assert_eq!(rig.heard(), numbered(10..=15));
+    assert_eq!(rig.reasons(), []);
+}
+
+#[test]
+fn a_million_equal_lines_of_one_time_are_all_kept() {
+    let mut rig = Rig::with(&["/logs/app/*.log"], CRI);
+    rig.append("a.log", "2024-01-01T00:00:00.000000001Z stdout F x\n".repeat(1_000_000));
+    rig.seconds(20);
+    let heard = rig.heard();
+    assert_eq!((heard.len(), heard.iter().filter(|line| *line != "x").count()), (1_000_000, 0));
+}

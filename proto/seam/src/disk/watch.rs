@@ -77,7 +77,8 @@ impl DiskWatch for RealWatch {
         if !Self::is_local(dir)? {
             return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{} may be changed by other machines", dir.display())));
         }
-        let mask = WatchMask::MODIFY | WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF | WatchMask::ONLYDIR;
+        let mask =
+            WatchMask::MODIFY | WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF | WatchMask::ONLYDIR;
         let watch = self.inotify.watches().add(dir, mask)?;
         let paths = self.dirs.entry(watch).or_default();
         if !paths.iter().any(|path| path == dir) {
