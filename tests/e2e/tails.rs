@@ -11,9 +11,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn open(hub: &Hub, query: &str) -> Result<Socket, Error> {
+pub(crate) async fn open(hub: &Hub, query: &str) -> Result<Socket, Error> {
     let url = format!("ws://127.0.0.1:{}/loki/api/v1/tail?query={}", hub.http, percent(query));
     let mut request = url.into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {}", hub.acme).parse().unwrap());

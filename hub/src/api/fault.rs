@@ -15,6 +15,8 @@ pub const TEXT: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "text/plain; c
 pub enum ApiFault {
     /// No token, or not for this.
     Access(AccessFault),
+    /// A web page of another site asks: 403.
+    Foreign(String),
     /// The query has no answer.
     Query(QueryFault),
     /// The request is wrong: 400.
@@ -52,13 +54,12 @@ impl From<hub_logql::LogqlFault> for ApiFault {
     }
 }
 
-impl IntoResponse for ApiFault {
-    fn into_response(self) -> Response {
-        let (status, text, retry_after_s) = match &self {
-            Self::Access(fault) => {
-                tracing::info!(reason = fault.reason(), "a request was refused");
-                (fault.status(), fault.body().to_owned(), None)
-            }
+impl ApiFault {
+    /// Status, text, and the seconds until it may be tried again.
+    #[must_use]
+    pub fn parts(&self) -> (StatusCode, String, Option<u64>) {
+        let (status, text, retry_after_s) = match self {
+            Self::Access(fault) => (fault.status(), fault.body().to_owned(), None),
             Self::Query(fault) => {
                 let retry = match fault.remedy() {
                     Remedy::RetryAfter(span) if fault.status() == 503 => Some(span.as_secs().max(1)),
@@ -66,13 +67,23 @@ impl IntoResponse for ApiFault {
                 };
                 (fault.status(), format!("{fault}\n"), retry)
             }
+            Self::Foreign(text) => (403, format!("{text}\n"), None),
             Self::Wrong(text) => (400, format!("{text}\n"), None),
             Self::Empty(text) => (422, format!("{text}\n"), None),
             Self::TooLarge(text) => (413, format!("{text}\n"), None),
             Self::TooFast { text, retry_after_s } => (429, format!("{text}\n"), Some(*retry_after_s)),
             Self::Push(refused) => (503, format!("{refused}\n"), Some(2)),
         };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, retry_after_s)
+    }
+}
+
+impl IntoResponse for ApiFault {
+    fn into_response(self) -> Response {
+        if let Self::Access(fault) = &self {
+            tracing::info!(reason = fault.reason(), "a request was refused");
+        }
+        let (status, text, retry_after_s) = self.parts();
         let mut response = (status, TEXT, text).into_response();
         if let Some(value) = retry_after_s.and_then(|secs| secs.to_string().parse().ok()) {
             response.headers_mut().insert(header::RETRY_AFTER, value);

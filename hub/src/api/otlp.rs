@@ -9,14 +9,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hub_tenant::{Limits, Need};
-use proto_model::{TenantId, Timestamp};
+use proto_model::Timestamp;
 use proto_wire::limits::PUSH_RAW_BYTES_MAX;
 use proto_wire::otlp::{self, answer};
 use proto_wire::push::Pushed;
 
 use super::Api;
 use super::fault::ApiFault;
-use super::push::{self, Rates, ReadyPush};
+use super::push::{self, ReadyPush, Terms};
 
 /// A request, decoded and judged.
 struct Judged {
@@ -64,12 +64,12 @@ async fn stored(api: &Api, headers: HeaderMap, body: Body) -> Result<(u64, Strin
     let body = push::read_body(body).await?;
     let limits = api.tenants.borrow().limits(grant.tenant()).clone();
     let (now, tenant, rates) = (api.now(), grant.tenant().clone(), std::sync::Arc::clone(&api.rates));
-    let judged = api.world.workers.run(move || judged(&headers, &body, &limits, (&tenant, &rates), now)).await?;
+    let judged = api.world.workers.run(move || judged(&headers, &body, &Terms { limits: &limits, tenant: &tenant, rates: &rates, now })).await?;
     push::store(api, grant, judged.ready).await?;
     Ok((judged.rejected, judged.why))
 }
 
-fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (&TenantId, &Rates), now: Timestamp) -> Result<Judged, ApiFault> {
+fn judged(headers: &HeaderMap, body: &Bytes, terms: &Terms<'_>) -> Result<Judged, ApiFault> {
     let encoding = push::header_text(headers, header::CONTENT_ENCODING);
     if encoding == "snappy" {
         return Err(ApiFault::Wrong("snappy compression not supported. Only gzip, deflate or no compression supported".to_owned()));
@@ -85,8 +85,8 @@ fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (
     let mut room = PUSH_RAW_BYTES_MAX;
     let (mut pushed, mut rejected, mut why) = (Vec::new(), 0, String::new());
     for resource in resources {
-        let mut stream = resource.into_pushed(now, &mut room).map_err(push::undecoded)?;
-        rejected += left_out(&mut stream, limits, now, &mut why);
+        let mut stream = resource.into_pushed(terms.now, &mut room).map_err(push::undecoded)?;
+        rejected += left_out(&mut stream, terms.limits, terms.now, &mut why);
         pushed.push(stream);
     }
     if rejected > 0 && pushed.iter().all(|stream| stream.records.is_empty()) {
@@ -94,7 +94,7 @@ fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (
     }
     // A record without a time gets one here, so the batch says less of whether a request is a repeat than the body does.
     let key = push::key_of(headers)?.unwrap_or_else(|| [b"otlp:", &proto_wire::digest::of_batch(&unpacked).0[..]].concat());
-    Ok(Judged { ready: push::ready(pushed, Some(key), limits, tenant, rates, now)?, rejected, why })
+    Ok(Judged { ready: push::ready(pushed, Some(key), terms)?, rejected, why })
 }
 
 /// Leaves out what is beyond the limits: how many records, and why the first of them.

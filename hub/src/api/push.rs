@@ -51,7 +51,7 @@ pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Body) -> Res
     let now = api.now();
     let (headers_key, tenant) = (key_of(&headers)?, grant.tenant().clone());
     let rates = Arc::clone(&api.rates);
-    let ready = api.world.workers.run(move || prepare(&headers, &body, headers_key, &limits, &tenant, &rates, now)).await?;
+    let ready = api.world.workers.run(move || prepare(&headers, &body, headers_key, &Terms { limits: &limits, tenant: &tenant, rates: &rates, now })).await?;
     store(&api, grant, ready).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -87,6 +87,19 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, ApiFault> {
     Ok(out.into())
 }
 
+/// By what a push is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// Of the tenant.
+    pub(super) limits: &'a Limits,
+    /// Whose push it is.
+    pub(super) tenant: &'a TenantId,
+    /// What the tenant has used.
+    pub(super) rates: &'a Rates,
+    /// The hub's time.
+    pub(super) now: Timestamp,
+}
+
 /// A push on its way to the sealer.
 pub(super) struct ReadyPush {
     key: Vec<u8>,
@@ -96,32 +109,17 @@ pub(super) struct ReadyPush {
 }
 
 /// Everything between the bytes and the sealer; `None` when there is nothing to store.
-fn prepare(
-    headers: &HeaderMap,
-    body: &Bytes,
-    key: Option<Vec<u8>>,
-    limits: &Limits,
-    tenant: &TenantId,
-    rates: &Rates,
-    now: Timestamp,
-) -> Result<Option<ReadyPush>, ApiFault> {
+fn prepare(headers: &HeaderMap, body: &Bytes, key: Option<Vec<u8>>, terms: &Terms<'_>) -> Result<Option<ReadyPush>, ApiFault> {
     let mut pushed = decode(headers, body)?;
     if pushed.is_empty() {
         return Err(ApiFault::Empty("error at least one valid stream is required for ingestion".to_owned()));
     }
-    judge(&mut pushed, limits, now)?;
-    ready(pushed, key, limits, tenant, rates, now)
+    judge(&mut pushed, terms.limits, terms.now)?;
+    ready(pushed, key, terms)
 }
 
 /// Judged streams as a batch; `None` when there is nothing to store.
-pub(super) fn ready(
-    pushed: Vec<Pushed>,
-    key: Option<Vec<u8>>,
-    limits: &Limits,
-    tenant: &TenantId,
-    rates: &Rates,
-    now: Timestamp,
-) -> Result<Option<ReadyPush>, ApiFault> {
+pub(super) fn ready(pushed: Vec<Pushed>, key: Option<Vec<u8>>, &Terms { limits, tenant, rates, now }: &Terms<'_>) -> Result<Option<ReadyPush>, ApiFault> {
     if pushed.iter().all(|stream| stream.records.is_empty()) {
         return Ok(None);
     }

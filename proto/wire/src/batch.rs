@@ -7,12 +7,11 @@
 
 pub mod payload;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use proto_model::{BatchDigest, Labels, Timestamp};
+use proto_model::{BatchDigest, Labels, LabelsNumbers, Timestamp};
 
 use crate::edge_hub::{BatchTable, Pair, StreamRow};
 use crate::fault::WireFault;
@@ -56,9 +55,7 @@ impl Compression {
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     streams: Vec<StreamColumns>,
-    by_labels: BTreeMap<Arc<Labels>, usize>,
-    /// The stream of the last record: lines come in runs.
-    last: Option<(Arc<Labels>, usize)>,
+    numbers: LabelsNumbers,
     lines: u64,
     raw_bytes: u64,
 }
@@ -103,23 +100,13 @@ impl BatchBuilder {
 
     /// Adds one record. `level` is a code of `proto-extract`'s level (0 = unknown), or [`LEVEL_NONE`].
     pub fn push(&mut self, labels: &Arc<Labels>, time: Timestamp, level: u8, metadata: &[(String, String)], line: &[u8]) {
-        let at = match &self.last {
-            Some((last, at)) if Arc::ptr_eq(last, labels) => *at,
-            _ => self.stream_of(labels),
-        };
+        let (at, is_new) = self.numbers.number(labels);
+        if is_new {
+            self.streams.push(StreamColumns::new(Arc::clone(labels)));
+        }
         self.streams[at].push(time, level, metadata, line);
         self.lines += 1;
         self.raw_bytes += line.len() as u64;
-    }
-
-    fn stream_of(&mut self, labels: &Arc<Labels>) -> usize {
-        let next = self.streams.len();
-        let at = *self.by_labels.entry(Arc::clone(labels)).or_insert(next);
-        if at == next {
-            self.streams.push(StreamColumns::new(Arc::clone(labels)));
-        }
-        self.last = Some((Arc::clone(labels), at));
-        at
     }
 
     /// Number of records so far.

@@ -1,11 +1,12 @@
 //! Values as Promtail hands them on after decoding a line: text for labels and lines.
 //!
-//! Parts: [`value`], [`string`], and the writer of objects and arrays, whose form is that of Go's encoder: keys sorted, no
+//! Parts: [`value`], [`string`], and the writer of objects and arrays, whose form is that of Promtail's encoder (`jsoniter`): keys sorted, no
 //! white space, `<`, `>` and `&` escaped, floats with an exponent only below 1e-6 and from 1e21 on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+
+use proto_model::json::{self, Escapes};
 
 use crate::fault::JsonFault;
 use crate::gofloat;
@@ -47,7 +48,7 @@ fn number(text: &Text<'_>, token: &Token) -> Result<f64, JsonFault> {
 fn write_value(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), JsonFault> {
     match token.kind {
         Kind::Null | Kind::Boolean => out.push_str(&text.slice(token.start..token.end)),
-        Kind::String => write_string(&string(text, token), out),
+        Kind::String => json::string(out, &string(text, token), Escapes::Jsoniter),
         Kind::Number => write_number(number(text, token)?, out),
         Kind::Object => write_object(text, token, out)?,
         Kind::Array => {
@@ -81,29 +82,12 @@ fn write_object(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), 
         if place > 0 {
             out.push(',');
         }
-        write_string(key, out);
+        json::string(out, key, Escapes::Jsoniter);
         out.push(':');
         write_value(text, value, out)?;
     }
     out.push('}');
     Ok(())
-}
-
-fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // Writing to a string cannot fail.
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => write!(out, "\\u{:04x}", c as u32).unwrap_or_default(),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 fn write_number(number: f64, out: &mut String) {
