@@ -66,7 +66,9 @@ fn values(output: &str) -> Vec<Value> {
 async fn logcli_reads_lines_and_numbers() {
     let site = Site::shared().await;
     let Some(logcli) = Logcli::for_test("logcli_reads_lines_and_numbers", &site) else { return };
-    for query in ["{app=\"web\"}", "{app=\"web\"} |= \"request 1\" | json | status >= 300", "{app=~\"web|db\"} | line_format \"{{.app}} {{__line__}}\"", "{app=\"odd\"}"] {
+    for query in
+        ["{app=\"web\"}", "{app=\"web\"} |= \"request 1\" | json | status >= 300", "{app=~\"web|db\"} | line_format \"{{.app}} {{__line__}}\"", "{app=\"odd\"}"]
+    {
         let mut expected = lines(&site.range(query, &[]).await);
         // At once, and in pages of logcli's own making, forward and backward.
         for (batch, direction) in [("1000", None), ("7", None), ("7", Some("--forward"))] {
@@ -116,15 +118,21 @@ async fn logcli_reads_labels_series_stats_volumes_and_fields() {
     let (_, text) = site.get(&site.reader(), "/loki/api/v1/labels", &[]).await;
     assert_eq!(json!(names), serde_json::from_str::<Value>(&text).unwrap()["data"]);
     assert_eq!(logcli.run(&["labels", "app"]).lines().collect::<Vec<_>>(), ["db", "odd", "web"]);
-    assert_eq!(logcli.run(&["series", "{app=\"web\"}"]).trim(), "map[app:web cluster:a env:prod service_name:web]".replace("map[", "{").replace(']', "}").replace(':', "=\"").replace(' ', "\", ").replace('}', "\"}"));
+    assert_eq!(
+        logcli.run(&["series", "{app=\"web\"}"]).trim(),
+        "map[app:web cluster:a env:prod service_name:web]".replace("map[", "{").replace(']', "}").replace(':', "=\"").replace(' ', "\", ").replace('}', "\"}")
+    );
     assert!(logcli.run(&["series", "{app=~\".+\"}", "--analyze-labels"]).contains("Total Streams:  3"));
     let stats = logcli.run(&["stats", "{app=\"web\"}"]);
-    let of = |name: &str| stats.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned)).unwrap_or_else(|| panic!("{name}: {stats}"));
+    let of = |name: &str| {
+        stats.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned)).unwrap_or_else(|| panic!("{name}: {stats}"))
+    };
     assert_eq!((of("streams"), of("entries")), ("1".to_owned(), "60".to_owned()));
     let volume = values_of(&logcli.run(&["volume", "{app=~\".+\"}", "--targetLabels=app"]));
     let (_, text) = site.get(&site.reader(), "/loki/api/v1/index/volume", &[("query", "{app=~\".+\"}"), ("targetLabels", "app")]).await;
     let expected = serde_json::from_str::<Value>(&text).unwrap()["data"]["result"].clone();
-    let pairs = |of: &Value| -> Vec<(Value, Value)> { of.as_array().unwrap().iter().map(|sample| (sample["metric"].clone(), sample["value"][1].clone())).collect() };
+    let pairs =
+        |of: &Value| -> Vec<(Value, Value)> { of.as_array().unwrap().iter().map(|sample| (sample["metric"].clone(), sample["value"][1].clone())).collect() };
     assert_eq!(pairs(&volume), pairs(&expected), "{volume}");
     let volumes = values_of(&logcli.run(&["volume_range", "{app=~\".+\"}", "--step=60s", "--targetLabels=app"]));
     assert_eq!(volumes.as_array().map(Vec::len), Some(3), "{volumes}");
@@ -143,7 +151,8 @@ async fn logcli_tails() {
     // Its own: it writes.
     let site = Site::start().await;
     let Some(logcli) = Logcli::for_test("logcli_tails", &site) else { return };
-    let mut child = logcli.command(&["--quiet", "--output=jsonl", "query", "--tail", "--limit=2", "{app=\"web\"} |= \"tail\""]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        logcli.command(&["--quiet", "--output=jsonl", "query", "--tail", "--limit=2", "{app=\"web\"} |= \"tail\""]).stdout(Stdio::piped()).spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
     let (send, found) = mpsc::channel();
     std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

@@ -94,12 +94,13 @@ async fn damage_is_answered_in_part_with_a_warning_where_that_is_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_is_answered_in_part_with_a_warning_where_that_is_asked_for() {
     let dir = place::folder("partial-timeout");
-    let hub = hub_with(dir.path(), "query_timeout: 1s, max_query_length: 0s, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 0B");
+    let hub =
+        hub_with(dir.path(), "query_timeout: 1s, max_query_length: 0s, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 0B");
     for part in 0..20 {
         push(&hub, (0..10_000).map(|n| format!("line {part} {n} msg=\"{}\"", "x y ".repeat(100)))).await;
     }
     // A second's work several times over, for any machine.
-    let heavy = "sum(count_over_time({app=\"web\"} |= \"line\" | line_format \"{{ __line__ | b64enc | b64enc | upper | title }}{{ regexReplaceAll \\"(x|y) \\" __line__ \\"$1-\\" }}{{ __line__ | title | b64enc }}\" | logfmt [1h]))";
+    let heavy = "sum(count_over_time({app=\"web\"} |= \"line\" | line_format `{{ __line__ | b64enc | b64enc | upper | title }}{{ regexReplaceAll \"(x|y) \" __line__ \"$1-\" }}{{ __line__ | title | b64enc }}` | logfmt [1h]))";
     let whole = Ask::new(&hub.url(), &hub.acme);
     let asked = Instant::now();
     let (status, text) = whole.text("/loki/api/v1/query", &[("query", heavy)]).await;
