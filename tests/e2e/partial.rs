@@ -19,9 +19,9 @@ async fn push(hub: &Hub, lines: impl IntoIterator<Item = String>) {
     assert_eq!(pushed.status().as_u16(), 204, "{}", pushed.text().await.unwrap());
 }
 
-/// A hub whose tenant `acme` has these limits.
-fn hub_with(dir: &Path, limits: &str) -> Hub {
-    let hub = Hub::prepare(dir, &crate::folder_store(dir), "");
+/// A hub whose tenant `acme` has these limits; `more` = further settings of the hub.
+pub(crate) fn hub_with(dir: &Path, limits: &str, more: &str) -> Hub {
+    let hub = Hub::prepare(dir, &crate::folder_store(dir), more);
     let tenants = format!("version: 1\ntenants:\n  acme: {{clusters: [alpha], limits: {{{limits}}}}}\n  blue: {{clusters: [beta]}}\n");
     std::fs::write(hub.dir().join("tenants.yaml"), tenants).unwrap();
     hub.started()
@@ -55,7 +55,7 @@ fn read(text: &str) -> (Vec<String>, Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_answered_in_part_with_a_warning_where_that_is_asked_for() {
     let dir = place::folder("partial-damage");
-    let mut hub = hub_with(dir.path(), "");
+    let mut hub = hub_with(dir.path(), "", "");
     for n in 1..=3 {
         push(&hub, [format!("line {n}")]).await;
     }
@@ -95,7 +95,7 @@ async fn damage_is_answered_in_part_with_a_warning_where_that_is_asked_for() {
 async fn a_timeout_is_answered_in_part_with_a_warning_where_that_is_asked_for() {
     let dir = place::folder("partial-timeout");
     let hub =
-        hub_with(dir.path(), "query_timeout: 1s, max_query_length: 0s, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 0B");
+        hub_with(dir.path(), "query_timeout: 1s, max_query_length: 0s, ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000, per_stream_rate_limit: 0B", "");
     for part in 0..20 {
         push(&hub, (0..10_000).map(|n| format!("line {part} {n} msg=\"{}\"", "x y ".repeat(100)))).await;
     }
@@ -125,7 +125,7 @@ fn log(hub: &mut Hub) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_query_is_logged_with_who_asked_what_and_what_it_cost() {
     let dir = place::folder("query-log");
-    let mut hub = hub_with(dir.path(), "query_timeout: 30s");
+    let mut hub = hub_with(dir.path(), "query_timeout: 30s", "");
     push(&hub, (0..50).map(|n| format!("line {n} secret-{n}"))).await;
     let acme = Ask::new(&hub.url(), &hub.acme).with_header("X-Query-Tags", "Source=test");
     acme.json(RANGE, &[("query", "{app=\"web\"} |= \"line 7\""), ("limit", "10")]).await;
@@ -150,7 +150,7 @@ async fn each_query_is_logged_with_who_asked_what_and_what_it_cost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_what_makes_each_tenant_large() {
     let dir = place::folder("cardinality");
-    let hub = hub_with(dir.path(), "");
+    let hub = hub_with(dir.path(), "", "");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos().to_string();
     let streams: Vec<Value> = (0..30).map(|n| json!({"stream": {"app": "web", "pod": format!("web-{n}")}, "values": [[now, "x".repeat(n + 1)]]})).collect();
     let body = json!({"streams": streams}).to_string().into_bytes();

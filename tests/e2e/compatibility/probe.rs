@@ -126,14 +126,17 @@ fn unescaped(text: &str) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Bodies: `PUSH`, `OLDPUSH`, `OTLP`, `SNAPPY app`, `PACKED encoding json`, `FORM path`, `ABSORB`. `NOW` in a body is a minute after the first line.
+/// Bodies: `PUSH`, `HUGE`, `OLDPUSH`, `OTLP`, `SNAPPY app`, `PACKED encoding json`, `FORM path`, `ABSORB`. In a body `NOW` is a minute after the
+/// first line, `AGO` two hours before it, `AHEAD` some minutes ahead of the hub's time, `LONG` a text of 300,000 bytes.
 async fn post(site: &Site, verb: &str, asked: &str, expected: &str) -> Held {
     const JSON: &str = "application/json";
     let now = site.first + 61 * SECOND;
-    let body = asked.replace("NOW", &now.to_string());
+    let minutes = |count: i64| (site.first + count * 60 * SECOND).to_string();
+    let body = asked.replace("NOW", &now.to_string()).replace("AGO", &minutes(-120)).replace("AHEAD", &minutes(15)).replace("LONG", &"x".repeat(300_000));
     let (ask, path, kind, bytes) = match verb {
         "FORM" => (site.reader(), asked, "application/x-www-form-urlencoded", format!("query={}&since=1h", percent("{app=\"web\"}")).into_bytes()),
         "PUSH" => (site.writer(), "/loki/api/v1/push", JSON, body.into_bytes()),
+        "HUGE" => (site.writer(), "/loki/api/v1/push", JSON, vec![b' '; 17 << 20]),
         "SNAPPY" => (site.writer(), "/loki/api/v1/push", "application/x-protobuf", snappy(asked, now)),
         "PACKED" => {
             let (encoding, json) = body.split_once(' ').ok_or("PACKED encoding json")?;
