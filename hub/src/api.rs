@@ -66,6 +66,8 @@ pub struct Api {
     pub issued: watch::Receiver<Arc<IssuedTokens>>,
     /// Bounds how fast tenants may push.
     pub rates: Arc<push::Rates>,
+    /// Counts pushes that are refused.
+    pub refusals: push::Refusals,
     /// Live tails.
     pub tails: Arc<tail::Tails>,
     /// Whether the hub can work.

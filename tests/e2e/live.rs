@@ -7,23 +7,14 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tests::ask::Ask;
 use tests::edge::loopback;
-use tests::hub::Hub;
 use tests::lines::{Writer, time_base_ns};
 use tests::minio::Minio;
 use tests::place;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::tails::{Socket, open};
+use crate::hubs::two;
+use crate::tails::{Socket, now_ns, open};
 use crate::{Wish, edge_with};
-
-/// Two hubs on one bucket.
-fn two(dir: &std::path::Path, minio: &Minio) -> [Hub; 2] {
-    let store = minio.settings("t", minio.port);
-    let first = Hub::start(dir, &store, "");
-    let mut second = first.beside(dir, "hub-2", &store, "");
-    second.resume();
-    [first, second]
-}
 
 /// What a tail brings, frame by frame, until `enough` says so.
 async fn taken(socket: &mut Socket, found: &mut Vec<(Value, String)>, within: Duration, enough: impl Fn(&[(Value, String)]) -> bool) {
@@ -94,10 +85,6 @@ async fn a_tail_shows_each_line_once_and_in_order_while_an_edge_moves_under_it()
     }
     let lanes = Ask::new(&hubs[1].admin_url(), &hubs[1].operator).json("/admin/v1/lanes", &[]).await;
     assert!(lanes.as_array().unwrap().iter().filter(|lane| lane["head"].as_u64() > Some(1)).count() >= 2, "lines went to two lanes at least: {lanes}");
-}
-
-fn now_ns() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
 }
 
 /// OTLP logs of `count` records.

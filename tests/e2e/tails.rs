@@ -29,7 +29,7 @@ async fn open_from(hub: &Hub, query: &str, origin: Option<&str>) -> Result<Socke
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
-fn now_ns() -> u128 {
+pub(crate) fn now_ns() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
 }
 

@@ -21,12 +21,21 @@ pub enum ApiFault {
     Query(QueryFault),
     /// The request is wrong: 400.
     Wrong(String),
+    /// The push is beyond a limit of its tenant: 400.
+    Refused {
+        /// As Loki names it where it counts what it discards.
+        reason: &'static str,
+        /// In Loki's words.
+        text: String,
+    },
     /// The request holds nothing to store: 422.
     Empty(String),
     /// The body is too large: 413.
     TooLarge(String),
     /// The tenant pushes too fast: 429.
     TooFast {
+        /// As Loki names it where it counts what it discards.
+        reason: &'static str,
         /// In Loki's words.
         text: String,
         /// Seconds until it may try again.
@@ -55,6 +64,18 @@ impl From<hub_logql::LogqlFault> for ApiFault {
 }
 
 impl ApiFault {
+    /// Why a push is refused, from a closed set; Loki's words where it has them.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused { reason, .. } | Self::TooFast { reason, .. } => reason,
+            Self::TooLarge(_) => "request_body_too_large",
+            Self::Push(_) => "not_stored",
+            Self::Access(_) | Self::Foreign(_) => "not_allowed",
+            Self::Query(_) | Self::Wrong(_) | Self::Empty(_) => "malformed",
+        }
+    }
+
     /// Status, text, and the seconds until it may be tried again.
     #[must_use]
     pub fn parts(&self) -> (StatusCode, String, Option<u64>) {
@@ -68,10 +89,10 @@ impl ApiFault {
                 (fault.status(), format!("{fault}\n"), retry)
             }
             Self::Foreign(text) => (403, format!("{text}\n"), None),
-            Self::Wrong(text) => (400, format!("{text}\n"), None),
+            Self::Wrong(text) | Self::Refused { text, .. } => (400, format!("{text}\n"), None),
             Self::Empty(text) => (422, format!("{text}\n"), None),
             Self::TooLarge(text) => (413, format!("{text}\n"), None),
-            Self::TooFast { text, retry_after_s } => (429, format!("{text}\n"), Some(*retry_after_s)),
+            Self::TooFast { text, retry_after_s, .. } => (429, format!("{text}\n"), Some(*retry_after_s)),
             Self::Push(refused) => (503, format!("{refused}\n"), Some(2)),
         };
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, retry_after_s)

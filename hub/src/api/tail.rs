@@ -92,7 +92,7 @@ impl Tails {
             return Err(ApiFault::Wrong(format!("max concurrent tail requests limit exceeded, count > limit ({of_tenant} > {most})")));
         }
         if all > TAILS_MAX {
-            return Err(ApiFault::TooFast { text: format!("this hub runs {TAILS_MAX} live tails already"), retry_after_s: 5 });
+            return Err(ApiFault::TooFast { reason: "tail_limit", text: format!("this hub runs {TAILS_MAX} live tails already"), retry_after_s: 5 });
         }
         running.insert(tenant.clone(), of_tenant);
         Ok(Place { tails: Arc::clone(self), tenant: tenant.clone() })
