@@ -150,7 +150,7 @@ async fn row_86_a_slow_reader_is_told_what_was_dropped_and_costs_little() {
             dropped += entry["labels"]["dropped_lines"].as_str().map_or(1, |number| number.parse().unwrap());
         }
     }
-    let mib = pushes * FLOOD.0 * FLOOD.1 >> 20;
+    let mib = (pushes * FLOOD.0 * FLOOD.1) >> 20;
     eprintln!("{mib} MiB matched in {took:?}: {seen} lines came, {dropped} were told to be dropped, {grown} MiB grown");
     // Before the flood: at most the default 100 lines of history.
     let written = (pushes * FLOOD.0 + 1) as u64;
