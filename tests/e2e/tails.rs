@@ -83,10 +83,9 @@ async fn trap_31_a_tail_speaks_text_frames_with_times_as_strings() {
     assert_eq!((status, text.trim()), (400, "Bad Request"));
 }
 
-/// MiB that the slow reader's tail matches: `TRIBUTARY_TAIL_MIB` for a longer run by hand. Programs that are not optimised take long for a GiB.
+/// MiB that the slow reader's tail matches: `TRIBUTARY_TAIL_MIB` for a longer run by hand.
 fn mib_wanted() -> usize {
-    let default = if cfg!(debug_assertions) { 128 } else { 512 };
-    std::env::var("TRIBUTARY_TAIL_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var("TRIBUTARY_TAIL_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(128)
 }
 
 /// Lines of one push of [`flood`], and bytes of a line.
