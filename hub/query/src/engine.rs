@@ -77,16 +77,17 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let plan = Arc::clone(&plan);
             async move {
-                match page {
+                let ((streams, cursor), mut stats) = match page {
                     None if interval_ns > 0 => run.logs_apart(plan, interval_ns).await.map(|(streams, stats)| ((streams, None), stats)),
                     None => run.logs(plan).await.map(|(streams, stats)| ((streams, None), stats)),
                     Some(page) => run.page(plan, page).await,
-                }
+                }?;
+                stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
+                Ok(((streams, cursor), stats))
             }
             .boxed()
         };
-        let ((streams, cursor), mut stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
-        stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
+        let ((streams, cursor), stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
         Ok(LogAnswer { streams, stats, warnings, cursor })
     }
 
@@ -102,15 +103,15 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let tree = Tree::new(&expr, steps);
             async move {
-                let (tree, ranges, stats) = run.ranges(tree?).await?;
+                let (tree, ranges, mut stats) = run.ranges(tree?).await?;
                 let budget = Arc::clone(&run.budget);
                 let series = run.engine.world.workers.run(move || matrix(tree, ranges, steps, &budget)).await?;
+                stats.entries = series.iter().map(|series| series.points.len() as u64).sum();
                 Ok((series, stats))
             }
             .boxed()
         };
-        let (series, mut stats, warnings) = self.turn("range", grants, &reads, limits, ask).await?;
-        stats.entries = series.iter().map(|series| series.points.len() as u64).sum();
+        let (series, stats, warnings) = self.turn("range", grants, &reads, limits, ask).await?;
         Ok(MatrixAnswer { series, stats, warnings })
     }
 
@@ -126,25 +127,25 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let tree = Tree::new(&expr, steps);
             async move {
-                let (tree, ranges, stats) = run.ranges(tree?).await?;
+                let (tree, ranges, mut stats) = run.ranges(tree?).await?;
                 let mut value = tree.over(ranges).at(0)?;
-                if let Value::Vector(samples) = &mut value
-                    && !run.budget.allow_series(samples.len())?
-                {
-                    samples.truncate(series_max);
+                if let Value::Vector(samples) = &mut value {
+                    if !run.budget.allow_series(samples.len())? {
+                        samples.truncate(series_max);
+                    }
+                    stats.entries = samples.len() as u64;
                 }
                 Ok((value, stats))
             }
             .boxed()
         };
-        let (value, mut stats, warnings) = self.turn("instant", grants, &reads, limits, ask).await?;
+        let (value, stats, warnings) = self.turn("instant", grants, &reads, limits, ask).await?;
         let value = match value {
             Value::Scalar(value) => InstantValue::Scalar(request.at, value),
             Value::Vector(mut samples) => {
                 if !is_sorted {
                     samples.sort_by(|a, b| a.labels.cmp(&b.labels));
                 }
-                stats.entries = samples.len() as u64;
                 let sample = |sample: Sample| InstantSample { labels: (*sample.labels).clone(), time: request.at, value: sample.value };
                 InstantValue::Vector(samples.into_iter().map(sample).collect())
             }

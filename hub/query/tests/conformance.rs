@@ -60,14 +60,7 @@ fn batch(streams: &[Value], part: usize) -> BatchDraft {
     }
     let frozen = builder.freeze(Compression::Zstd).unwrap();
     let view = BatchView::parse(frozen.body.clone()).unwrap();
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
+    let rows = HubRow::as_sent(&view.table().streams);
     BatchDraft { origin: Origin::Push { key: vec![u8::try_from(part).unwrap()] }, cluster: None, body: frozen.body, rows }
 }
 

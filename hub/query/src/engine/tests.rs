@@ -1,5 +1,7 @@
 //! Queries over a store in memory: tenants, limits, order, counting without reading, damage.
 
+mod partial;
+
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
