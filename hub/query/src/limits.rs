@@ -19,8 +19,12 @@ pub const TAIL_LOOK_EVERY: Duration = Duration::from_secs(1);
 pub const TAIL_ABSORBED_MAX: u64 = 4_096;
 /// Queries that run at once.
 pub const QUERIES_AT_ONCE: usize = 16;
+/// Of them, those of one tenant: the rest is free for whoever else asks.
+pub const TENANT_QUERIES_AT_ONCE: usize = 12;
 /// Queries that wait for their turn; more are refused.
-pub const QUERIES_WAITING_MAX: usize = 256;
+pub const QUERIES_WAITING_MAX: usize = 1_024;
+/// Of them, those of one tenant.
+pub const TENANT_QUERIES_WAITING_MAX: usize = 128;
 /// Steps of one range query, as Loki has it.
 pub const STEPS_MAX: i64 = 11_000;
 /// Unwrapped samples one query holds at once: 16 bytes each, so 128 MiB.

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_logql::{Grouping, RangeOp, UnwrapConversion};
+use hub_segment::Tally;
+use hub_segment::tally::MINUTE_NS;
 use proto_extract::quantity;
 use proto_model::{Labels, TimeRange, Timestamp};
 
@@ -143,6 +145,13 @@ impl RangePlan {
         Some(series)
     }
 
+    /// Whether every window begins and ends with a minute, so that the lines of a minute lie in the same windows.
+    pub(crate) fn counts_minutes(&self) -> bool {
+        let end = self.steps.start.nanos().checked_sub(self.offset_ns);
+        let steps = self.steps.count == 1 || self.steps.step_ns % MINUTE_NS == 0;
+        steps && self.range_ns % MINUTE_NS == 0 && end.is_some_and(|end| end % MINUTE_NS == 0)
+    }
+
     /// The series of a row that can be counted as a whole: as [`Self::series_by_index`], and all its lines lie in
     /// the same windows.
     pub(crate) fn counted(&self, row: &ChosenRow) -> Option<(Labels, (u32, u32))> {
@@ -169,6 +178,26 @@ impl Windows {
         let amount = if self.plan.measures_bytes() { row.bytes } else { row.lines };
         let at = self.series_at(Arc::new(series))?;
         self.add(at, steps, (signed(row.lines), signed(amount)))
+    }
+
+    /// Counts a row by its tallies; false when it cannot be, and nothing was counted.
+    pub(crate) fn count_tallies(&mut self, row: &ChosenRow, tallies: &[Tally]) -> Result<bool, QueryFault> {
+        // None, or of other lines: the times themselves will tell.
+        if tallies.is_empty() || tallies.iter().map(|tally| tally.lines).sum::<u64>() != row.lines {
+            return Ok(false);
+        }
+        let Some(series) = self.plan.series_by_index(row) else { return Ok(false) };
+        let mut at = None;
+        for tally in tallies {
+            let Some(steps) = self.plan.steps_of(Timestamp(tally.end_ns)) else { continue };
+            let amount = if self.plan.measures_bytes() { tally.bytes } else { tally.lines };
+            let series = match at {
+                Some(at) => at,
+                None => *at.insert(self.series_at(Arc::new(series.clone()))?),
+            };
+            self.add(series, steps, (signed(tally.lines), signed(amount)))?;
+        }
+        Ok(true)
     }
 
     /// What must be seen of the rows of a part to count them in.

@@ -133,7 +133,7 @@ impl Keeper {
     pub async fn footer(&self, of: &SegmentRef) -> Result<Arc<Footer>, StoreFault> {
         match load_footer(Arc::clone(&self.store.shore), of.clone()).await? {
             Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() }),
+            _ => Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() }),
         }
     }
 
@@ -144,7 +144,7 @@ impl Keeper {
     pub async fn block(&self, of: &SegmentRef, entry: BlockEntry) -> Result<Arc<Block>, StoreFault> {
         match load_block(Arc::clone(&self.store.shore), of.clone(), entry).await? {
             Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no block was loaded".to_owned() }),
+            _ => Err(StoreFault::Draft { reason: "no block was loaded".to_owned() }),
         }
     }
 
