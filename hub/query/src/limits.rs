@@ -35,6 +35,12 @@ pub const POINTS_MAX: u64 = 4 << 20;
 pub const SAMPLE_BYTES: u64 = 16;
 /// Bytes that a point of an inner series takes, about.
 pub const POINT_BYTES: u64 = 48;
+/// Bytes that an inner series takes beside its texts: its place in the maps of scan, merge and aggregation.
+pub const SERIES_BYTES: u64 = 320;
+/// Bytes that a label of a series takes beside its texts.
+pub const LABEL_BYTES: u64 = 64;
+/// Bytes that a value of a series at a step takes.
+pub const VALUE_BYTES: u64 = 16;
 /// Bytes that an entry takes beside its texts, about.
 pub const ENTRY_BYTES: u64 = 160;
 /// Inner series of one range expression, before an aggregation makes fewer of them.

@@ -325,7 +325,7 @@ impl Run {
                 }
             }
         }
-        Ok((self.engine.world.workers.run(move || all.into_series()).await, stats))
+        Ok((self.engine.world.workers.run(move || all.into_series()).await?, stats))
     }
 
     /// Opens a piece and counts what needs no reading.

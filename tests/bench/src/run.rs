@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::ask::{Asker, Form, Question, Segments};
+use crate::ask::{Asker, Segments};
 use crate::corpus::{self, Corpus, HOURS, Wanted};
 use crate::questions::questions;
 use crate::place::{Place, StoreChoice, bytes_below};
@@ -158,7 +158,6 @@ impl Bench {
             ratio: Some(self.corpus.counts.bytes as f64 / segments.bytes as f64),
             goal,
             detail: format!("{} segments", segments.count),
-            ..Row::default()
         };
         row("absorption", absorbed.cpu_s - before.cpu_s, wall_s, "<= 10, all >= 4.6", absorbed.rss_peak, segments).print(self.json);
         let mut since = Instant::now();

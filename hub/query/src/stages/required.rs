@@ -6,7 +6,7 @@
 
 pub(super) mod literal;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, packed};
 use hub_segment::{GramFilters, Needle};
 use memchr::memmem;
 
@@ -100,30 +100,63 @@ fn verbatim(value: &str) -> Vec<u8> {
     parts.max_by_key(|part| part.len()).unwrap_or_default().to_vec()
 }
 
-/// A search for any of some texts.
+/// A search for any of some texts: parts that are each looked for at the speed of memory.
 #[derive(Debug, Clone)]
-pub(crate) enum Finder {
+pub(crate) struct Finder(Vec<Part>);
+
+#[derive(Debug, Clone)]
+enum Part {
     One(Box<memmem::Finder<'static>>),
+    /// Their first bytes at once, in vectors; the texts are of three bytes at least.
+    Packed(Box<packed::Searcher>),
     Many(Box<AhoCorasick>),
 }
+
+/// Shorter texts make a packed search slow.
+const PACKED_LENGTH_MIN: usize = 3;
+/// So many texts are looked for one by one.
+const ONE_BY_ONE_MAX: usize = 2;
 
 impl Finder {
     /// For these texts; `None` when there is none, or too many to be searched for.
     pub(crate) fn new(texts: &[Vec<u8>]) -> Option<Self> {
-        match texts {
-            [] => None,
-            [one] => Some(Self::One(Box::new(memmem::Finder::new(one).into_owned()))),
-            // A text over a line end could hide one behind it.
-            many if many.iter().any(|text| text.contains(&b'\n')) => None,
-            many => AhoCorasick::new(many).ok().map(|found| Self::Many(Box::new(found))),
+        // A text over a line end could hide one behind it.
+        if texts.is_empty() || (texts.len() > 1 && texts.iter().any(|text| text.contains(&b'\n'))) {
+            return None;
         }
+        let (long, short): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) = texts.iter().partition(|text| text.len() >= PACKED_LENGTH_MIN);
+        let mut parts = Part::of(&long)?;
+        parts.extend(Part::of(&short)?);
+        Some(Self(parts))
     }
 
-    /// Where the first of them stands in `text`, at or after `from`.
+    /// Where one of them stands in `text`, at or after `from`.
+    #[cfg(test)]
     fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        self.0.iter().filter_map(|part| part.find(text, from)).min()
+    }
+}
+
+impl Part {
+    /// As few as there need to be.
+    fn of(texts: &[&Vec<u8>]) -> Option<Vec<Self>> {
+        if texts.len() <= ONE_BY_ONE_MAX {
+            return Some(texts.iter().map(|text| Self::One(Box::new(memmem::Finder::new(text.as_slice()).into_owned()))).collect());
+        }
+        if texts.iter().all(|text| text.len() >= PACKED_LENGTH_MIN)
+            && let Some(packed) = packed::Searcher::new(texts.iter().map(|text| text.as_slice()))
+        {
+            return Some(vec![Self::Packed(Box::new(packed))]);
+        }
+        AhoCorasick::new(texts.iter().map(|text| text.as_slice())).ok().map(|found| vec![Self::Many(Box::new(found))])
+    }
+
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        let from = from.min(text.len());
         match self {
-            Self::One(finder) => finder.find(text.get(from..)?).map(|at| (from + at, from + at + finder.needle().len())),
-            Self::Many(finder) => finder.find(aho_corasick::Input::new(text).range(from.min(text.len())..)).map(|found| (found.start(), found.end())),
+            Self::One(finder) => finder.find(&text[from..]).map(|at| (from + at, from + at + finder.needle().len())),
+            Self::Packed(finder) => finder.find_in(text, (from..text.len()).into()).map(|found| (found.start(), found.end())),
+            Self::Many(finder) => finder.find(aho_corasick::Input::new(text).range(from..)).map(|found| (found.start(), found.end())),
         }
     }
 }
@@ -132,31 +165,31 @@ impl Finder {
 #[derive(Debug)]
 pub(crate) struct RunSearch<'r> {
     run: &'r [u8],
-    finder: &'r Finder,
-    /// Where a text stands next, at or after the last line asked for.
-    next: Option<(usize, usize)>,
+    /// Each part, and where one of its texts stands next, at or after the last line asked for.
+    parts: Vec<(&'r Part, Option<(usize, usize)>)>,
 }
 
 impl<'r> RunSearch<'r> {
     /// Looks through `run`.
     pub(crate) fn new(run: &'r [u8], finder: &'r Finder) -> Self {
-        Self { run, finder, next: finder.find(run, 0) }
+        Self { run, parts: finder.0.iter().map(|part| (part, part.find(run, 0))).collect() }
     }
 
     /// Whether a text stands wholly inside `start..end` of the run.
     pub(crate) fn stands_in(&mut self, start: usize, end: usize) -> bool {
-        while let Some((begin, behind)) = self.next {
-            if begin >= start {
-                return behind <= end;
+        let mut found = false;
+        for (part, next) in &mut self.parts {
+            if next.is_some_and(|(begin, _)| begin < start) {
+                *next = part.find(self.run, start);
             }
-            self.next = self.finder.find(self.run, start);
+            found |= next.is_some_and(|(_, behind)| behind <= end);
         }
-        false
+        found
     }
 
     /// Whether no later line can hold one.
-    pub(crate) const fn is_over(&self) -> bool {
-        self.next.is_none()
+    pub(crate) fn is_over(&self) -> bool {
+        self.parts.iter().all(|(_, next)| next.is_none())
     }
 }
 

@@ -20,11 +20,14 @@ fn pipeline(stages: &str) -> Pipeline {
 fn texts(stages: &str) -> Option<Vec<String>> {
     let pipeline = pipeline(stages);
     let required = pipeline.required().first()?;
-    let mut texts = match &required.finder {
-        Finder::One(finder) => vec![String::from_utf8_lossy(finder.needle()).into_owned()],
+    let of_part = |part: &Part| match part {
+        Part::One(finder) => vec![String::from_utf8_lossy(finder.needle()).into_owned()],
         // What it holds is seen by what it finds.
-        Finder::Many(_) => CANDIDATES.iter().filter(|text| required.finder.find(text.as_bytes(), 0) == Some((0, text.len()))).map(|text| (*text).to_owned()).collect(),
+        Part::Packed(_) | Part::Many(_) => {
+            CANDIDATES.iter().filter(|text| part.find(text.as_bytes(), 0) == Some((0, text.len()))).map(|text| (*text).to_owned()).collect()
+        }
     };
+    let mut texts: Vec<String> = required.finder.0.iter().flat_map(of_part).collect();
     texts.sort();
     Some(texts)
 }
@@ -88,7 +91,7 @@ fn a_value_may_come_from_the_stream_or_from_metadata() {
 
 proptest! {
     #[test]
-    fn a_search_through_a_run_finds_the_lines_that_hold_a_text(lines in prop::collection::vec("[abc\n]{0,6}", 0..12), needles in prop::collection::vec("[abc]{1,3}", 1..4)) {
+    fn a_search_through_a_run_finds_the_lines_that_hold_a_text(lines in prop::collection::vec("[abc\n]{0,9}", 0..12), needles in prop::collection::vec("[abc]{1,4}", 1..8)) {
         let run: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let texts: Vec<Vec<u8>> = needles.iter().map(|needle| needle.as_bytes().to_vec()).collect();
         let finder = Finder::new(&texts).unwrap();
