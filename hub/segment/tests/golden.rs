@@ -110,7 +110,10 @@ fn version_2_is_read_with_filters_and_tallies() {
     let run = footer.streams.iter().find(|stream| stream.lines == 70_000).and_then(|stream| stream.runs.first()).expect("a run");
     // The first line stands at the end of the minute before.
     let found = tallies.of(run.block as usize, run.at as usize);
-    assert_eq!(found.iter().map(|tally| (tally.end_ns, tally.lines)).collect::<Vec<_>>()[..2], [(MIDNIGHT, 1), (MIDNIGHT + 60_000_000_000, u64::from(run.lines) - 1)]);
+    assert_eq!(
+        found.iter().map(|tally| (tally.end_ns, tally.lines)).collect::<Vec<_>>()[..2],
+        [(MIDNIGHT, 1), (MIDNIGHT + 60_000_000_000, u64::from(run.lines) - 1)]
+    );
 }
 
 #[test]

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::ask::{Asker, Segments};
 use crate::corpus::{self, Corpus, HOURS, Wanted};
-use crate::questions::questions;
 use crate::place::{Place, StoreChoice, bytes_below};
 use crate::program::Program;
+use crate::questions::questions;
 use crate::row::{Row, print_head};
 use crate::{Options, tell, yardsticks};
 

@@ -7,9 +7,9 @@ use hub_logql::Matcher;
 use hub_store::{Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
 use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use object_store::memory::InMemory;
-use prometheus_client::metrics::gauge::Gauge;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use prometheus_client::metrics::gauge::Gauge;
 use proto_model::{ClusterId, EdgeId, Labels};
 use proto_seam::Entropy;
 

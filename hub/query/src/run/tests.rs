@@ -341,8 +341,10 @@ async fn windows_of_whole_minutes_are_counted_without_a_block_and_to_the_same_su
     const MINUTE: i64 = 60 * SECOND;
     let entropy = Entropy::seeded(17);
     // 20 minutes of two streams; many lines stand right at the end of a minute.
-    let time = || if entropy.below(4) == 0 { i64::try_from(entropy.below(21)).unwrap() * MINUTE } else { i64::try_from(entropy.below(1_200)).unwrap() * SECOND };
-    let objects: Vec<Vec<Line>> = (0..12).map(|_| (0..100).map(|_| line(["a", "b"][entropy.below(2) as usize], time(), "x".repeat(entropy.below(9) as usize))).collect()).collect();
+    let time =
+        || if entropy.below(4) == 0 { i64::try_from(entropy.below(21)).unwrap() * MINUTE } else { i64::try_from(entropy.below(1_200)).unwrap() * SECOND };
+    let objects: Vec<Vec<Line>> =
+        (0..12).map(|_| (0..100).map(|_| line(["a", "b"][entropy.below(2) as usize], time(), "x".repeat(entropy.below(9) as usize))).collect()).collect();
     let sea = Sea::of(&objects).await;
     let (none, all) = (nothing(&sea.grant), sea.absorbed(&nothing(&sea.grant), 12).await);
     let steps = |start, step_ns, count| Steps { start: Timestamp(start), step_ns, count };
@@ -367,7 +369,8 @@ async fn windows_of_whole_minutes_are_counted_without_a_block_and_to_the_same_su
 async fn a_text_reads_only_blocks_that_may_hold_it_and_finds_every_line() {
     // 12 segments of 1 MiB; each line has an id of its own.
     let id = |at: i64| format!("{:016x}", (at + 1).cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let text = |at: i64| format!(r#"{{"level":"{}","id":"{}","msg":"{}"}}"#, if at == 3_000 { "catastrophe" } else { "info" }, id(at), "some words ".repeat(20));
+    let text =
+        |at: i64| format!(r#"{{"level":"{}","id":"{}","msg":"{}"}}"#, if at == 3_000 { "catastrophe" } else { "info" }, id(at), "some words ".repeat(20));
     let objects: Vec<Vec<Line>> = (0..6).map(|object| (0..800).map(|at| line("a", object * 800 + at, text(object * 800 + at))).collect()).collect();
     let sea = Sea::of(&objects).await;
     let mut manifest = nothing(&sea.grant);

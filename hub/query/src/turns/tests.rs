@@ -53,7 +53,9 @@ async fn a_flood_of_one_tenant_does_not_delay_the_light_queries_of_another() {
         match asked.await.unwrap() {
             Ok(_) => {}
             Err(fault) => {
-                let text = format!("too many outstanding requests: {TENANT_QUERIES_AT_ONCE} queries of the tenant run and {TENANT_QUERIES_WAITING_MAX} wait; ask again later");
+                let text = format!(
+                    "too many outstanding requests: {TENANT_QUERIES_AT_ONCE} queries of the tenant run and {TENANT_QUERIES_WAITING_MAX} wait; ask again later"
+                );
                 assert_eq!((fault.status(), fault.to_string()), (429, text));
                 refused += 1;
             }

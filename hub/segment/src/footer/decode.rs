@@ -7,7 +7,9 @@ use proto_model::{Labels, Timestamp};
 use proto_wire::varint;
 
 use super::{BlockEntry, RunEntry, StreamEntry, WHAT};
-use crate::limits::{BLOCK_LINES_MAX, BLOCK_PACKED_MAX, BLOCKS_MAX, FILTERS_BYTES_MAX, LABEL_OVERHEAD, LABELS_BYTES_MAX, RUNS_MAX, STREAMS_MAX, TALLIES_STORED_MAX};
+use crate::limits::{
+    BLOCK_LINES_MAX, BLOCK_PACKED_MAX, BLOCKS_MAX, FILTERS_BYTES_MAX, LABEL_OVERHEAD, LABELS_BYTES_MAX, RUNS_MAX, STREAMS_MAX, TALLIES_STORED_MAX,
+};
 use crate::{Kind, RegionEntry, SegmentFault, object};
 
 const fn malformed(reason: &'static str) -> SegmentFault {

@@ -121,7 +121,7 @@ async fn lines_read_in_passing_do_not_push_out_index() {
             loads.fetch_add(1, Ordering::Relaxed);
             Ok(Kept::Footer(footer))
         };
-        cache.kept(Name::Footer { tenant: TenantId::new("acme").unwrap(), id: SegmentId(number.to_be_bytes()) }, || load.boxed()).await.unwrap();
+        cache.kept(Name::Footer { tenant: TenantId::new("acme").unwrap(), id: SegmentId(number) }, || load.boxed()).await.unwrap();
     };
     for number in 0..10 {
         ask(number).await;
