@@ -13,6 +13,8 @@ fn filters(blocks: &[(&[u8], &[u8])]) -> (GramFilters, Bytes, RegionEntry) {
     (GramFilters::read(&bytes, &entry, blocks.len()).unwrap(), bytes, entry)
 }
 
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36";
+
 /// Lines of an access log with random ids, about `bytes` of them.
 fn lines(seed: u64, bytes: usize) -> Vec<u8> {
     let mut out = Vec::new();
@@ -21,7 +23,7 @@ fn lines(seed: u64, bytes: usize) -> Vec<u8> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        out.extend_from_slice(format!("GET /api/v1/orders/{} HTTP/1.1 200 trace={state:016x}\n", state % 10_000).as_bytes());
+        out.extend_from_slice(format!("GET /api/v1/orders/{} HTTP/1.1 200 {AGENT} trace={state:016x}\n", state % 10_000).as_bytes());
     }
     out
 }
@@ -33,7 +35,7 @@ fn a_block_without_the_text_is_passed_over_and_one_with_it_never() {
     assert!(bytes.len() <= (first.len() + second.len()) / FILTER_SHARE + 2 * ENTRY_BYTES + HEAD_BYTES, "{} bytes", bytes.len());
     let mut passed_over = 0;
     for (text, own, other) in [(&first, 0, 1), (&second, 1, 0)] {
-        for line in text.split(|byte| *byte == b'\n').step_by(100).take(100) {
+        for line in text.split(|byte| *byte == b'\n').step_by(50).take(100) {
             let id = Needle::new(&line[line.len() - 16..]);
             assert!(filters.may_hold(own, &id));
             passed_over += usize::from(!filters.may_hold(other, &id));
