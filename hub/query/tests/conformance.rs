@@ -266,7 +266,9 @@ fn samples_differ(case: &Value, ours: &[(String, Vec<(f64, f64)>)], theirs: &[(S
 
 /// Sections and blocks that are read when all lines are.
 async fn read_for_everything(engine: &Engine) -> (u64, u64) {
-    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} |= "no line holds this""#).unwrap() else { panic!("it is a log query") };
+    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} | line_format "{{__line__}}" |= "no line holds this""#).unwrap() else {
+        panic!("it is a log query")
+    };
     let limits = Limits { max_query_length: std::time::Duration::ZERO, ..Limits::default() };
     let request = LogRequest::new(expr, TimeRange::ALL, 1, Direction::Forward, &limits).unwrap();
     let stats = engine.logs(&[grant()], &request, &limits).await.unwrap().stats;
