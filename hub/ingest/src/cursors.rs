@@ -135,7 +135,7 @@ impl<'f> Draftboard<'f> {
     fn owned_by(&self, producer: &ProducerId, speaker: &Speaker) -> bool {
         let identity = speaker.to_string();
         match self.fold.producer(producer) {
-            Some(state) => state.identity == identity,
+            Some(state) => state.identity.is_empty() || state.identity == identity,
             // Opened in this very object: the record names its owner.
             None => self.records.iter().any(|record| matches!(record, LaneRecord::Open { producer: p, identity: i, .. } if p == producer && *i == identity)),
         }
