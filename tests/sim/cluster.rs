@@ -98,6 +98,8 @@ pub struct Cluster {
     /// Of one edge at once.
     most_tracks: usize,
     stamp: i64,
+    /// By so much the time of lines goes faster than all else: so many days pass.
+    pub days_fold: i64,
     asked: u64,
 }
 
@@ -181,6 +183,7 @@ impl Cluster {
             rolled_back: false,
             most_tracks: 1,
             stamp: 0,
+            days_fold: 1,
             asked: 0,
             swarm,
         };
@@ -259,7 +262,7 @@ impl Cluster {
         self.stopped_machines();
         self.due(now);
         self.carry_on_pushes();
-        self.delete_contradicted();
+        self.settle_contradicted();
         self.release_quarantined();
         self.check()
     }
@@ -395,6 +398,42 @@ impl Cluster {
         } else {
             edge.disk.kill();
         }
+    }
+
+    /// A hub that is down starts now.
+    pub fn start_hub(&mut self, at: usize) {
+        let now = self.now();
+        if let Some(when) = self.down.get_mut(&self.hubs[at].name) {
+            *when = now;
+        }
+    }
+
+    /// The machine of an edge goes on under another name, with the disks that it has; the name before is nobody's.
+    pub fn rename_edge(&mut self, before: &Arc<EdgeHost>, edge: &'static str) -> Arc<EdgeHost> {
+        self.floor.crash(&before.name);
+        before.disk.kill();
+        let host = Arc::new(EdgeHost {
+            name: format!("{}-renamed", before.name),
+            cluster: before.cluster,
+            edge,
+            shape: before.shape.clone(),
+            hubs: before.hubs.clone(),
+            disk: before.disk.clone(),
+            sources: before.sources.clone(),
+            wall: before.wall.clone(),
+            boots: AtomicU64::new(0),
+            status: Mutex::new(None),
+            ground: self.ground.clone(),
+        });
+        self.ground.trace.note(&format!("{} goes on as {edge} of {}", before.name, before.cluster));
+        let software = Arc::clone(&host);
+        self.floor.host(&host.name, move || Arc::clone(&software).run());
+        // Its page may show the numbers of one name beside the other's for a moment.
+        self.may_quarantine = true;
+        if let Some(at) = self.edges.iter().position(|edge| edge.name == before.name) {
+            self.edges[at] = Arc::clone(&host);
+        }
+        host
     }
 
     pub fn crash_hub(&mut self, at: usize, away: Duration) {
