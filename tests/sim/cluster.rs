@@ -25,6 +25,7 @@ use crate::swarm::Swarm;
 
 mod faults;
 mod judge;
+mod operators;
 mod work;
 
 /// One step of simulated time.
@@ -406,34 +407,6 @@ impl Cluster {
         if let Some(when) = self.down.get_mut(&self.hubs[at].name) {
             *when = now;
         }
-    }
-
-    /// The machine of an edge goes on under another name, with the disks that it has; the name before is nobody's.
-    pub fn rename_edge(&mut self, before: &Arc<EdgeHost>, edge: &'static str) -> Arc<EdgeHost> {
-        self.floor.crash(&before.name);
-        before.disk.kill();
-        let host = Arc::new(EdgeHost {
-            name: format!("{}-renamed", before.name),
-            cluster: before.cluster,
-            edge,
-            shape: before.shape.clone(),
-            hubs: before.hubs.clone(),
-            disk: before.disk.clone(),
-            sources: before.sources.clone(),
-            wall: before.wall.clone(),
-            boots: AtomicU64::new(0),
-            status: Mutex::new(None),
-            ground: self.ground.clone(),
-        });
-        self.ground.trace.note(&format!("{} goes on as {edge} of {}", before.name, before.cluster));
-        let software = Arc::clone(&host);
-        self.floor.host(&host.name, move || Arc::clone(&software).run());
-        // Its page may show the numbers of one name beside the other's for a moment.
-        self.may_quarantine = true;
-        if let Some(at) = self.edges.iter().position(|edge| edge.name == before.name) {
-            self.edges[at] = Arc::clone(&host);
-        }
-        host
     }
 
     pub fn crash_hub(&mut self, at: usize, away: Duration) {
