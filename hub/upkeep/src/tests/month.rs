@@ -143,7 +143,7 @@ impl Month {
     /// What tenants write in a tick, and the time of it.
     async fn pass(&mut self, tick: u64) {
         self.write(0, tick).await;
-        if tick % 3 == 0 {
+        if tick.is_multiple_of(3) {
             self.write(1, tick).await;
         }
         tokio::time::sleep(TICK).await;
