@@ -1,7 +1,7 @@
 //! Every rustls configuration of the project, so that versions and suites stand in one place.
 //!
 //! Parts: [`server_quic`], [`server_grpc`] for the hub's link; [`client_quic`], [`client_grpc`] for
-//! the edge's; [`server_http`] for the query API.
+//! the edge's; [`server_http`] for the query API; [`server_receiver`] for what sends logs to an edge.
 //!
 //! Promises: the link speaks TLS 1.3 only, asks for a client certificate within the handshake, and
 //! knows neither 0-RTT nor resumption nor tickets, because identity is judged at each handshake.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use proto_seam::Clock;
 use rustls::client::Resumption;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig};
@@ -29,7 +29,8 @@ pub const ALPN_QUIC: &[u8] = b"tributary/1";
 /// The link's protocol over TCP, and HTTP/2 in general.
 pub const ALPN_H2: &[u8] = b"h2";
 
-const ALPN_HTTP1: &[u8] = b"http/1.1";
+/// HTTP/1.1.
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// The hub's side of a QUIC link.
 ///
@@ -74,6 +75,28 @@ pub fn server_http(material: &ServerMaterial, clock: &Clock) -> Result<Arc<Serve
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&material.own.certified))));
     config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// TLS of a receiver of logs: clients prove themselves by certificate where `material` names their CAs; `optional` lets in those
+/// that show none.
+///
+/// # Errors
+/// [`CertsFault::NoRoots`] when the CAs are none, [`CertsFault::Tls`] when rustls refuses.
+pub fn server_receiver(material: &ServerMaterial, clock: &Clock, alpn: &[&[u8]], optional: bool) -> Result<Arc<ServerConfig>, CertsFault> {
+    let builder = ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock.clone())))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(CertsFault::Tls)?;
+    let builder = match &material.client_roots {
+        None => builder.with_no_client_auth(),
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
+            let verifier = if optional { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().map_err(|_| CertsFault::NoRoots)?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&material.own.certified))));
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

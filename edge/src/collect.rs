@@ -1,15 +1,17 @@
 //! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
-//! turn, since files and the WAL block). Promises: a batch and the positions after it are one WAL record;
+//! turn, since files and the WAL block), `write` (its last step). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
+
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_wal::{Loss, Room, SourcePosition, WalFault};
+use edge_wal::{Room, SourcePosition, WalFault};
 use proto_model::{Timestamp, TrackId};
 use proto_seam::{Disk, World};
 use proto_wire::FrozenBatch;
@@ -25,7 +27,6 @@ use crate::receive::streams::{Streams, is_stream};
 use crate::reload::Reload;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
-use crate::tail::source::Source;
 use crate::tail::{Missed, Tail};
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
@@ -40,6 +41,8 @@ const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Deliveries taken in one turn: what they hold is bounded by the intake.
 const TURN_DELIVERIES: usize = 64;
+/// The only one of most WALs.
+const FIRST_TRACK: TrackId = TrackId(1);
 /// Between two reports to the status page.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -249,35 +252,49 @@ impl Desk {
 
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, was_bound, done } = adoption;
+        let Adoption { track, producer, last, chain, mut positions, was_bound, is_whole, done } = adoption;
         positions.retain(|position| !is_stream(position));
-        let waiting = self.lock().sources_unacked(track);
-        if was_bound {
-            // It was set back: of sources that this producer did not advance since, it knows more than the hub says of this one.
-            let told: BTreeSet<_> = positions.iter().map(|position| position.identity).collect();
-            positions.extend(self.recovered.iter().filter(|position| !is_stream(position) && !told.contains(&position.identity)).cloned());
-        }
+        let mut waiting = self.lock().sources_unacked(track);
+        waiting.retain(|position| !is_stream(position));
+        // The hub's word is all there is, unless another track or producer of this WAL had a part of the sources.
+        let is_all = !was_bound || (is_whole && self.track == FIRST_TRACK);
+        positions.extend(self.untold(&positions, &waiting, is_all, now));
         self.gather.clear();
         self.pending = None;
-        self.streams.discard();
+        let lost = self.streams.discard();
+        if lost > 0 {
+            tracing::error!(lost, "lines of senders that wait for no answer are lost with the WAL that was set back");
+            self.status.lost("wal_set_back", Some(lost));
+        }
         // The hub knows files; cursors of pulled sources are known here alone.
         let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
         let adopted = self.lock().adopt(track, producer, last, chain, &all);
         if adopted.is_ok() {
-            let known: BTreeMap<_, _> = positions.iter().map(|position| (position.identity, position.clone())).collect();
             if !cfg!(planted = "hub_positions_ignored") {
                 self.tail.adopt(positions);
             }
             self.next_discovery = Timestamp::MIN;
             self.hub_awaited_until = None;
-            // Void here, not with the hub, and nowhere to be read again.
-            let open: BTreeSet<_> = self.tail.sources().map(Source::identity).collect();
-            let waiting = waiting.into_iter().filter(|source| !is_stream(source));
-            for source in waiting.filter(|source| !known.contains_key(&source.identity) && !open.contains(&source.identity)) {
-                self.missed.push(Missed { source: source.path, reason: "wal_set_back", bytes: None, noticed: now });
-            }
         }
         (adopted, done)
+    }
+
+    /// Where sources of which the hub says nothing are to be read from. Lines of those that are `waiting` are void here and not with the hub.
+    fn untold(&mut self, told: &[SourcePosition], waiting: &[SourcePosition], hub_knows_all: bool, now: Timestamp) -> Vec<SourcePosition> {
+        let told: BTreeSet<_> = told.iter().map(|position| position.identity).collect();
+        let is_void: BTreeSet<_> = waiting.iter().map(|position| position.identity).collect();
+        let known = self.recovered.iter().filter(|position| !is_stream(position)).chain(waiting).map(|position| (position.identity, position.clone()));
+        let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
+        for (identity, position) in &mut untold {
+            if hub_knows_all {
+                // Nothing of it was ever stored: it is looked for by its identity, and read again from its beginning.
+                *position = SourcePosition { offset: 0, resume: 0, held: Default::default(), gone: false, ..position.clone() };
+            } else if is_void.contains(identity) {
+                // A part of it may be stored: what lies before is not read again, and counted as lost.
+                self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
+            }
+        }
+        untold.into_values().collect()
     }
 
     /// What is gathered from now on goes to a new track; the one before is durable as a whole then.
@@ -488,76 +505,5 @@ impl Desk {
         }
         // An empty line is work too.
         Ok(taken.count.bytes + taken.count.lines)
-    }
-
-    /// Writes what was gathered, with the positions after it, then what was missed.
-    fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append(now)?;
-        while let Some(missed) = self.missed.first() {
-            let (reason, source) = (missed.reason.to_owned(), missed.source.clone());
-            let loss = Loss { lines: None, bytes: missed.bytes, min: missed.noticed, max: missed.noticed, reason, source };
-            // One that the WAL does not take now waits.
-            self.lock().append_loss(self.track, &loss, &[], now)?;
-            self.status.lost(&loss.reason, None);
-            self.missed.remove(0);
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append_pending(now)?;
-        if self.gather.due_in(now).is_none() {
-            self.pending = Some((None, self.take_positions()));
-            return self.append_pending(now);
-        }
-        let frozen = match self.gather.freeze() {
-            Ok(frozen) => frozen,
-            Err(fault) => {
-                // Only labels without bound can do this; the lines are counted, not silently gone.
-                tracing::error!(%fault, "a batch could not be packed and is given up");
-                self.missed.push(Missed { source: String::new(), reason: "unpackable", bytes: Some(self.gather.raw_bytes()), noticed: now });
-                return Ok(());
-            }
-        };
-        self.pending = Some((Some(frozen), self.take_positions()));
-        self.append_pending(now)
-    }
-
-    fn take_positions(&mut self) -> Vec<SourcePosition> {
-        let mut positions = self.tail.take_positions();
-        positions.append(&mut self.streams.freeze());
-        positions
-    }
-
-    fn append_pending(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        let Some((frozen, positions)) = &self.pending else { return Ok(()) };
-        if let Some(frozen) = frozen {
-            self.lock().append_batch(self.track, frozen, positions, now)?;
-            self.metrics.gathered(frozen.lines, frozen.raw_bytes, frozen.body.len() as u64);
-        } else if !positions.is_empty() {
-            self.lock().append_positions(positions)?;
-        }
-        self.pending = None;
-        self.streams.written();
-        Ok(())
-    }
-
-    /// The last words: what was gathered and handed in becomes durable.
-    fn close(&mut self, now: Timestamp, deliveries: Vec<Delivery>) -> Mark {
-        self.streams.accept(deliveries);
-        match self.close_all(now) {
-            Ok(()) => self.streams.synced(),
-            Err(fault) => tracing::error!(%fault, "the last lines could not be written; they are read again at the next start"),
-        }
-        self.durable()
-    }
-
-    fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
-        self.append_pending(now)?;
-        while !self.streams.is_empty() && self.make_room(now)? {
-            self.take_deliveries(now)?;
-        }
-        self.freeze(now)?;
-        self.lock().sync()
     }
 }

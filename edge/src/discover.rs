@@ -184,6 +184,8 @@ pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) 
 pub enum Owner {
     /// This target does.
     Target(Found),
+    /// None does yet: a discovery has not said anything so far.
+    Awaited,
     /// None does now, but a discovery may name it yet, or did.
     Open,
     /// None does.
@@ -199,6 +201,7 @@ pub fn owner(jobs: &[Job], path: &std::path::Path) -> Owner {
         .find_map(|(at, job)| job.all_targets().find(|target| target.pattern.matches(path)).map(|target| target.found(path.to_path_buf(), at)));
     match target {
         Some(found) => Owner::Target(found),
+        None if jobs.iter().any(|job| job.live.is_awaited()) => Owner::Awaited,
         None if jobs.iter().any(|job| job.live.may_name_more()) => Owner::Open,
         None => Owner::Nobody,
     }

@@ -86,13 +86,14 @@ impl Gather {
 
     /// Adds a record that was read at `now`, unless a limit says no.
     pub fn push(&mut self, labels: &Arc<Labels>, time: Timestamp, metadata: &[(String, String)], line: &[u8], now: Timestamp) {
-        let labels = self.added.to(labels);
-        let is_new = self.limits.counts_streams() && !self.builder.has_stream(&labels);
+        let more = (!self.added.is_empty()).then(|| self.added.to(labels));
+        let labels = more.as_ref().unwrap_or(labels);
+        let is_new = self.limits.counts_streams() && !self.builder.has_stream(labels);
         match self.limits.judge(line, self.builder.streams() as u64, is_new, now) {
             Verdict::Drop => {}
             Verdict::Pass(line) => match &mut self.tap {
-                Some(tap) => tap(&labels, time, metadata, line),
-                None => self.add(&labels, time, metadata, line, now),
+                Some(tap) => tap(labels, time, metadata, line),
+                None => self.add(labels, time, metadata, line, now),
             },
         }
     }

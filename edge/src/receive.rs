@@ -6,13 +6,24 @@
 //!        └──────────── Durable: told after the sync that made all of it durable ◄── gather ── WAL
 //! ```
 //!
-//! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`streams`]
-//! (the collector's side). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
+//! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
+//! (the collector's side); [`mod@start`] (all listeners), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`), and what they
+//! share: `post` (a job's labels), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
-//! Must not do: know a protocol, or the hub.
+//! Must not do: know the hub.
 
+mod forward;
+mod gelf;
+mod http;
+pub mod listen;
 pub mod metrics;
+mod otlp;
+mod post;
+mod push;
+mod repeats;
+pub mod start;
 pub mod streams;
+mod syslog;
 
 use std::sync::Arc;
 
@@ -23,7 +34,9 @@ use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
+pub use start::{Receivers, start};
 
 /// Deliveries that wait for the collector.
 pub const DELIVERIES_MAX: usize = 256;

@@ -4,6 +4,8 @@
 //! elsewhere, such as the standard input), [`line`] (how one is printed). Promises: nothing is written, no WAL, no position.
 //! Must not do: send anything.
 
+mod readonly;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use crate::gather::{Gather, Tap};
 use crate::receive::streams::is_stream;
 use crate::settings::Prepared;
 use crate::tail::Tail;
+use readonly::ReadOnly;
 
 /// Bytes read at once.
 const TURN_BYTES: u64 = 1024 * 1024;
@@ -71,6 +74,7 @@ impl Show {
 
     /// Reads until told to stop; discoveries run meanwhile.
     pub async fn run(mut self, mut prepared: Prepared, world: &World, stop: &CancellationToken) {
+        let world = &World { disk: Arc::new(ReadOnly(Arc::clone(&world.disk))), ..world.clone() };
         let mut tasks = JoinSet::new();
         feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &mut tasks, stop);
         self.tail.reload(prepared.jobs);

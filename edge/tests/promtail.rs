@@ -3,7 +3,7 @@
 //! Rows are keys of the file (`a.b[].c`), relabel actions, stages, flags and examples (`promtail/*.yaml`). Every key that
 //! the settings have, every flag and every example must have a row.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
 #[path = "../../tests/harness/disk.rs"]
@@ -88,7 +88,7 @@ fn beside(parent: &str) -> &'static [(&'static str, &'static str)] {
         "scrape_configs[].syslog" => &[("listen_address", "':1514'")],
         "scrape_configs[].kafka" => &[("brokers", "['a:9092']"), ("topics", "[t]")],
         "scrape_configs[].docker_sd_configs[]" => &[("host", "unix:///d")],
-        "scrape_configs[].kubernetes_sd_configs[]" => &[("role", "pod")],
+        "scrape_configs[].kubernetes_sd_configs[]" => &[("role", "pod"), ("api_server", "'https://api:6443'")],
         "scrape_configs[].file_sd_configs[]" => &[("files", "[/a/b.yaml]")],
         "scrape_configs[].otlp" => &[("http_listen_address", "':4318'")],
         _ => &[],
@@ -106,7 +106,8 @@ fn file_of(item: &str, example: &str) -> String {
         let own = parts[depth].trim_end_matches("[]");
         let written = if parts[depth].ends_with("[]") { format!("[{value}]") } else { value };
         // A job with a source of its own has no files.
-        let skip = |key: &str| key == own || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
+        let skip =
+            |key: &str| key == own || (key == "api_server" && own == "kubeconfig_file") || (key == "static_configs" && depth == 1 && is_source && !is_file_key);
         let more = beside(&parent).iter().filter(|(key, _)| !skip(key)).map(|(key, value)| format!("{key}: {value}"));
         let all: Vec<String> = more.chain([format!("{own}: {written}")]).collect();
         value = if depth == 0 { all.join("\n") } else { format!("{{{}}}", all.join(", ")) };

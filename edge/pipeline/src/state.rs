@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use proto_extract::gotime::RecentMinute;
 use proto_model::{Labels, Timestamp};
 use regex::bytes::CaptureLocations;
 
@@ -24,6 +25,8 @@ pub(crate) struct State {
     /// When the line under way was read.
     pub(crate) now: Timestamp,
     pub(crate) sets: LabelSets,
+    /// Of the times that a runtime wrote before the lines.
+    pub(crate) minute: RecentMinute,
     /// Per `cri` and `docker` stage.
     pub(crate) partials: Vec<Partials>,
     /// Per `multiline` stage.
@@ -69,6 +72,7 @@ impl State {
             now: Timestamp::default(),
             samplers,
             sets: LabelSets::new(labels),
+            minute: RecentMinute::default(),
             partials: program.partial_stages().map(|next| Partials { next, held: Vec::new() }).collect(),
             blocks: program.block_stages().map(Blocks::new).collect(),
             good_times: (0..program.time_stages).map(|_| GoodTimes::default()).collect(),

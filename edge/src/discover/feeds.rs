@@ -1,4 +1,4 @@
-//! Who finds targets while the edge runs: one task for each discovery of each job.
+//! Who finds targets while the edge runs: one task for each discovery.
 //!
 //! Parts: [`Discovery`] (the kinds), [`start`]. Promises: a feed's task ends with `stop` and never otherwise; a job
 //! without discoveries has none. Must not do: relabel.
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::file_sd::{self, FileSd};
-use super::groups::feed;
+use super::groups::{Feed, feed};
 use super::kube::{self, KubeSettings};
 
 /// One `*_sd_configs` entry, checked.
@@ -24,17 +24,25 @@ pub enum Discovery {
     Kubernetes(Arc<KubeSettings>),
 }
 
-/// Starts the discoveries of `jobs` among `tasks`; what they find reaches the jobs through their feeds. `dir` is a
-/// folder of their own for what must outlive the program.
+/// Starts the discoveries of `jobs` among `tasks`; what they find reaches the jobs through their feeds. Jobs that ask the same
+/// of a cluster have one feed in common. `dir` is a folder of their own for what must outlive the program.
 pub fn start(jobs: &mut [Job], dir: &Path, world: &World, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+    let mut clusters: Vec<(Arc<KubeSettings>, Feed)> = Vec::new();
     for job in jobs {
         for discovery in std::mem::take(&mut job.discoveries) {
             let (sender, receiver) = feed();
-            job.live.add(receiver);
             match discovery {
                 Discovery::Files(settings) => drop(tasks.spawn(file_sd::run(settings, sender, world.clone(), stop.clone()))),
-                Discovery::Kubernetes(settings) => drop(tasks.spawn(kube::run(settings, dir.to_path_buf(), sender, world.clone(), stop.clone()))),
+                Discovery::Kubernetes(settings) => {
+                    if let Some((_, known)) = clusters.iter().find(|(other, _)| *other == settings) {
+                        job.live.add(known.clone());
+                        continue;
+                    }
+                    clusters.push((Arc::clone(&settings), receiver.clone()));
+                    tasks.spawn(kube::run(settings, dir.to_path_buf(), sender, world.clone(), stop.clone()));
+                }
             }
+            job.live.add(receiver);
         }
     }
 }

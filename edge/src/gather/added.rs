@@ -22,11 +22,13 @@ impl Added {
         Self { labels, known: BTreeMap::new() }
     }
 
+    /// Whether there is nothing to add.
+    pub(super) fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
     /// The labels of a line that came with `labels`.
     pub(super) fn to(&mut self, labels: &Arc<Labels>) -> Arc<Labels> {
-        if self.labels.is_empty() {
-            return Arc::clone(labels);
-        }
         if let Some(known) = self.known.get(labels) {
             return Arc::clone(known);
         }

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edge::discover::Job;
 use edge::flags::Flags;
 use edge::metrics::EdgeMetrics;
 use edge::pages::{Pages, routes};
-use edge::receive::Intake;
+use edge::receive::{self, Intake, Receivers};
 use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
 use edge::settings::load::Loaded;
-use edge::settings::{EdgeSettings, Purpose, ServerSettings};
+use edge::settings::{EdgeSettings, Origin, Prepared, Purpose, ServerSettings};
 use edge::status::Status;
 use edge::{Edge, EdgeParts};
 use proto_boot::serve::{Serving, serve};
@@ -74,6 +75,44 @@ struct Running {
     asks: mpsc::Receiver<Ask>,
     hangups: Signal,
     stop: Stop,
+    listeners: Listeners,
+    /// Longest wait for last lines.
+    end_within: Duration,
+}
+
+/// What is sent to the edge.
+struct Listeners {
+    intake: Intake,
+    /// Those of these jobs.
+    running: Option<Receivers>,
+    jobs: Vec<Job>,
+}
+
+impl Listeners {
+    /// Starts those of `jobs` in place of those that run; if they cannot be started, those that ran are started again.
+    async fn replace(&mut self, jobs: Vec<Job>, world: &World, stop: &Stop) -> Result<(), String> {
+        if let Some(running) = self.running.take() {
+            running.end().await;
+        }
+        match receive::start(&jobs, &self.intake, world, &stop.token()).await {
+            Ok(running) => {
+                (self.running, self.jobs) = (Some(running), jobs);
+                Ok(())
+            }
+            Err(fault) => {
+                self.running = receive::start(&self.jobs, &self.intake, world, &stop.token())
+                    .await
+                    .map_err(|again| tracing::error!(%again, "receivers that ran cannot be started again"))
+                    .ok();
+                Err(fault.to_string())
+            }
+        }
+    }
+}
+
+/// Jobs that are sent to.
+fn sent_to(jobs: &[Job]) -> Vec<Job> {
+    jobs.iter().filter(|job| !matches!(*job.origin, Origin::Files(_))).cloned().collect()
 }
 
 pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
@@ -109,12 +148,29 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     let (ask, asks) = mpsc::channel(ASKS_MAX);
     let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let reloads = ReloadMetrics::new(&metrics);
+    let receivers = sent_to(&prepared.jobs);
     let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
     let edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
-    let running = Running { edge, from, world, effective, metrics: reloads, asks, hangups, stop: stop.clone() };
+    let mut listeners = Listeners { intake: intake.clone(), running: None, jobs: Vec::new() };
+    if let Err(why) = listeners.replace(receivers, &world, &stop).await {
+        complain(&why);
+        return 1;
+    }
+    let running = Running {
+        edge,
+        from,
+        world,
+        effective,
+        metrics: reloads,
+        asks,
+        hangups,
+        stop: stop.clone(),
+        listeners,
+        end_within: settings.server.graceful_shutdown_timeout.0,
+    };
     open(listener, under_prefix(pages, &settings.server), &stop);
     match stdin {
         None => running.until_stopped().await,
@@ -151,8 +207,8 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
 /// What the edge is made of, with its way to the hub.
 async fn parts(
     settings: &EdgeSettings,
-    mut prepared: edge::settings::Prepared,
-    deliveries: mpsc::Receiver<edge::receive::Delivery>,
+    mut prepared: Prepared,
+    deliveries: mpsc::Receiver<receive::Delivery>,
     (metrics, status): (Metrics, Status),
     world: &World,
 ) -> Option<EdgeParts> {
@@ -225,7 +281,7 @@ impl Running {
         let ended = tokio::select! {
             biased;
             () = self.stop.forced() => Ok(()),
-            ended = tokio::time::timeout(Duration::from_secs(20), self.edge.ended()) => ended.unwrap_or(Ok(())),
+            ended = tokio::time::timeout(self.end_within, self.edge.ended()) => ended.unwrap_or(Ok(())),
         };
         match ended {
             Ok(()) => 0,
@@ -265,6 +321,8 @@ impl Running {
             tracing::warn!("{remark}");
         }
         let every = loaded.settings.target_config.sync_period.0;
+        let receivers = sent_to(&loaded.prepared.jobs);
+        self.listeners.replace(receivers, &self.world, &self.stop).await.map_err(|why| format!("the settings in force stay: {why}"))?;
         if !self.edge.reload(loaded.prepared, every).await {
             return Err("the edge is ending".to_owned());
         }

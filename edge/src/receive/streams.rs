@@ -49,12 +49,18 @@ pub struct Streams {
     written_cursors: BTreeMap<String, SourcePosition>,
     /// Positions of streams that ended.
     farewell: Vec<SourcePosition>,
-    gathered: Vec<oneshot::Sender<()>>,
+    gathered: Vec<Answer>,
     /// Since when the first of `gathered` waits.
     waiting_since: Option<Timestamp>,
-    frozen: Vec<oneshot::Sender<()>>,
-    written: Vec<oneshot::Sender<()>>,
+    frozen: Vec<Answer>,
+    written: Vec<Answer>,
     counters: Counters,
+}
+
+/// What a sender waits for.
+struct Answer {
+    done: oneshot::Sender<()>,
+    lines: u64,
 }
 
 struct Stream {
@@ -161,7 +167,7 @@ impl Streams {
             }
             self.at = 0;
             self.cursors.append(&mut delivery.positions);
-            self.gathered.push(delivery.done);
+            self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
             self.waiting_since.get_or_insert(now);
         }
         self.bound(now, gather);
@@ -285,20 +291,21 @@ impl Streams {
 
     /// What is in the WAL is on disk: senders are told.
     pub fn synced(&mut self) {
-        for done in self.written.drain(..) {
+        for answer in self.written.drain(..) {
             // A sender that went away is not told: it sends again, or does not.
-            let _is_gone = done.send(()).is_err();
+            let _is_gone = answer.done.send(()).is_err();
         }
     }
 
-    /// What was gathered is discarded: its senders are not told that it was taken, and send it again.
-    pub fn discard(&mut self) {
-        self.gathered.clear();
-        self.frozen.clear();
-        self.written.clear();
+    /// What was gathered is discarded: its senders are not told that it was taken, and send it again. Gives the lines of senders that
+    /// do not wait to be told: these are lost.
+    pub fn discard(&mut self) -> u64 {
+        let answers = [&mut self.gathered, &mut self.frozen, &mut self.written].into_iter().flat_map(std::mem::take);
+        let lost = answers.filter(|answer| answer.done.is_closed()).map(|answer| answer.lines).sum();
         self.cursors.clear();
         self.waiting_since = None;
         self.runs.values_mut().for_each(|stream| stream.dirty = true);
+        lost
     }
 
     /// Cursors of pulled sources, for a WAL that begins anew.

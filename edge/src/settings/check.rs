@@ -84,7 +84,7 @@ impl Checker<'_> {
 
     /// Keys that load and do nothing.
     fn without_effect(&mut self, settings: &EdgeSettings) {
-        self.unused("server", settings.server.unused());
+        self.unused("server", settings.server.without_effect());
         self.unused("positions", settings.positions.unused());
         self.unused("global.file_watch_config", settings.global.file_watch_config.unused());
         self.unused("wal", settings.wal.unused());

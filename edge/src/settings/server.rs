@@ -10,10 +10,11 @@ use proto_boot::telemetry::{LogFormat, LogLevel};
 use serde::Deserialize;
 
 use super::http::{Secret, TlsSettings};
-use super::span_of;
-use super::unused::with_unused;
+use super::unused::{Without, with_unused};
+use super::{Placed, span_of};
 
 const NO_GRPC: &str = "nothing listens for gRPC there";
+const HELD: &str = "a connection that keeps others waiting is closed after some seconds";
 const NO_LOG: &str = "requests are not logged";
 
 with_unused! {
@@ -29,8 +30,6 @@ with_unused! {
         pub http_tls_config: Option<ListenTls> = None,
         /// What every path begins with.
         pub http_path_prefix: String = String::new(),
-        /// The address people reach it at: its path is another prefix.
-        pub external_url: String = String::new(),
         /// `debug`, `info`, `warn`, `error`.
         pub log_level: LogLevel = LogLevel::default(),
         /// `logfmt` or `json`.
@@ -41,21 +40,17 @@ with_unused! {
         pub enable_runtime_reload: bool = false,
         /// Longest wait for open requests and last lines at the end.
         pub graceful_shutdown_timeout: Span = span_of(30),
-        /// Longest time a request's head and body may take.
-        pub http_server_read_timeout: Span = span_of(30),
-        /// Longest time an answer may take.
-        pub http_server_write_timeout: Span = span_of(30),
-        /// Longest silence between two requests.
-        pub http_server_idle_timeout: Span = span_of(120),
         /// Most connections; 0 = no limit of its own.
         pub http_listen_conn_limit: u64 = 0,
-        /// Promtail's gRPC address: nothing listens there.
-        pub grpc_listen_address: String = String::new(),
-        /// Promtail's gRPC port: nothing listens there.
-        pub grpc_listen_port: Option<u16> = None,
-        /// Largest message taken, bytes.
-        pub grpc_server_max_recv_msg_size: u64 = 4 * 1024 * 1024,
+        /// Promtail's gRPC port: nothing listens there; 0, which means any port, is passed over in silence.
+        pub grpc_listen_port: Option<Placed<u16>> = None,
         unused {
+            external_url: "pages hold no absolute links",
+            http_server_read_timeout: HELD,
+            http_server_write_timeout: HELD,
+            http_server_idle_timeout: HELD,
+            grpc_listen_address: NO_GRPC,
+            grpc_server_max_recv_msg_size: NO_GRPC,
             profiling_enabled: "there is no profiler in it",
             register_instrumentation: "/metrics is there in any case",
             grpc_server_max_send_msg_size: NO_GRPC,
@@ -95,6 +90,16 @@ with_unused! {
             cluster_validation: NO_GRPC,
             create_new_traces: NO_LOG,
         }
+    }
+}
+
+impl ServerSettings {
+    /// Its keys that are there and have no effect.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<Without> {
+        let port = self.grpc_listen_port.as_ref().filter(|port| port.value != 0);
+        let port = port.map(|port| Without { key: "grpc_listen_port", why: NO_GRPC, at: proto_boot::settings::place(port) });
+        self.unused().into_iter().chain(port).collect()
     }
 }
 

@@ -238,8 +238,9 @@ impl Tail {
                 // Its path is gone as a whole, or it could not be taken up: nothing else came after it there.
                 Owner::Target(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
                 Owner::Target(_) => {}
-                // Its target is not discovered yet, or not any more, or the operator took its job out and may bring it back:
-                // as long as the file is there, its position counts.
+                Owner::Awaited => {}
+                // Its target is not discovered any more, or the operator took its job out and may bring it back: as long as
+                // the file is there, its position counts.
                 Owner::Open | Owner::Nobody => self.await_target(position, dirs, now),
             }
         }

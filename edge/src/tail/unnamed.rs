@@ -33,7 +33,7 @@ impl Tail {
     /// Closes what no target names any more, once it is read to its end; should it be named again, it goes on there.
     pub(super) fn leave_unnamed(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
         let unnamed = |source: &Source| {
-            let rests = !source.is_draining() && source.is_at_end() && source.unread() == 0 && source.deadline().is_none();
+            let rests = !source.is_draining() && source.unread() == 0 && source.deadline().is_none();
             let was_left = source.found.job >= self.jobs_named;
             rests && !found.contains_key(source.path()) && (was_left || owner(&self.jobs, source.path()) == Owner::Open)
         };

@@ -32,6 +32,13 @@ fn exponential(v: f64) -> Option<String> {
     (!(-4..6).contains(&exponent)).then_some(small)
 }
 
+/// A finite `v` as Go's JSON has it: with an exponent below 1e-6 and from 1e21 on, one digit in it where one will do.
+pub(crate) fn format_json(v: f64) -> String {
+    let size = v.abs();
+    let text = if size == 0.0 || (1e-6..1e21).contains(&size) { None } else { format_e(v) };
+    text.map_or_else(|| format_f(v), |text| text.replace("e-0", "e-"))
+}
+
 /// A finite `v` with an exponent of at least two digits, `FormatFloat(v, 'e', -1, 64)`: `1e-07`, `1.5e+21`.
 pub(crate) fn format_e(v: f64) -> Option<String> {
     let text = format!("{v:e}");

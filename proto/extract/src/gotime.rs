@@ -1,7 +1,7 @@
 //! Times by Go's layouts: read and printed as Go's `time` package and Promtail's timestamp stage do.
 //!
 //! Parts: [`Layout`] (parsed once, then [`Layout::read`] and [`Layout::print`]), [`rfc3339_nano`] (the fast
-//! path of every CRI line). Below: `chunk` (a layout's parts), `read`, `print`, `civil` (dates to seconds).
+//! path of every CRI line) and [`RecentMinute`] (the faster one of a source's next line). Below: `chunk` (a layout's parts), `read`, `print`, `civil` (dates to seconds).
 //!
 //! A layout without a year takes the year of `now`, corrected around New Year. Limits: what a
 //! [`Timestamp`] holds, years 1678 to 2261. Must not do: read a clock or the machine's time zone.
@@ -12,12 +12,14 @@ use proto_model::Timestamp;
 pub use crate::fault::TimeFault;
 
 use self::chunk::Chunk;
+pub use self::recent::RecentMinute;
 pub use self::rfc3339::rfc3339_nano;
 
 pub(crate) mod chunk;
 pub(crate) mod civil;
 mod print;
 mod read;
+mod recent;
 mod rfc3339;
 
 /// A way to write a time.

@@ -1,26 +1,35 @@
 //! Values of a JSON line by the expressions of Promtail's `json` stage.
 //!
-//! Parts: [`Jmes`] (one expression: the part of JMESPath that names one place), [`search_many`] and [`search_each`] (several
-//! expressions in one walk over the line), `expression` (their grammar), `print` (values as Promtail gives them on).
+//! Parts: [`Jmes`] (one expression of JMESPath), [`search_many`] and [`search_each`] (several
+//! expressions in one walk over the line), `expression` (the grammar of those that name one
+//! place), `language` and `evaluate` (of all others), `print` (values as Promtail gives them on).
 //!
 //! Promises: the whole line must be one JSON object, as for Promtail, which decodes it; equal keys: the last
 //! counts; nothing but what is searched is copied. Limits: [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX) levels.
 
 use crate::json::scan::Token;
 use crate::json::strict::Strict;
+use crate::limits::JSON_DEPTH_MAX;
 use crate::text::Text;
 
 pub use crate::fault::{ExtractFault, JsonFault};
 
+mod evaluate;
 mod expression;
+mod language;
 mod print;
 
 /// Expressions walked together; more of them take another walk.
 const TOGETHER: usize = 64;
 
 /// One expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jmes(Vec<Step>);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Jmes {
+    /// Where it leads, if it names one place.
+    steps: Vec<Step>,
+    /// What it is, if it is more than that.
+    tree: Option<Box<language::Node>>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -30,12 +39,16 @@ enum Step {
 }
 
 impl Jmes {
-    /// Reads an expression: names (`a`), quoted names (`"odd key"`), members (`a.b`), elements (`a[0]`, `a[-1]`).
+    /// Reads an expression. One that names a place, as nearly all do, is searched for in the line itself; for others
+    /// the line is decoded.
     ///
     /// # Errors
-    /// Everything else JMESPath has, by its name; and what is no JMESPath at all.
+    /// When it is no JMESPath.
     pub fn parse(expression: &str) -> Result<Self, ExtractFault> {
-        expression::parse(expression).map(Self)
+        match expression::parse(expression).filter(|steps| steps.len() <= JSON_DEPTH_MAX) {
+            Some(steps) => Ok(Self { steps, tree: None }),
+            None => Ok(Self { steps: Vec::new(), tree: Some(Box::new(language::parse(expression)?)) }),
+        }
     }
 
     /// The value in `line`: strings as they are, numbers without exponent (`1` for `1.0`, `1000000` for `1e6`), booleans as words, objects
@@ -83,9 +96,22 @@ fn walk(paths: &[&Jmes], line: &[u8], emit: &mut dyn FnMut(usize, Option<String>
     }
     let all = if paths.len() == TOGETHER { u64::MAX } else { (1 << paths.len()) - 1 };
     let mut search = Search { text, paths, found: vec![None; paths.len()] };
-    search.object(&mut reader, all, 0)?;
+    let plain = (0..paths.len()).filter(|place| paths[*place].tree.is_none()).fold(0, |plain, place| plain | 1 << place);
+    search.object(&mut reader, all & plain, 0)?;
     reader.end()?;
-    let values = search.found.iter().map(|found| found.map_or(Ok(None), |token| print::value(&text, &token))).collect::<Result<Vec<_>, _>>()?;
+    let found = std::mem::take(&mut search.found);
+    let decoded = if paths.iter().any(|path| path.tree.is_some()) { Some(print::decoded(&text, &mut Strict::new(line))?) } else { None };
+    let value = |place: usize| match (&paths[place].tree, &decoded, found[place]) {
+        (Some(tree), Some(whole), _) => Ok(evaluate::evaluate(tree, whole).map(print::text)),
+        (_, _, Some(token)) => print::value(&text, &token),
+        (_, _, None) => Ok(None),
+    };
+    if paths.len() == 1 {
+        emit(0, value(0)?);
+        return Ok(());
+    }
+    // nothing is emitted of a line of which one value cannot be
+    let values = (0..paths.len()).map(value).collect::<Result<Vec<_>, JsonFault>>()?;
     values.into_iter().enumerate().for_each(|(place, value)| emit(place, value));
     Ok(())
 }
@@ -104,7 +130,7 @@ impl Search<'_, '_> {
         for place in bits(wanted) {
             // An equal key before this one is forgotten, with all that was found in it.
             self.found[place] = None;
-            ends |= u64::from(self.paths[place].0.len() == depth) << place;
+            ends |= u64::from(self.paths[place].steps.len() == depth) << place;
         }
         if ends == wanted {
             let token = reader.value()?;
@@ -127,8 +153,13 @@ impl Search<'_, '_> {
         let mut more = reader.enter(b'}')?;
         while more {
             let key = reader.key()?;
-            let text = print::string(&self.text, &key);
-            let chosen = self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Key(name)) if *name == text));
+            let chosen = if key.escaped || !self.text.is_valid() {
+                let text = print::string(&self.text, &key);
+                self.choose(wanted, |path| matches!(path.steps.get(depth), Some(Step::Key(name)) if *name == text))
+            } else {
+                let raw = self.text.bytes().get(key.start..key.end).unwrap_or_default();
+                self.choose(wanted, |path| matches!(path.steps.get(depth), Some(Step::Key(name)) if name.as_bytes() == raw))
+            };
             self.member(reader, chosen, depth)?;
             more = reader.more(b'}')?;
         }
@@ -136,13 +167,13 @@ impl Search<'_, '_> {
     }
 
     fn array(&mut self, reader: &mut Strict<'_>, wanted: u64, depth: usize) -> Result<(), JsonFault> {
-        let from_end = self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Index(index)) if *index < 0));
+        let from_end = self.choose(wanted, |path| matches!(path.steps.get(depth), Some(Step::Index(index)) if *index < 0));
         // How long the array is tells which element a negative index means; only then is it read twice.
         let length = if from_end == 0 { 0 } else { length(reader.clone())? };
         let mut more = reader.enter(b']')?;
         let mut index = 0;
         while more {
-            let chosen = self.choose(wanted, |path| matches!(path.0.get(depth), Some(Step::Index(at)) if *at == index || *at == index - length && *at < 0));
+            let chosen = self.choose(wanted, |path| matches!(path.steps.get(depth), Some(Step::Index(at)) if *at == index || *at == index - length && *at < 0));
             self.member(reader, chosen, depth)?;
             more = reader.more(b']')?;
             index += 1;

@@ -147,10 +147,8 @@ fn carried<'a>(labels: &'a Labels, metadata: &'a [(String, String)]) -> Option<C
     {
         return Some(Carried::Word(word));
     }
-    // The names all begin with one of these letters; few labels do.
-    if labels.iter().any(|(name, _)| name.starts_with(['l', 'L', 's', 'S']))
-        && let Some(word) = LEVEL_FIELDS.iter().find_map(|name| labels.value(name))
-    {
+    let ranked = labels.iter().filter_map(|(name, word)| Some((place(name)?, word)));
+    if let Some((_, word)) = ranked.min_by_key(|(place, _)| *place) {
         return Some(Carried::Word(word));
     }
     if metadata.is_empty() {
@@ -161,6 +159,15 @@ fn carried<'a>(labels: &'a Labels, metadata: &'a [(String, String)]) -> Option<C
     }
     let number = meta("severity_number").filter(|number| !number.is_empty())?;
     Some(Carried::Level(number.parse().map_or(Level::Info, of_severity)))
+}
+
+/// Place of a name in the list of level fields, as it is written. Asked for every label of every line: the length and the
+/// first letter rule out nearly all.
+fn place(name: &str) -> Option<usize> {
+    if !matches!(name.len(), 3 | 5 | 8 | 9 | 12 | 13) || !name.starts_with(['l', 'L', 's', 'S']) {
+        return None;
+    }
+    LEVEL_FIELDS.iter().position(|field| *field == name)
 }
 
 /// OTLP's severity numbers; a number below all of them is a trace, as in Loki.
@@ -247,9 +254,10 @@ fn is_level_field(key: &[u8]) -> bool {
 /// Whether a `=` stands after the end of a level key; a key without one has no value.
 fn may_have_pair(line: &[u8]) -> bool {
     memchr::memchr_iter(b'=', line).any(|at| {
-        // They end in l, y or t.
         let key = &line[..at];
-        matches!(key.last().map(|b| b | 0x20), Some(b'l' | b'y' | b't')) && LEVEL_FIELDS.iter().any(|field| ends_with(key, field.as_bytes()))
+        // They end in `el`, `vl`, `ty` or `xt`.
+        let ends = matches!(key, [.., before, last] if matches!((before | 0x20, last | 0x20), (b'e' | b'v', b'l') | (b't', b'y') | (b'x', b't')));
+        ends && LEVEL_FIELDS.iter().any(|field| ends_with(key, field.as_bytes()))
     })
 }
 

@@ -25,6 +25,11 @@ impl<'a> Text<'a> {
         Self { bytes, valid: std::str::from_utf8(bytes).ok(), ascii }
     }
 
+    /// Whether all of it is UTF-8.
+    pub(crate) const fn is_valid(&self) -> bool {
+        self.valid.is_some()
+    }
+
     pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

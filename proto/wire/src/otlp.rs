@@ -1,7 +1,7 @@
 //! OTLP log bodies to what a push is: streams of records, by Loki's mapping.
 //!
 //! Parts: [`protobuf`] and [`json`] (bodies, already freed of gzip, to [`Resource`]s), [`Resource::into_pushed`]
-//! (resource attributes of [`INDEX_ATTRIBUTES`] become labels, all else structured metadata), `value` (attributes and
+//! (resource attributes of an [`Index`] become labels, all else structured metadata), `value` (attributes and
 //! bodies as text), [`answer`] (what is answered). Source: the OpenTelemetry protocol, Loki 3.7's OTLP endpoint. Limits:
 //! `limits.rs`, counted before memory is spent; what a resource says of all its records is copied to each only after its size was judged.
 //! Must not do: HTTP, or judge tenants' limits.
@@ -10,6 +10,8 @@ pub mod answer;
 mod json;
 mod protobuf;
 mod value;
+
+use std::collections::BTreeSet;
 
 use proto_model::{Labels, Record, Timestamp};
 
@@ -42,6 +44,24 @@ pub const INDEX_ATTRIBUTES: [&str; 18] = [
     "k8s.job.name",
 ];
 
+/// Which resource attributes become labels; all others become structured metadata.
+#[derive(Debug, Clone, Copy)]
+pub enum Index<'n> {
+    /// Those of [`INDEX_ATTRIBUTES`].
+    Default,
+    /// These, by their names as sent.
+    Named(&'n BTreeSet<String>),
+}
+
+impl Index<'_> {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::Default => INDEX_ATTRIBUTES.contains(&name),
+            Self::Named(names) => names.contains(name),
+        }
+    }
+}
+
 /// Rough bytes of a pair beside its texts.
 const PAIR_BYTES: usize = 48;
 
@@ -69,11 +89,11 @@ pub struct ScopeRecords {
 }
 
 impl Resource {
-    fn read(&mut self, attributes: &[KeyValue]) {
+    fn read(&mut self, attributes: &[KeyValue], index: Index<'_>) {
         for attribute in attributes {
             let mut pairs = Vec::new();
             flatten(attribute, "", &mut pairs);
-            if INDEX_ATTRIBUTES.contains(&attribute.key.as_str()) {
+            if index.has(&attribute.key) {
                 pairs.into_iter().for_each(|(name, value)| self.labels.set(name, value));
             } else {
                 self.metadata.append(&mut pairs);

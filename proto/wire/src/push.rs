@@ -18,7 +18,7 @@ use crate::logproto;
 
 pub use json::json;
 pub use labels::labels;
-pub use names::normalized;
+pub use names::{normalize, normalized};
 pub use protobuf::protobuf;
 
 /// One pushed stream.

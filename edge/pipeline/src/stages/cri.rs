@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use memchr::memchr;
-use proto_extract::gotime;
+use proto_extract::gotime::RecentMinute;
 use proto_model::Timestamp;
 
 use crate::compile::Compiler;
@@ -89,7 +89,7 @@ impl Cri {
             Line::Given(text) => text,
             Line::Own => own,
         };
-        let Some(piece) = take_apart(text) else {
+        let Some(piece) = take_apart(text, &mut state.minute) else {
             state.tally.error(Reader::Cri);
             draft.set_metadata("parse_error", "cri");
             return Flow::Next;
@@ -138,7 +138,7 @@ impl Values {
 }
 
 /// `TIME SP (stdout|stderr) SP TAGS SP CONTENT`; tags are separated by `:`, the first is `P` or `F`.
-fn take_apart(line: &[u8]) -> Option<Piece<'_>> {
+fn take_apart<'l>(line: &'l [u8], minute: &mut RecentMinute) -> Option<Piece<'l>> {
     let (time_text, rest) = line.split_at_checked(memchr(b' ', line)?)?;
     let rest = &rest[1..];
     let (stream, rest) = match rest {
@@ -153,7 +153,7 @@ fn take_apart(line: &[u8]) -> Option<Piece<'_>> {
         [b'P'] | [b'P', b':', ..] => false,
         _ => return None,
     };
-    let time = gotime::rfc3339_nano(time_text)?;
+    let time = minute.read(time_text)?;
     Some(Piece { time_text, time, stream, tags, is_last, content: &rest[1..] })
 }
 

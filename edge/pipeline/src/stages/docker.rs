@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use proto_extract::gotime;
+use proto_extract::gotime::RecentMinute;
 use proto_model::Timestamp;
 use serde::Deserialize;
 
@@ -62,7 +62,7 @@ impl Docker {
             Line::Given(text) => text,
             Line::Own => own,
         };
-        let Some((entry, time)) = take_apart(text) else {
+        let Some((entry, time)) = take_apart(text, &mut state.minute) else {
             state.tally.error(Reader::Docker);
             draft.set_metadata("parse_error", "docker");
             return Flow::Next;
@@ -100,9 +100,9 @@ impl Docker {
     }
 }
 
-fn take_apart(line: &[u8]) -> Option<(Entry<'_>, Timestamp)> {
+fn take_apart<'l>(line: &'l [u8], minute: &mut RecentMinute) -> Option<(Entry<'l>, Timestamp)> {
     let entry = serde_json::from_slice::<Entry<'_>>(line).ok()?;
-    let time = gotime::rfc3339_nano(entry.time.as_bytes())?;
+    let time = minute.read(entry.time.as_bytes())?;
     (entry.stream.len() <= STREAM_NAME_BYTES_MAX).then_some((entry, time))
 }
 

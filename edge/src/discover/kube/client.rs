@@ -91,6 +91,8 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
     };
     // A server that is away is found out within one round of the retries.
     config.connect_timeout = Some(std::time::Duration::from_secs(10));
+    // Retries are the watches' own: within the client they would hide for minutes that nobody answers.
+    config.default_retry = false;
     let namespace = config.default_namespace.clone();
     Ok((Client::try_from(config).map_err(|fault| format!("no client can be made: {fault}"))?, namespace))
 }

@@ -70,8 +70,9 @@ async fn an_answer_is_given_after_the_sync_and_not_before() {
 async fn what_is_discarded_is_not_confirmed() {
     let (mut streams, mut gather) = (Streams::new(&[], &[], NOW), gather(1 << 20));
     let durable = handed_in(&mut streams, &program("[]"), vec![arrival("a", "one")], Vec::new()).await;
+    drop(handed_in(&mut streams, &program("[]"), vec![arrival("a", "nobody waits"), arrival("a", "for these")], Vec::new()).await);
     drop(streams.turn(NOW, &mut gather));
-    streams.discard();
+    assert_eq!(streams.discard(), 2, "lines whose sender does not wait to be told");
     drop(streams.freeze());
     streams.written();
     streams.synced();

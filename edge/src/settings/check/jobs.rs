@@ -116,7 +116,7 @@ impl Checker<'_> {
             }
             Origin::Push(push) => {
                 self.label_names(&push.labels);
-                self.unused("loki_push_api.server", push.server.unused());
+                self.unused("loki_push_api.server", push.server.without_effect());
             }
             Origin::Kafka(kafka) => {
                 self.label_names(&kafka.labels);

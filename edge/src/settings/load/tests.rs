@@ -1,11 +1,6 @@
-use proto_seam::Entropy;
-use sim_disk::SimDisk;
+use proto_seam::World;
 
 use super::*;
-
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
-#[path = "../../../../tests/harness/disk.rs"]
-mod sim_disk;
 
 const FILE: &str = r#"server: {http_listen_port: 9080}
 clients: []
@@ -20,8 +15,9 @@ scrape_configs:
 fn loaded(text: &str, variables: Option<&[(&str, &str)]>, overrides: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
     let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
     let (variables, overrides) = (variables.map(owned), owned(overrides));
-    let disk = SimDisk::new(&Entropy::seeded(1));
-    let written = Written { file: "f.yaml", text, variables: variables.as_deref(), overrides: &overrides, host: "h", disk: &disk, inspector: None };
+    let world = World::real();
+    let written =
+        Written { file: "f.yaml", text, variables: variables.as_deref(), overrides: &overrides, host: "h", disk: world.disk.as_ref(), inspector: None };
     load(&written, Purpose::Run).map_err(|all| all.iter().map(ToString::to_string).collect())
 }
 

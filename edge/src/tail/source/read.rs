@@ -40,8 +40,11 @@ impl Source {
     /// # Errors
     /// What the disk says; the position stays before what could not be read.
     pub fn read(&mut self, buffer: &mut Vec<u8>, now: Timestamp, gather: &mut Gather) -> io::Result<(ReadEnd, LineCount)> {
-        buffer.resize(READ_BYTES, 0);
         let mut count = LineCount::default();
+        if self.is_limited(now) {
+            return Ok((ReadEnd::Idle, count));
+        }
+        buffer.resize(READ_BYTES, 0);
         let at = self.offset + self.splitter.unfinished();
         let got = match self.content.read_at(buffer, at) {
             Ok(Got::Bytes(got)) => got,
@@ -71,14 +74,22 @@ impl Source {
             if !run.is_holding() {
                 *clean = *offset;
             }
-            !gather.is_stopped()
+            !gather.is_stopped() && run.wait_until(now).is_none()
         });
         self.dirty |= count.lines > 0;
         self.wait = LOOK_WAIT.0;
         if self.splitter.skipped() > SKIPPED_FAST_MAX {
             self.next_look = now.plus(SKIPPED_WAIT);
         }
+        self.is_limited(now);
         Ok((ReadEnd::More, count))
+    }
+
+    /// Whether a stage limits the rate of lines and none is due yet: then the next look is when one is, at the latest at the usual time.
+    fn is_limited(&mut self, now: Timestamp) -> bool {
+        let Some(until) = self.run.wait_until(now) else { return false };
+        self.next_look = until.min(now.plus(LOOK_WAIT.1));
+        true
     }
 
     fn not_read(&mut self, fault: io::Error, now: Timestamp) -> io::Result<ReadEnd> {

@@ -131,7 +131,31 @@ fn the_fast_path_refuses_what_is_not_rfc3339() {
     assert_eq!(rfc3339_nano(b"2026-11-22T12:00:00.1234567899999Z"), Some(Timestamp(NOW.nanos() + 123_456_789)));
 }
 
+#[test]
+fn nine_digits() {
+    for (text, number) in [(b"000000000", 0), (b"123456789", 123_456_789), (b"999999999", 999_999_999), (b"100000001", 100_000_001)] {
+        assert_eq!(rfc3339::digits_nine(*text), Some(number));
+    }
+    for at in 0..9 {
+        for wrong in [b'/', b':', b' ', 0, 0x80, 0xff] {
+            let mut text = *b"123456789";
+            text[at] = wrong;
+            assert_eq!(rfc3339::digits_nine(text), None, "{at} {wrong}");
+        }
+    }
+}
+
 proptest! {
+    /// Whatever came before, a recent minute reads what the plain reader reads.
+    #[test]
+    fn a_recent_minute_reads_the_same(times in prop::collection::vec("(20[0-2][0-9]-0[0-9]-[0-3][0-9]T1[0-9]:[0-9]{2}:|2024-03-10T12:0[12]:)[0-6][0-9:/](\\.[0-9/]{9}|\\.[0-9]{1,10}|)(Z|\\+01:00|z|)", 1..8)) {
+        let mut recent = RecentMinute::default();
+        for time in times {
+            prop_assert_eq!(recent.read(time.as_bytes()), rfc3339_nano(time.as_bytes()), "{}", time);
+        }
+    }
+
+
     #[test]
     fn what_is_printed_is_read(at in -9_000_000_000_000_000_000..9_000_000_000_000_000_000_i64, place in prop::sample::select(vec!["", "Europe/Zurich", "Asia/Kolkata"])) {
         let place = zone(place);

@@ -106,43 +106,49 @@ fn the_whole_line_must_be_an_object() {
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_name() {
+fn what_is_no_expression_is_refused_at_its_place() {
     for (expression, part) in [
-        ("", "the expression is empty"),
-        ("a[*].b", "the wildcard [*]"),
-        ("a.*", "the wildcard *"),
-        ("a[]", "the flattening []"),
-        ("a[?x=='1']", "the filter [?…]"),
-        ("a[0:2]", "slices"),
-        ("a[:2]", "slices"),
-        ("a | b", "pipes"),
-        ("a || b", "the operator ||"),
-        ("a && b", "the operators && and &"),
-        ("!a", "comparisons"),
-        ("a == b", "comparisons"),
-        ("length(a)", "the function length"),
-        ("{x: a}", "in {}"),
-        ("[a, b]", "a list of expressions in []"),
-        ("a[\"b\"]", "a quoted key stands without brackets"),
-        ("@", "the current node @"),
-        ("`1`", "literals"),
-        ("'a'", "raw strings"),
-        ("(a)", "parentheses"),
-        ("a-b", "a key with a dash is quoted"),
-        ("a.", "a key is wanted"),
-        ("a b", "unexpected 'b'"),
-        ("a[1", "the bracket is not closed"),
-        ("a[", "the bracket is not closed"),
-        ("a[1-]", "the index is no number"),
-        (r#""a"#, "has no end"),
-        (r#""\x""#, "an escape"),
-        ("0a", "unexpected '0'"),
+        ("", "column 1: a key is wanted; the expression is empty"),
+        ("a[\"b\"]", "column 3: an index is wanted"),
+        ("a-b", "column 2: a key with a dash is quoted"),
+        ("a.", "column 3: a key is wanted"),
+        ("a b", "column 3: the end is wanted"),
+        ("a[1", "column 4: ] is wanted"),
+        ("a[", "column 3: an index is wanted"),
+        ("a[1-]", "column 4: a key with a dash"),
+        ("\"a", "column 1: the quoted key has no end"),
+        (r#""\x""#, "column 1: the quoted key has an escape"),
+        ("`1", "column 1: the literal has no end"),
+        ("0a", "column 1: a key is wanted"),
+        ("a[::0]", "column 7: a slice goes on"),
+        ("none(a)", "column 6: there is no function none"),
+        ("length(a, b)", "column 13: length takes another number"),
+        ("a.#", "column 3: unexpected '#'"),
     ] {
         let fault = Jmes::parse(expression).unwrap_err().to_string();
         assert!(fault.contains(part), "{expression}: {fault}");
     }
-    assert_eq!(Jmes::parse("a.b | c").unwrap_err().to_string(), r#"expression "a.b | c", column 5: pipes are not supported; one place is named, as in a.b[0]"#);
-    assert!(Jmes::parse(&format!("a{}", ".a".repeat(JSON_DEPTH_MAX))).is_err());
+    assert!(Jmes::parse(&format!("{}a{}", "(".repeat(60), ")".repeat(60))).is_err());
+    assert!(Jmes::parse(&"a.".repeat(600)).is_err());
+}
+
+#[test]
+fn a_place_is_walked_to_and_more_than_one_is_decoded() {
+    for (expression, is_place) in [("a", true), (r#" a . "b" [-1]"#, true), ("[0]", true), ("a[*]", false), ("a|b", false), ("@", false), ("length(a)", false)]
+    {
+        assert_eq!(Jmes::parse(expression).unwrap().tree.is_none(), is_place, "{expression}");
+    }
+    let expressions: Vec<(&str, Jmes)> = ["a.b[*].\"c d\" | [0]", "s", "length(a.b)"].map(|text| (text, Jmes::parse(text).unwrap())).into();
+    let mut found = Vec::new();
+    search_each(&expressions, LINE.as_bytes(), &mut |_, value| found.push(value)).unwrap();
+    assert_eq!(found, [Some("x\ty".to_owned()), Some("plain".to_owned()), Some("4".to_owned())]);
+    assert!(search("length(a)", "[1]").is_err(), "the line must be an object");
+}
+
+#[test]
+fn an_expression_that_copies_too_much_gives_nothing() {
+    let doubling = vec!["[@,@]"; 40].join(" | ");
+    assert_eq!(found(&doubling, r#"{"a":1}"#), None);
 }
 
 #[test]

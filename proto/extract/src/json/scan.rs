@@ -157,6 +157,36 @@ pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     }
 }
 
+/// As [`string_end`], for a string without control characters; `None` also where there is one.
+pub(crate) fn strict_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*chunk);
+            // bytes below a space borrow when one is taken off, as `equal_bytes` does with zero
+            let low = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+            let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\') | low;
+            if hits != 0 {
+                at += hits.trailing_zeros() as usize / 8;
+                break;
+            }
+            at += 8;
+        }
+        match *bytes.get(at)? {
+            b'"' => return Some((at, escaped)),
+            b'\\' => {
+                escaped = true;
+                at += 1;
+                // what is escaped may not be a control character either
+                bytes.get(at).filter(|b| **b >= b' ')?;
+                at += 1;
+            }
+            ..b' ' => return None,
+            _ => at += 1,
+        }
+    }
+}
+
 /// Position after the bracket that closes the block whose `open` is at `start`. Strings are skipped, other brackets ignored.
 pub(crate) fn block_end(bytes: &[u8], start: usize, open: u8, close: u8) -> Option<usize> {
     let mut level = 0_usize;

@@ -130,9 +130,8 @@ impl<'a> Strict<'a> {
 
     fn string(&mut self) -> Result<Token, JsonFault> {
         let start = self.at + 1;
-        let (end, escaped) = scan::string_end(self.bytes, start).ok_or(JsonFault::Malformed)?;
-        let raw = &self.bytes[start..end];
-        if raw.iter().any(|b| *b < b' ') || escaped && !escapes_are_known(raw) {
+        let (end, escaped) = scan::strict_end(self.bytes, start).ok_or(JsonFault::Malformed)?;
+        if escaped && !escapes_are_known(&self.bytes[start..end]) {
             return Err(JsonFault::Malformed);
         }
         self.at = end + 1;

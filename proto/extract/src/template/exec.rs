@@ -247,9 +247,19 @@ impl<'r> Run<'r> {
 
     fn path(&mut self, mut value: Value<'r>, path: &[String], operand: &Operand) -> Ran<Value<'r>> {
         // What is in a map of JSON is of any type to Go.
+        // Of what is not there nothing is there either; of a null it is a fault to ask.
+        let mut missing = false;
         let mut anything = matches!(operand.kind, OperandKind::Chain(..)) && !matches!(value, Value::Text(_));
         for name in path {
             let of_record = matches!(value, Value::Record);
+            if missing {
+                continue;
+            }
+            missing = match &value {
+                Value::Record => self.template.dialect == Dialect::Promtail && self.fields.get(name).is_none(),
+                Value::Map(values) => !values.contains_key(name),
+                _ => false,
+            };
             value = match &value {
                 Value::Record => match self.fields.get(name) {
                     Some(text) => Value::Text(match text {

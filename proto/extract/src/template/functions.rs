@@ -1,7 +1,7 @@
 //! The functions of templates: names, arguments, what they do.
 //!
 //! Parts: [`Function`] (one of [`tables`](Function::named)), [`Param`] (what an argument must be), [`Dialect`] (whose
-//! functions there are); `builtin` (Go's own), `text`, `number`, `time` (Loki's, Promtail's and Sprig's). Promises: no
+//! functions there are); `builtin` (Go's own), `text`, `number`, `time` (Loki's, Promtail's and Sprig's), `sprig` and `lists` (Sprig's, for Promtail alone). Promises: no
 //! function makes more than [`TEMPLATE_OUTPUT_BYTES_MAX`](crate::limits::TEMPLATE_OUTPUT_BYTES_MAX) bytes. Must not do: read
 //! clocks; `now` is the time of the record.
 
@@ -14,7 +14,9 @@ use super::value::Value;
 use crate::text::repaired;
 
 mod builtin;
+mod lists;
 mod number;
+mod sprig;
 mod text;
 mod time;
 
@@ -71,8 +73,10 @@ pub(super) struct Function(pub(super) &'static Entry);
 impl Function {
     /// The function of that name.
     pub(super) fn named(name: &str, dialect: Dialect) -> Option<Self> {
-        let own = if dialect == Dialect::Promtail { text::PROMTAIL } else { LOGQL };
-        [own, builtin::TABLE, text::TABLE, number::TABLE, time::TABLE].into_iter().flatten().find(|entry| entry.name == name).map(Self)
+        let own: &[&[Entry]] =
+            if dialect == Dialect::Promtail { &[text::PROMTAIL, sprig::TABLE, lists::TABLE, time::PROMTAIL, number::PROMTAIL] } else { &[LOGQL] };
+        let shared = [builtin::TABLE, text::TABLE, number::TABLE, time::TABLE];
+        own.iter().copied().chain(shared).flatten().find(|entry| entry.name == name).map(Self)
     }
 }
 

@@ -7,7 +7,7 @@ use proto_model::Record;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::{Resource, ScopeRecords, record, scope_pairs};
+use super::{Index, Resource, ScopeRecords, record, scope_pairs};
 use crate::limits::OTLP_OBJECTS_MAX;
 use crate::otlp_messages::any_value::Value;
 use crate::otlp_messages::{AnyValue, ArrayValue, KeyValue, KeyValueList, LogRecord, Scope};
@@ -17,13 +17,13 @@ use crate::push::PushFault;
 ///
 /// # Errors
 /// [`PushFault`] with the place of the mistake.
-pub fn json(body: &[u8]) -> Result<Vec<Resource>, PushFault> {
+pub fn json(body: &[u8], index: Index<'_>) -> Result<Vec<Resource>, PushFault> {
     let objects = memchr::memchr_iter(b'{', body).count();
     if objects > OTLP_OBJECTS_MAX {
         return Err(PushFault::TooLarge { what: "objects", found: objects as u64, limit: OTLP_OBJECTS_MAX as u64 });
     }
     let request: Request = serde_json::from_slice(body).map_err(|fault| PushFault::Malformed(format!("couldn't parse push request: {fault}")))?;
-    Ok(request.resource_logs.into_iter().map(Resource::from).collect())
+    Ok(request.resource_logs.into_iter().map(|logs| logs.resource(index)).collect())
 }
 
 #[derive(Deserialize)]
@@ -182,12 +182,12 @@ impl LogJson {
     }
 }
 
-impl From<ResourceLogs> for Resource {
-    fn from(logs: ResourceLogs) -> Self {
-        let mut resource = Self::default();
+impl ResourceLogs {
+    fn resource(self, index: Index<'_>) -> Resource {
+        let mut resource = Resource::default();
         // What cannot be read of an attribute has no place to be told in; the records' own are told.
-        resource.read(&pairs(logs.resource.attributes).unwrap_or_default());
-        resource.scopes = logs.scope_logs.into_iter().map(ScopeRecords::from).collect();
+        resource.read(&pairs(self.resource.attributes).unwrap_or_default(), index);
+        resource.scopes = self.scope_logs.into_iter().map(ScopeRecords::from).collect();
         resource
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Resource, ScopeRecords, record, scope_pairs};
+use super::{Index, Resource, ScopeRecords, record, scope_pairs};
 use crate::limits::{OTLP_MESSAGE_BYTES_MAX, PUSH_RAW_BYTES_MAX};
 use crate::otlp_messages::{LogRecord, Resource as ResourceMessage, Scope};
 use crate::push::protobuf::{Value, fields, malformed};
@@ -13,7 +13,7 @@ use crate::push::{Count, PushFault};
 ///
 /// # Errors
 /// [`PushFault`].
-pub fn protobuf(body: &[u8]) -> Result<Vec<Resource>, PushFault> {
+pub fn protobuf(body: &[u8], index: Index<'_>) -> Result<Vec<Resource>, PushFault> {
     if body.len() > PUSH_RAW_BYTES_MAX {
         return Err(PushFault::TooLarge { what: "bytes", found: body.len() as u64, limit: PUSH_RAW_BYTES_MAX as u64 });
     }
@@ -21,7 +21,7 @@ pub fn protobuf(body: &[u8]) -> Result<Vec<Resource>, PushFault> {
     let mut resources = Vec::new();
     fields(body, &mut |number, value| {
         if let (1, Value::Bytes(message)) = (number, value) {
-            resources.push(resource(message, &mut count)?);
+            resources.push(resource(message, index, &mut count)?);
         }
         Ok(())
     })?;
@@ -35,11 +35,11 @@ fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, PushFault> {
     M::decode(Bytes::copy_from_slice(bytes)).map_err(|fault| malformed(&fault.to_string()))
 }
 
-fn resource(bytes: &[u8], count: &mut Count) -> Result<Resource, PushFault> {
+fn resource(bytes: &[u8], index: Index<'_>, count: &mut Count) -> Result<Resource, PushFault> {
     let mut resource = Resource::default();
     fields(bytes, &mut |number, value| {
         match (number, value) {
-            (1, Value::Bytes(bytes)) => resource.read(&message::<ResourceMessage>(bytes)?.attributes),
+            (1, Value::Bytes(bytes)) => resource.read(&message::<ResourceMessage>(bytes)?.attributes, index),
             (2, Value::Bytes(bytes)) => resource.scopes.push(scope(bytes, count)?),
             _ => {}
         }

@@ -68,8 +68,8 @@ const EXAMPLE: &str = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"ser
 
 #[test]
 fn both_forms_give_the_same_by_lokis_mapping() {
-    let resources = protobuf(&example()).unwrap();
-    assert_eq!(json(EXAMPLE.as_bytes()).unwrap(), resources);
+    let resources = protobuf(&example(), Index::Default).unwrap();
+    assert_eq!(json(EXAMPLE.as_bytes(), Index::Default).unwrap(), resources);
     let now = Timestamp(99);
     let pushed = resources.into_iter().next().unwrap().into_pushed(now, &mut 10_000).unwrap();
     assert_eq!(pushed.labels, Labels::from_pairs([("service_name", "shop"), ("k8s_pod_name", "p")]));
@@ -81,6 +81,15 @@ fn both_forms_give_the_same_by_lokis_mapping() {
     let expected: Vec<(String, String)> = own.iter().chain(&more).chain(&shared).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     assert_eq!(first.metadata, expected);
     assert_eq!((second.time, &second.line[..]), (now, &b"{\"n\":1}"[..]));
+}
+
+#[test]
+fn attributes_that_are_named_become_labels_and_no_others() {
+    let names = BTreeSet::from(["host.name".to_owned(), "absent".to_owned()]);
+    for resources in [protobuf(&example(), Index::Named(&names)).unwrap(), json(EXAMPLE.as_bytes(), Index::Named(&names)).unwrap()] {
+        assert_eq!(resources[0].labels, Labels::from_pairs([("host_name", "n1")]));
+        assert!(resources[0].metadata.contains(&("service_name".to_owned(), "shop".to_owned())));
+    }
 }
 
 #[test]
@@ -115,21 +124,21 @@ fn bad_bodies_are_refused_with_a_reason() {
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}"#,
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1.5"}]}]}]}"#,
     ] {
-        assert!(matches!(json(bad.as_bytes()), Err(PushFault::Malformed(_))), "{bad}");
+        assert!(matches!(json(bad.as_bytes(), Index::Default), Err(PushFault::Malformed(_))), "{bad}");
     }
     let whole = example();
     for length in 0..whole.len() {
-        drop(protobuf(&whole[..length]));
+        drop(protobuf(&whole[..length], Index::Default));
     }
     for bad in [&[0xff][..], &field(1, &[0x0a, 0x7f]), &field(1, &field(2, &field(2, &[0x0f])))] {
-        assert!(matches!(protobuf(bad), Err(PushFault::Malformed(_))), "{bad:?}");
+        assert!(matches!(protobuf(bad, Index::Default), Err(PushFault::Malformed(_))), "{bad:?}");
     }
     let many = "{".repeat(crate::limits::OTLP_OBJECTS_MAX + 1);
-    assert!(matches!(json(many.as_bytes()), Err(PushFault::TooLarge { .. })));
+    assert!(matches!(json(many.as_bytes(), Index::Default), Err(PushFault::TooLarge { .. })));
     let nested = format!(
         "{}1{}",
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"#.to_owned() + &r#"{"arrayValue":{"values":["#.repeat(200),
         "]}}".repeat(200)
     );
-    assert!(json(nested.as_bytes()).is_err());
+    assert!(json(nested.as_bytes(), Index::Default).is_err());
 }

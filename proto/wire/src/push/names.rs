@@ -13,3 +13,21 @@ pub fn normalized(name: &str) -> Cow<'_, str> {
     }
     if name.starts_with('_') && !name.starts_with("__") { Cow::Owned(format!("key{name}")) } else { name }
 }
+
+/// Gives metadata the names Loki keeps it under; of equal ones the first stays.
+pub fn normalize(metadata: &mut Vec<(String, String)>) {
+    for (name, _) in metadata.iter_mut() {
+        if let Cow::Owned(changed) = normalized(name) {
+            *name = changed;
+        }
+    }
+    let mut at = 0;
+    while at < metadata.len() {
+        let (before, rest) = metadata.split_at(at);
+        if before.iter().any(|(name, _)| *name == rest[0].0) {
+            metadata.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}

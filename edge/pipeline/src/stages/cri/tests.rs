@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proto_model::Timestamp;
 
+use proto_extract::gotime::RecentMinute;
+
 use super::take_apart;
 use crate::limits::{LINE_BYTES_MAX, PARTIAL_WAIT_MAX};
 use crate::testing::{NOW, feed, lines, run, sent, through};
@@ -175,11 +177,11 @@ fn the_number_of_held_streams_can_be_set() {
 proptest! {
     #[test]
     fn no_input_panics_and_whole_lines_come_back(line in prop::collection::vec(any::<u8>(), 0..80), content in "[^\n]{0,40}") {
-        if let Some(piece) = take_apart(&line) {
+        if let Some(piece) = take_apart(&line, &mut RecentMinute::default()) {
             prop_assert!(line.ends_with(piece.content));
         }
         let given = format!("2024-01-01T00:00:00Z stdout F {content}");
-        let piece = take_apart(given.as_bytes()).unwrap();
+        let piece = take_apart(given.as_bytes(), &mut RecentMinute::default()).unwrap();
         prop_assert_eq!(piece.content, content.as_bytes());
         prop_assert!(piece.is_last);
     }

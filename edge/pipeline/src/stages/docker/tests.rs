@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proto_model::Timestamp;
 
+use proto_extract::gotime::RecentMinute;
+
 use super::take_apart;
 use crate::limits::DOCKER_PIECE_BYTES;
 use crate::testing::{NOW, feed, lines, run, through};
@@ -107,6 +109,6 @@ proptest! {
         let given = line(&format!("{log}\n"), "stdout", "2024-01-01T00:00:00Z");
         let (out, _) = through(DOCKER, &[&given]);
         prop_assert_eq!(lines(&out), [log.as_str()]);
-        prop_assert!(take_apart(&junk).is_none());
+        prop_assert!(take_apart(&junk, &mut RecentMinute::default()).is_none());
     }
 }

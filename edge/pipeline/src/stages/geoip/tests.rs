@@ -13,8 +13,8 @@ enum Item {
     Text(&'static str),
     Number(u32),
     Float(f64),
-    Map(Vec<(&'static str, Item)>),
-    List(Vec<Item>),
+    Map(Vec<(&'static str, Self)>),
+    List(Vec<Self>),
 }
 
 use Item::{Float, List, Map, Number, Text};

@@ -65,7 +65,7 @@ fn a_line_that_is_no_object_can_be_dropped() {
 
 #[test]
 fn an_expression_that_cannot_be_read_is_a_mistake() {
-    let found = mistakes("- json:\n    expressions:\n      a: 'x['\n      b: ok\n      c: 'length(@)'\n");
+    let found = mistakes("- json:\n    expressions:\n      a: 'x['\n      b: ok\n      c: 'length('\n");
     assert_eq!(found.iter().map(|m| (m.line, m.column)).collect::<Vec<_>>(), [(3, 10), (5, 10)]);
     assert!(found[0].text.starts_with("json: "), "{}", found[0].text);
 }

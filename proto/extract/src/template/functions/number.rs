@@ -33,6 +33,37 @@ pub(super) const TABLE: &[Entry] = &[
     pure("duration_seconds", &[Text], seconds),
 ];
 
+/// What only Promtail's stages have.
+pub(super) const PROMTAIL: &[Entry] = &[
+    pure("add1f", &[Any], |a| Ok(Value::Float(decimal(float(a.any(0)) + 1.0)))),
+    pure("duration", &[Any], |a| Ok(Value::text(spelled(whole(a.any(0)))))),
+    pure("durationRound", &[Any], |a| Ok(Value::text(rounded_duration(a.any(0))))),
+];
+
+/// Whole seconds as Go prints a duration: `1h2m3s`.
+fn spelled(seconds: i64) -> String {
+    let (sign, all) = (if seconds < 0 { "-" } else { "" }, seconds.unsigned_abs());
+    let (hours, minutes, seconds) = (all / 3_600, all / 60 % 60, all % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, _) => format!("{sign}{minutes}m{seconds}s"),
+        _ => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// A duration by its largest unit alone, as Sprig rounds.
+fn rounded_duration(value: &Value<'_>) -> String {
+    let ns = match value {
+        Value::Text(text) => quantity::duration_ns(&repaired(text)).unwrap_or(0),
+        Value::Int64(ns) => *ns,
+        _ => 0,
+    };
+    let (sign, seconds) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs() / 1_000_000_000);
+    const UNITS: [(u64, &str); 5] = [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = UNITS.into_iter().find(|(unit, _)| seconds >= *unit);
+    unit.map_or_else(|| format!("{sign}{seconds}s"), |(unit, name)| format!("{sign}{}{name}", seconds / unit))
+}
+
 /// As Sprig's `int`: zero for what is no number.
 pub(super) fn whole(value: &Value<'_>) -> i64 {
     match value {

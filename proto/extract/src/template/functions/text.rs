@@ -61,24 +61,13 @@ pub(super) const TABLE: &[Entry] = &[
 pub(super) const PROMTAIL: &[Entry] = &[
     pure("Hash", &[Text, Text], |a| Ok(Value::text(hex(&sha3(a.bytes(0), a.bytes(1)))))),
     pure("Sha2Hash", &[Text, Text], |a| Ok(Value::text(hex(&sha2(a.bytes(0), a.bytes(1)))))),
-    pure("quote", &[Any], |a| Ok(Value::text(proto_model::labels::quoted(&shown(a.any(0)))))),
-    pure("squote", &[Any], |a| Ok(Value::text(format!("'{}'", shown(a.any(0)))))),
     pure("nospace", &[Text], |a| Ok(Value::text(a.text(0).chars().filter(|c| !c.is_whitespace()).collect::<String>()))),
     pure("untitle", &[Text], |a| Ok(Value::text(words(&a.text(0), lower)))),
-    pure("toString", &[Any], |a| Ok(Value::text(shown(a.any(0))))),
-    pure("splitList", &[Text, Text], |a| Ok(list(a.text(1).split(&*a.text(0))))),
-    pure("join", &[Text, Any], |a| Ok(Value::text(joined(a)))),
     pure("empty", &[Any], |a| Ok(Value::Bool(!a.any(0).is_true()))),
     variadic("coalesce", &[], Any, |a| Ok(a.values.iter().find(|value| value.is_true()).map_or(Value::Nil, |value| value.clone().owned()))),
-    pure("ternary", &[Any, Any, Any], |a| Ok(if a.any(2).is_true() { a.any(0) } else { a.any(1) }.clone().owned())),
-    pure("regexMatch", &[Text, Text], |a| Ok(Value::Bool(compiled(a)?.is_match(a.bytes(1))))),
-    pure("regexFind", &[Text, Text], |a| {
-        Ok(compiled(a)?.find(a.bytes(1)).map_or_else(|| Value::text(""), |found| Value::Text(found.as_bytes().to_vec().into())))
-    }),
-    pure("sha256sum", &[Text], |a| Ok(Value::text(hex(&sha2(b"", a.bytes(0)))))),
 ];
 
-fn shown(value: &Value<'_>) -> String {
+pub(super) fn shown(value: &Value<'_>) -> String {
     let mut out = Vec::new();
     if !matches!(value, Value::Nil) {
         value.print(&mut out);
@@ -86,15 +75,8 @@ fn shown(value: &Value<'_>) -> String {
     repaired(&out).into_owned()
 }
 
-fn list<'t>(texts: impl Iterator<Item = &'t str>) -> Value<'static> {
+pub(super) fn list<'t>(texts: impl Iterator<Item = &'t str>) -> Value<'static> {
     Value::List(Arc::new(texts.map(Value::text).collect()))
-}
-
-fn joined(a: &Arguments<'_, '_>) -> String {
-    match a.any(1) {
-        Value::List(values) => values.iter().map(shown).collect::<Vec<_>>().join(&a.text(0)),
-        other => shown(other),
-    }
 }
 
 fn cut(text: &str) -> Value<'static> {
@@ -236,11 +218,11 @@ fn unescaped(text: &[u8]) -> Outcome {
     Ok(Value::Text(out.into()))
 }
 
-fn compiled(a: &Arguments<'_, '_>) -> Result<regex::bytes::Regex, String> {
+pub(super) fn compiled(a: &Arguments<'_, '_>) -> Result<regex::bytes::Regex, String> {
     dialect::compile(&a.text(0)).map_err(|fault| fault.to_string())
 }
 
-fn regex_replaced(a: &Arguments<'_, '_>, expand: bool) -> Outcome {
+pub(super) fn regex_replaced(a: &Arguments<'_, '_>, expand: bool) -> Outcome {
     let (regex, text, with) = (compiled(a)?, a.bytes(1), a.bytes(2));
     let mut out = Vec::new();
     let mut from = 0;
@@ -300,11 +282,11 @@ fn of_json(value: serde_json::Value) -> Value<'static> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn sha2(salt: &[u8], text: &[u8]) -> Vec<u8> {
+pub(super) fn sha2(salt: &[u8], text: &[u8]) -> Vec<u8> {
     use sha2::Digest as _;
     sha2::Sha256::new().chain_update(salt).chain_update(text).finalize().to_vec()
 }
@@ -314,7 +296,7 @@ fn sha3(salt: &[u8], text: &[u8]) -> Vec<u8> {
     sha3::Sha3_256::new().chain_update(salt).chain_update(text).finalize().to_vec()
 }
 
-fn lower(c: char) -> char {
+pub(super) fn lower(c: char) -> char {
     let mut letters = c.to_lowercase();
     match (letters.next(), letters.next()) {
         (Some(one), None) => one,
@@ -323,7 +305,7 @@ fn lower(c: char) -> char {
     }
 }
 
-fn upper(c: char) -> char {
+pub(super) fn upper(c: char) -> char {
     let mut letters = c.to_uppercase();
     match (letters.next(), letters.next()) {
         (Some(one), None) => one,

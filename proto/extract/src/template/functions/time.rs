@@ -22,6 +22,42 @@ pub(super) const TABLE: &[Entry] = &[
     pure("unixToTime", &[Text], unix_to_time),
 ];
 
+/// What only Promtail's stages have.
+pub(super) const PROMTAIL: &[Entry] = &[
+    pure("htmlDate", &[Any], |a| Ok(Value::text(printed("2006-01-02", at(a, 0), "UTC")))),
+    pure("htmlDateInZone", &[Any, Text], |a| Ok(Value::text(printed("2006-01-02", at(a, 0), &a.text(1))))),
+    pure("dateInZone", &[Text, Any, Text], |a| Ok(Value::text(printed(&a.text(0), at(a, 1), &a.text(2))))),
+    pure("date_in_zone", &[Text, Any, Text], |a| Ok(Value::text(printed(&a.text(0), at(a, 1), &a.text(2))))),
+    pure("dateModify", &[Text, Time], |a| Ok(moved(a).unwrap_or_else(|_| a.any(1).clone().owned()))),
+    pure("date_modify", &[Text, Time], |a| Ok(moved(a).unwrap_or_else(|_| a.any(1).clone().owned()))),
+    pure("mustDateModify", &[Text, Time], moved),
+    pure("must_date_modify", &[Text, Time], moved),
+    pure("mustToDate", &[Text, Text], |a| {
+        let time = Layout::parse(&a.text(0)).and_then(|layout| layout.read(&a.text(1), Some(&TimeZone::UTC), a.now)).map_err(|fault| fault.to_string())?;
+        Ok(Value::Time(time, TimeZone::UTC))
+    }),
+];
+
+/// A time, or seconds since 1970; of anything else the time of the record.
+fn at(a: &Arguments<'_, '_>, place: usize) -> Timestamp {
+    match a.any(place) {
+        Value::Time(time, _) => *time,
+        Value::Int(seconds) | Value::Int64(seconds) => Timestamp(seconds.saturating_mul(1_000_000_000)),
+        _ => a.now,
+    }
+}
+
+fn printed(layout: &str, time: Timestamp, zone: &str) -> String {
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    Layout::parse(layout).map_or_else(|_| layout.to_owned(), |layout| layout.print(time, &zone))
+}
+
+fn moved(a: &Arguments<'_, '_>) -> Outcome {
+    let by = crate::quantity::duration_ns(&a.text(0))?;
+    let (time, zone) = a.time(1);
+    Ok(Value::Time(if time == ZERO_TIME { time } else { Timestamp(time.nanos().saturating_add(by)) }, zone))
+}
+
 fn date(a: &Arguments<'_, '_>) -> Outcome {
     let time = match a.any(1) {
         Value::Time(time, _) => *time,
