@@ -22,6 +22,8 @@ pub const LEAVING_MAX: Duration = Duration::from_secs(3_600);
 pub const DROPPED_MAX: Duration = Duration::from_secs(30);
 /// Dropped label sets that are shown, for each job.
 pub const DROPPED_SHOWN_MAX: usize = 100;
+/// Label sets in use that are shown, for each job: more than a node has containers.
+pub const KEPT_SHOWN_MAX: usize = 2_000;
 
 /// A label set that was discovered, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +39,10 @@ pub struct Discovered {
 pub struct JobDiscovered {
     /// The job's name.
     pub job: String,
-    /// What is used, and at most [`DROPPED_SHOWN_MAX`] of what is dropped.
+    /// At most [`KEPT_SHOWN_MAX`] of what is used, and [`DROPPED_SHOWN_MAX`] of what is dropped.
     pub sets: Vec<Discovered>,
+    /// How many are used in all.
+    pub kept: usize,
     /// How many are dropped in all.
     pub dropped: usize,
     /// What keeps its feeds from being up to date; empty when nothing does.
@@ -148,7 +152,8 @@ impl JobDiscovered {
     pub fn push(&mut self, set: &Discovered) {
         let is_dropped = set.kept.is_none();
         self.dropped += usize::from(is_dropped);
-        if !is_dropped || self.dropped <= DROPPED_SHOWN_MAX {
+        self.kept += usize::from(!is_dropped);
+        if if is_dropped { self.dropped <= DROPPED_SHOWN_MAX } else { self.kept <= KEPT_SHOWN_MAX } {
             self.sets.push(set.clone());
         }
     }

@@ -5,10 +5,8 @@ use crate::discover::kube::endpoints::{Around, sets};
 use crate::discover::kube::records::{self, Kind, Object};
 
 fn pod_of(value: serde_json::Value) -> PodRecord {
-    match records::pod(serde_json::from_value(value).unwrap()) {
-        Object::Pod(pod) => pod,
-        other => panic!("{other:?}"),
-    }
+    let Object::Pod(pod) = records::pod(serde_json::from_value(value).unwrap()) else { panic!("a pod is a pod") };
+    pod
 }
 
 fn shown(labels: &Labels) -> Vec<String> {
@@ -155,11 +153,9 @@ impl Cluster {
             self.0.iter().find(|object| object.kind() == kind && object.meta().namespace == namespace && object.meta().name == name)
         };
         let around = Around { find: &find, attach_node: true };
-        match object {
-            Object::Endpoints(record) => sets(record, false, &around),
-            Object::EndpointSlice(record) => sets(record, true, &around),
-            other => panic!("{other:?}"),
-        }
+        let is_slice = matches!(object, Object::EndpointSlice(_));
+        let (Object::Endpoints(record) | Object::EndpointSlice(record)) = object else { panic!("{object:?}") };
+        sets(record, is_slice, &around)
     }
 }
 

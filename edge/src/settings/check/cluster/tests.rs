@@ -65,3 +65,21 @@ fn what_cannot_be_done_is_refused_by_name() {
         assert!(told.contains(says), "{sd}: {told}");
     }
 }
+
+/// The ConfigMap of `deploy/edge` is taken whole, and asks for the pods of this node.
+#[test]
+fn the_settings_of_deploy_edge_are_taken() {
+    #[derive(serde::Deserialize)]
+    struct ConfigMap {
+        data: std::collections::BTreeMap<String, String>,
+    }
+    let text = include_str!("../../../../../deploy/edge/config.yaml");
+    let map: ConfigMap = serde_saphyr::from_str(text).unwrap();
+    let (parsed, mistakes) = proto_boot::settings::parse_all::<EdgeSettings>("edge.yaml", &map.data["edge.yaml"]);
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let prepared = parsed.unwrap().prepare("edge.yaml", "node7").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert!(prepared.remarks.is_empty(), "{:?}", prepared.remarks);
+    let Discovery::Kubernetes(settings) = &prepared.jobs[0].discoveries[0] else { panic!("pods are discovered") };
+    assert_eq!((settings.role, &settings.access), (Role::Pod, &Access::InCluster));
+    assert_eq!(settings.scopes("tributary")[0].field, "spec.nodeName=node7");
+}
