@@ -27,7 +27,6 @@ use crate::receive::streams::{Streams, is_stream};
 use crate::reload::Reload;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
-use crate::tail::source::Source;
 use crate::tail::{Missed, Tail};
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
@@ -42,6 +41,8 @@ const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Deliveries taken in one turn: what they hold is bounded by the intake.
 const TURN_DELIVERIES: usize = 64;
+/// The only one of most WALs.
+const FIRST_TRACK: TrackId = TrackId(1);
 /// Between two reports to the status page.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -251,14 +252,13 @@ impl Desk {
 
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, was_bound, done } = adoption;
+        let Adoption { track, producer, last, chain, mut positions, was_bound, is_whole, done } = adoption;
         positions.retain(|position| !is_stream(position));
-        let waiting = self.lock().sources_unacked(track);
-        if was_bound {
-            // It was set back: of sources that this producer did not advance since, it knows more than the hub says of this one.
-            let told: BTreeSet<_> = positions.iter().map(|position| position.identity).collect();
-            positions.extend(self.recovered.iter().filter(|position| !is_stream(position) && !told.contains(&position.identity)).cloned());
-        }
+        let mut waiting = self.lock().sources_unacked(track);
+        waiting.retain(|position| !is_stream(position));
+        // The hub's word is all there is, unless another track or producer of this WAL had a part of the sources.
+        let is_all = !was_bound || (is_whole && self.track == FIRST_TRACK);
+        positions.extend(self.untold(&positions, &waiting, is_all, now));
         self.gather.clear();
         self.pending = None;
         let lost = self.streams.discard();
@@ -270,20 +270,31 @@ impl Desk {
         let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
         let adopted = self.lock().adopt(track, producer, last, chain, &all);
         if adopted.is_ok() {
-            let known: BTreeMap<_, _> = positions.iter().map(|position| (position.identity, position.clone())).collect();
             if !cfg!(planted = "hub_positions_ignored") {
                 self.tail.adopt(positions);
             }
             self.next_discovery = Timestamp::MIN;
             self.hub_awaited_until = None;
-            // Void here, not with the hub, and nowhere to be read again.
-            let open: BTreeSet<_> = self.tail.sources().map(Source::identity).collect();
-            let waiting = waiting.into_iter().filter(|source| !is_stream(source));
-            for source in waiting.filter(|source| !known.contains_key(&source.identity) && !open.contains(&source.identity)) {
-                self.missed.push(Missed { source: source.path, reason: "wal_set_back", bytes: None, noticed: now });
-            }
         }
         (adopted, done)
+    }
+
+    /// Where sources of which the hub says nothing are to be read from. Lines of those that are `waiting` are void here and not with the hub.
+    fn untold(&mut self, told: &[SourcePosition], waiting: &[SourcePosition], hub_knows_all: bool, now: Timestamp) -> Vec<SourcePosition> {
+        let told: BTreeSet<_> = told.iter().map(|position| position.identity).collect();
+        let is_void: BTreeSet<_> = waiting.iter().map(|position| position.identity).collect();
+        let known = self.recovered.iter().filter(|position| !is_stream(position)).chain(waiting).map(|position| (position.identity, position.clone()));
+        let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
+        for (identity, position) in &mut untold {
+            if hub_knows_all {
+                // Nothing of it was ever stored: it is looked for by its identity, and read again from its beginning.
+                *position = SourcePosition { offset: 0, resume: 0, held: Default::default(), gone: false, ..position.clone() };
+            } else if is_void.contains(identity) {
+                // A part of it may be stored: what lies before is not read again, and counted as lost.
+                self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
+            }
+        }
+        untold.into_values().collect()
     }
 
     /// What is gathered from now on goes to a new track; the one before is durable as a whole then.

@@ -64,8 +64,10 @@ pub struct Adoption {
     pub chain: Chain,
     /// How far sources are committed.
     pub positions: Vec<SourcePosition>,
-    /// The WAL knew the producer: it was set back, not lost, and what it knew of other sources at the start holds.
+    /// The WAL knew a producer: it was set back, not lost.
     pub was_bound: bool,
+    /// `positions` are of all that was ever stored of this track; otherwise what the WAL knew of other sources at the start holds.
+    pub is_whole: bool,
     /// Told when the WAL holds it.
     pub done: oneshot::Sender<Result<(), WalFault>>,
 }

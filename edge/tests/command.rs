@@ -1,6 +1,6 @@
 //! The program itself: Promtail's command line, dry run, standard input, reload of a running edge.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;

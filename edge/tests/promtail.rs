@@ -3,7 +3,7 @@
 //! Rows are keys of the file (`a.b[].c`), relabel actions, stages, flags and examples (`promtail/*.yaml`). Every key that
 //! the settings have, every flag and every example must have a row.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests crate, which uses other parts")]
 #[path = "../../tests/harness/disk.rs"]

@@ -264,3 +264,18 @@ async fn an_edge_whose_wal_is_lost_continues_where_the_hub_stands() {
     assert_eq!(books.lines, numbered(80), "nothing twice, although the new WAL began with the first line");
     running.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_that_stages_make_are_told_and_forgotten() {
+    let host = Host::new();
+    host.append("a.log", &text(1, 25));
+    let stages = "[{metrics: {lines: {type: Counter, max_idle_duration: 10s, config: {match_all: true, action: inc}}}}]";
+    let running = host.start_with("{dir: /wal}", "", &format!("pipeline_stages: {stages}, static_configs")).await;
+    sleep(Duration::from_secs(5)).await;
+    let told = running.status.custom_text();
+    assert!(told.contains("# TYPE promtail_custom_lines counter\n"), "{told}");
+    assert!(told.contains("promtail_custom_lines{filename=\"/logs/a.log\",job=\"t\"} 25\n"), "{told}");
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(running.status.custom_text(), "", "nothing was counted for as long as it may be idle");
+    running.end().await;
+}

@@ -1,7 +1,7 @@
 //! The admin API: `/ready` and `/metrics` open, all else for operator tokens.
 //!
 //! Parts: [`routes`]; one function per page. Errors are JSON: `{"error":TEXT,"fix":TEXT}`. Must not do:
-//! show a tenant's lines or labels.
+//! show a tenant's lines; of its labels only what the cardinality page counts.
 
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ async fn segments(State(admin): State<Admin>, headers: HeaderMap, asked: Query<O
     Ok(Json(newest.map_or_else(|| json!([]), |manifest| manifest.segments.iter().map(segments::shown).collect())))
 }
 
-async fn cardinality(State(admin): State<Admin>, headers: HeaderMap, params: Params) -> Result<Response, AdminFault> {
+async fn cardinality(State(admin): State<Admin>, headers: HeaderMap, params: Params) -> Answer {
     admin.operator(&headers)?;
     let tenant = params.one("tenant").and_then(|text| TenantId::new(text).ok());
     let tenant = tenant.ok_or_else(|| fault(StatusCode::BAD_REQUEST, "tenant is missing", "write ?tenant=T"))?;
@@ -174,9 +174,9 @@ async fn cardinality(State(admin): State<Admin>, headers: HeaderMap, params: Par
     let cluster = tenants.tenant(&tenant).and_then(|found| found.clusters.iter().next());
     let grant = cluster.and_then(|cluster| tenants.identify(cluster));
     let grant = grant.ok_or_else(|| fault(StatusCode::NOT_FOUND, "there is no such tenant", "GET /admin/v1/tenants lists them"))?;
-    Ok(match crate::api::cardinality::page(&admin.api, &[grant], &params).await {
-        Ok(page) => page.into_response(),
-        Err(refused) => refused.into_response(),
+    crate::api::cardinality::page(&admin.api, &[grant], &params).await.map_err(|refused| {
+        let (status, text, _) = refused.parts();
+        fault(status, text.trim_end(), "ask for start, end (or since) and limit as on /loki/api/v1/cardinality")
     })
 }
 

@@ -66,6 +66,8 @@ pub struct Api {
     pub issued: watch::Receiver<Arc<IssuedTokens>>,
     /// Bounds how fast tenants may push.
     pub rates: Arc<push::Rates>,
+    /// Counts pushes that are refused.
+    pub refusals: push::Refusals,
     /// Live tails.
     pub tails: Arc<tail::Tails>,
     /// Whether the hub can work.
@@ -137,7 +139,14 @@ pub fn routes(api: Api, prefix: &str) -> Router {
 /// Opens the span in which a query is logged: its text and its token are added where they are known.
 async fn asked(request: Request, next: Next) -> Response {
     let tags: String = request.headers().get("x-query-tags").and_then(|tags| tags.to_str().ok()).unwrap_or_default().chars().take(LOGGED_CHARS).collect();
-    let span = tracing::info_span!("asked", path = request.uri().path(), tags, token = tracing::field::Empty, query = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "asked",
+        path = request.uri().path(),
+        tags,
+        token = tracing::field::Empty,
+        query = tracing::field::Empty,
+        query_hash = tracing::field::Empty
+    );
     next.run(request).instrument(span).await
 }
 

@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod api;
 pub mod canary;
+pub mod memory;
 pub mod producers;
 pub mod segments;
 pub mod settings;
@@ -199,8 +200,11 @@ pub async fn serve(
     let ready = Ready::new();
     let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
     let (rates, tails) = (Arc::default(), Tails::new(rest_stop.clone()));
-    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, tails, ready: ready.clone(), world: world.clone() };
+    let (ready_now, refusals) = (ready.clone(), api::push::Refusals::new(&metrics));
+    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, refusals, tails, ready: ready_now, world: world.clone() };
     let mut tasks = JoinSet::new();
+    let giving = rest_stop.clone();
+    tasks.spawn(async move { giving.run_until_cancelled(memory::give_back()).await.unwrap_or_default() });
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
     start_canary(&mut tasks, &checked, &api, &metrics, &rest_stop);

@@ -168,6 +168,7 @@ enum ProducerCommand {
 const OWN_FLAGS: [&str; 8] = ["config", "role", "tenant", "id", "expires", "json", "help", "version"];
 
 fn main() -> ExitCode {
+    hub::memory::settle();
     let taken = match arguments::split(std::env::args(), &OWN_FLAGS) {
         Ok(taken) => taken,
         Err(mistakes) => return ExitCode::from(refuse(&mistakes)),

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// A quarantined one ends; its edge goes on under a numbering of its own, and brings over what is not stored.
+    /// A quarantined one ends; its edge goes on under a numbering of its own, and brings over what is not stored. One that
+    /// is open is continued by another: an edge whose WAL was set back and contradicts what is stored forgets what it
+    /// holds of it, and reads its sources on from where the hub stands; any other edge just goes on.
     Release,
     /// It ends for ever: whoever asks for it is denied.
     Retire,
@@ -134,7 +136,6 @@ pub async fn act(store: &Arc<Store>, entropy: &Entropy, producer: ProducerId, ac
 fn judge(producer: ProducerId, state: Option<&ProducerState>, action: Action) -> Result<bool, ProducerFault> {
     let state = state.ok_or(ProducerFault::Unknown(producer))?;
     match (action, state.closed) {
-        (Action::Release, None) if !state.quarantined => Err(ProducerFault::Unfit("it is not quarantined".to_owned())),
         (_, None) => Ok(true),
         (Action::Retire, Some(next)) if next == producer => Ok(false),
         (Action::Release, Some(next)) if next != producer && state.quarantined => Ok(false),

@@ -168,7 +168,8 @@ async fn five_hundred_idle_files_by_hand() {
     let id = edge.process().id();
     let before = cpu_seconds(id);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let (watched, polled) = (edge.metric("tributary_edge_watched_directories", "watched").await, edge.metric("tributary_edge_watched_directories", "polled").await);
+    let (watched, polled) =
+        (edge.metric("tributary_edge_watched_directories", "watched").await, edge.metric("tributary_edge_watched_directories", "polled").await);
     eprintln!(
         "idle: {:.2} CPU-s in a minute, {} bytes resident, {watched:?} directories watched, {polled:?} polled",
         cpu_seconds(id) - before,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::ask::{Ask, percent};
+use tests::lines::date;
 
 use crate::api::Site;
 
@@ -223,11 +224,7 @@ async fn the_first_api_still_works() {
     let ns = (site.now_ns + 5_000_000_000).to_string();
     let at: i64 = ns.parse().unwrap();
     let second = at / 1_000_000_000;
-    // RFC 3339 of a whole second, by hand: the test's only date.
-    let days = second / 86_400;
-    let clock = second % 86_400;
-    let (y, m, d) = civil(days);
-    let ts = format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", clock / 3_600, clock / 60 % 60, clock % 60);
+    let ts = format!("{}Z", date(second));
     let push = json!({"streams": [{"labels": "{app=\"old\"}", "entries": [{"ts": ts, "line": "of the first form"}]}]});
     let pushed = site.writer().post("/api/prom/push", "application/json", push.to_string().into_bytes()).await.unwrap();
     assert_eq!(pushed.status().as_u16(), 204, "{}", pushed.text().await.unwrap());
@@ -246,18 +243,6 @@ async fn the_first_api_still_works() {
     assert_eq!(refused.status().as_u16(), 403, "a reader does not push");
     let refused = site.writer().post("/api/prom/push", "application/json", b"{\"streams\":[]}".to_vec()).await.unwrap();
     assert_eq!(refused.status().as_u16(), 422);
-}
-
-/// Year, month and day of a number of days since 1970.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    (yoe + era * 400 + i64::from(m <= 2), m, d)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use crate::{Dice, Wish, edge_with, settle};
 const ALPHA: &str = "{cluster=\"alpha\"}";
 
 /// Two hubs on one bucket.
-fn two(dir: &Path, minio: &Minio) -> [Hub; 2] {
+pub(crate) fn two(dir: &Path, minio: &Minio) -> [Hub; 2] {
     let store = minio.settings("t", minio.port);
     let first = Hub::start(dir, &store, "");
     let mut second = first.beside(dir, "hub-2", &store, "");

@@ -113,6 +113,17 @@ async fn row_80_a_thousand_queries_at_once_are_answered_or_refused_with_429() {
             tokio::spawn(async move { heavy.text("/loki/api/v1/query", &[("query", query)]).await })
         })
         .collect();
+    // Asked while the flood is there: answered, and in what time is told, not judged, on real machines.
+    let light = Ask::new(&hub.url(), &hub.blue);
+    let mut took = Vec::new();
+    for _ in 0..50 {
+        let began = std::time::Instant::now();
+        let (status, text) = light.text("/loki/api/v1/query", &[("query", "sum(count_over_time({app=\"many\"}[5m]))")]).await;
+        assert_eq!(status, 200, "another tenant is served in the flood: {text}");
+        took.push(began.elapsed());
+    }
+    took.sort();
+    println!("another tenant's queries in the flood: p50 {:?}, longest {:?}", took[25], took[49]);
     let (mut ok, mut busy) = (0, 0);
     for ask in asks {
         match ask.await.unwrap() {
@@ -126,8 +137,7 @@ async fn row_80_a_thousand_queries_at_once_are_answered_or_refused_with_429() {
     }
     assert_eq!(ok + busy, 1_000);
     assert!(ok > 0, "some are answered");
-    let (status, text) = Ask::new(&hub.url(), &hub.blue).text("/loki/api/v1/query", &[("query", "vector(1)")]).await;
-    assert_eq!(status, 200, "others are served: {text}");
+    assert!(busy > 0, "a thousand are more than may wait");
 }
 
 async fn push_many(hub: &Hub, count: usize) {

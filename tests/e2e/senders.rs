@@ -239,7 +239,8 @@ async fn what_a_push_was_told_is_taken_survives_kills_of_the_edge() {
     assert!(kills >= 5, "{kills} kills");
     let wanted = u64::try_from(pushes * 10).unwrap();
     gateway.ask().until_count("{job=\"pushed\"}", wanted, WITHIN).await;
-    let mut lines: Vec<String> = gateway.lines("{job=\"pushed\"}").await.into_iter().map(|(_, line)| line).collect();
+    let found = gateway.ask().every_line("{job=\"pushed\"}", base, base + 3_600_000_000_000, 5_000).await;
+    let mut lines: Vec<String> = found.into_values().flatten().map(|answered| answered.line).collect();
     let all = lines.len();
     lines.sort();
     lines.dedup();

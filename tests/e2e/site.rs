@@ -79,8 +79,18 @@ impl Site {
 
     /// A site of the test's own, for who writes.
     pub async fn start() -> Self {
+        Self::start_under(None).await
+    }
+
+    /// The same where tenant `acme` has these limits, as YAML `name: value, ..`.
+    pub async fn start_under(limits: Option<&str>) -> Self {
         let dir = place::folder("grafana");
-        let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
+        let hub = Hub::prepare(dir.path(), &crate::folder_store(dir.path()), "");
+        if let Some(limits) = limits {
+            let tenants = format!("version: 1\ntenants: {{acme: {{clusters: [alpha], limits: {{{limits}}}}}, blue: {{clusters: [beta]}}}}\n");
+            std::fs::write(hub.dir().join("tenants.yaml"), tenants).unwrap();
+        }
+        let hub = hub.started();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let first = (i64::try_from(now.as_secs()).unwrap() / 60 - 6) * 60 * SECOND;
         let site = Self { _dir: dir, hub, first };

@@ -119,14 +119,8 @@ pub fn lanes() -> Vec<Vec<u8>> {
         for key in 0..3_u8 {
             let body = builder(3).freeze(Compression::Zstd).unwrap().body;
             let view = proto_wire::BatchView::parse(body.clone()).unwrap();
-            let rows = view.table().streams.iter().map(|row| HubRow {
-                labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-                lines: u64::from(row.lines),
-                bytes: row.bytes,
-                min: Timestamp(row.min_ns),
-                max: Timestamp(row.max_ns),
-            });
-            let batch = BatchDraft { origin: Origin::Push { key: vec![key] }, cluster: None, body, rows: rows.collect() };
+            let rows = HubRow::as_sent(&view.table().streams);
+            let batch = BatchDraft { origin: Origin::Push { key: vec![key] }, cluster: None, body, rows };
             let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: vec![key], at: Timestamp(5) };
             writer
                 .put(Draft { records: vec![record], sections: vec![SectionDraft { grant: grant.clone(), batches: vec![batch] }], map_version: 1 })

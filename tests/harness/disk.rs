@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto_seam::{DirEntry, Disk, DiskFile, DiskLock, DiskWatch, Entropy, FileIdentity, FileKind, FileState, Noticed, OpenHow};
 
+#[allow(clippy::duplicate_mod, reason = "what includes this file by its path includes that one too")]
 #[path = "disk/watch.rs"]
 mod watch;
 

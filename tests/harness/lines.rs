@@ -104,18 +104,14 @@ impl Writer {
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS` of seconds since 1970 (Howard Hinnant's civil calendar).
-fn date(secs: i64) -> String {
-    let (days, rest) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3_600, rest / 60 % 60, rest % 60)
+/// RFC 3339 of whole seconds since 1970 in UTC, without the `Z`.
+///
+/// # Panics
+/// For times that no calendar has.
+#[must_use]
+pub fn date(secs: i64) -> String {
+    let at = jiff::Timestamp::from_second(secs).expect("a year of four digits");
+    at.to_string().trim_end_matches('Z').to_owned()
 }
 
 /// What became of the lines of some writers.

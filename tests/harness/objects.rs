@@ -130,6 +130,8 @@ struct State {
 pub struct Bucket {
     state: Mutex<State>,
     held: Mutex<BTreeSet<String>>,
+    /// A host, and the only lane whose objects it can read.
+    blind: Mutex<Option<(String, String)>>,
     /// Wakes in the order of waiting, as a `watch` does not.
     released: Notify,
     entropy: Entropy,
@@ -167,7 +169,15 @@ impl Bucket {
             kept: None,
             requests: 0,
         };
-        Arc::new(Self { state: Mutex::new(state), held: Mutex::default(), released: Notify::new(), entropy: entropy.fork("bucket"), trace, fired })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            held: Mutex::default(),
+            blind: Mutex::default(),
+            released: Notify::new(),
+            entropy: entropy.fork("bucket"),
+            trace,
+            fired,
+        })
     }
 
     /// The way of `host` to it.
@@ -201,6 +211,16 @@ impl Bucket {
     pub fn release(&self, host: &str) {
         locked(&self.held).remove(host);
         self.released.notify_waiters();
+    }
+
+    /// From now on what `host` reads of any lane but `lane` is refused; `None`: all is read again.
+    pub fn blind(&self, host_but_lane: Option<(&str, &str)>) {
+        *locked(&self.blind) = host_but_lane.map(|(host, lane)| (host.to_owned(), lane.to_owned()));
+    }
+
+    fn is_hidden(&self, host: &str, path: &Path) -> bool {
+        let of = path.as_ref().strip_prefix("lanes/");
+        locked(&self.blind).as_ref().is_some_and(|(blind, lane)| blind == host && of.is_some_and(|of| !of.starts_with(lane.as_str())))
     }
 
     /// Writes whose time has come take effect. Call at each step, outside of all hosts.
@@ -261,6 +281,9 @@ impl Bucket {
         if is_create && !state.oracle.created(path.as_ref(), &body) {
             self.trace.note(&format!("garbage {host} {path}"));
             self.fired.add(if is_lane { "garbage created in a lane" } else { "garbage created in a manifest log" });
+            if !given_up {
+                self.fired.add(if is_lane { "garbage in a lane, told to its writer as created" } else { "garbage manifest, told to its writer as created" });
+            }
         }
         Ok(())
     }
@@ -291,6 +314,16 @@ impl Bucket {
     #[must_use]
     pub fn is_sealing(&self, host: &str) -> bool {
         locked(&self.state).queue.values().any(|queued| queued.host == host && queued.path.as_ref().contains("/log/"))
+    }
+
+    /// A host that has a write to a name with `part` under way.
+    #[must_use]
+    pub fn writer_of(&self, part: &str) -> Option<String> {
+        locked(&self.state)
+            .queue
+            .values()
+            .find(|queued| matches!(queued.what, Write::Put(..)) && queued.path.as_ref().contains(part))
+            .map(|queued| queued.host.clone())
     }
 
     /// Names that contain `part`.
@@ -400,7 +433,7 @@ async fn let_through(bucket: &Bucket, host: &str) {
 
 /// The way to the store of a read.
 async fn read_through(bucket: &Bucket, host: &str, request: &'static str, path: &Path) -> Result<()> {
-    let fate = bucket.draw(path, false, false);
+    let fate = if bucket.is_hidden(host, path) { Fate::Refused } else { bucket.draw(path, false, false) };
     bucket.met(host, request, path, fate);
     let wait = if let Fate::Slow(wait) = fate { wait } else { bucket.brief() };
     tokio::time::sleep(wait).await;

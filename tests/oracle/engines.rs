@@ -44,14 +44,7 @@ fn batch(lines: &[Line], key: u8) -> BatchDraft {
     }
     let frozen = builder.freeze(Compression::Zstd).expect("a small batch");
     let view = BatchView::parse(frozen.body.clone()).expect("it was just made");
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
+    let rows = HubRow::as_sent(&view.table().streams);
     BatchDraft { origin: Origin::Push { key: vec![key] }, cluster: None, body: frozen.body, rows }
 }
 

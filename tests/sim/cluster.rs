@@ -25,6 +25,7 @@ use crate::swarm::Swarm;
 
 mod faults;
 mod judge;
+mod operators;
 mod work;
 
 /// One step of simulated time.
@@ -98,6 +99,8 @@ pub struct Cluster {
     /// Of one edge at once.
     most_tracks: usize,
     stamp: i64,
+    /// By so much the time of lines goes faster than all else: so many days pass.
+    pub days_fold: i64,
     asked: u64,
 }
 
@@ -181,6 +184,7 @@ impl Cluster {
             rolled_back: false,
             most_tracks: 1,
             stamp: 0,
+            days_fold: 1,
             asked: 0,
             swarm,
         };
@@ -259,7 +263,7 @@ impl Cluster {
         self.stopped_machines();
         self.due(now);
         self.carry_on_pushes();
-        self.delete_contradicted();
+        self.settle_contradicted();
         self.release_quarantined();
         self.check()
     }
@@ -394,6 +398,14 @@ impl Cluster {
             edge.disk.crash();
         } else {
             edge.disk.kill();
+        }
+    }
+
+    /// A hub that is down starts now.
+    pub fn start_hub(&mut self, at: usize) {
+        let now = self.now();
+        if let Some(when) = self.down.get_mut(&self.hubs[at].name) {
+            *when = now;
         }
     }
 

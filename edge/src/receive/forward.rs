@@ -152,7 +152,7 @@ async fn confirm(mut writer: WriteHalf<Box<dyn Stream>>, mut waiting: mpsc::Rece
 
 async fn messages(gate: &Gate, wire: &mut Wire, acks: &mpsc::Sender<Ack>, peer: SocketAddr, stop: &CancellationToken) -> io::Result<()> {
     while let Some(message) = wire.message(gate.bytes_max, gate.idle, stop).await? {
-        let (own_max, workers) = (gate.bytes_max, gate.world.workers.clone());
+        let (own_max, workers) = (gate.bytes_max, gate.world.workers);
         let events = workers.run(move || Events::read(&message, own_max)).await.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         let Some(mut events) = events else { continue };
         if events.is_foreign {

@@ -136,7 +136,7 @@ fn time(seconds: &Value) -> Option<Timestamp> {
 
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
 fn float_ns(seconds: f64) -> Option<i64> {
-    (seconds.is_finite() && seconds.abs() < 9.2e9).then(|| (seconds * 1e9) as i64)
+    (seconds.is_finite() && seconds.abs() < 9.2e9).then_some((seconds * 1e9) as i64)
 }
 
 #[cfg(test)]

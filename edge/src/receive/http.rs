@@ -131,7 +131,7 @@ impl Room {
     pub(crate) async fn decode<T: Send + 'static>(&self, act: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
         let busy = |_| Refusal::Later("the edge is busy; send it again later");
         let permit = tokio::time::timeout(ROOM_WAIT, self.decoding.acquire()).await.map_err(busy)?;
-        let decoded = self.world.workers.clone().run(act).await;
+        let decoded = self.world.workers.run(act).await;
         drop(permit);
         decoded
     }
@@ -230,7 +230,7 @@ impl User {
             None => settings.password.expose().to_owned(),
             Some(file) => {
                 let (disk, path) = (Arc::clone(&world.disk), file.clone());
-                let read = world.workers.clone().run(move || disk.read_all(&path, 64 * 1024)).await;
+                let read = world.workers.run(move || disk.read_all(&path, 64 * 1024)).await;
                 let fault = |why: String| ReceiveFault::Setting { job: job.to_owned(), why: format!("basic_auth.password_file cannot be read: {why}") };
                 let bytes = read.map_err(|why| fault(why.to_string()))?;
                 String::from_utf8(bytes).map_err(|_| fault("it is not text".to_owned()))?.trim().to_owned()

@@ -85,7 +85,11 @@ pub(super) async fn serve_http(
         let tls = tls.clone();
         async move { Tls::accept_if(tls.as_ref(), stream).await }
     };
-    let task = tokio::spawn(async move { drop(serve_with(accept, handshake, serving, stop).await) });
+    let name = job.to_owned();
+    let task = tokio::spawn(async move {
+        let served = serve_with(accept, handshake, serving, stop).await;
+        tracing::debug!(job = name, cut = served.cut, "a receiver's listener ended");
+    });
     Ok(Running { job: job.to_owned(), kind: "http", address: bound, task })
 }
 

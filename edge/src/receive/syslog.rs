@@ -106,7 +106,7 @@ impl Line {
             let mut messages = Vec::new();
             frames.take(&mut buffer, is_end, &mut messages);
             self.cut(frames.take_cut());
-            let records: Vec<Arrival> = messages.into_iter().filter_map(|message| self.arrival(message, &from)).collect();
+            let records: Vec<Arrival> = messages.iter().filter_map(|message| self.arrival(message, &from)).collect();
             if !records.is_empty() && self.post.hand_in(records).await.is_err() {
                 return Err(std::io::Error::other("the edge ends"));
             }
@@ -128,9 +128,9 @@ impl Line {
         Labels::from_pairs([("__syslog_connection_ip_address", ip.to_canonical().to_string()), ("__syslog_connection_hostname", name)])
     }
 
-    fn arrival(&self, message: Bytes, from: &Labels) -> Option<Arrival> {
+    fn arrival(&self, message: &Bytes, from: &Labels) -> Option<Arrival> {
         let metrics = &self.post.intake().metrics;
-        let read = match message::read(&message, &self.form, from, self.world.clock.now_ns()) {
+        let read = match message::read(message, &self.form, from, self.world.clock.now_ns()) {
             Some(read) => read,
             None => {
                 metrics.syslog_empty.inc();
@@ -178,7 +178,7 @@ async fn datagrams(line: Arc<Line>, socket: UdpSocket, stop: CancellationToken) 
         let whole = bytes.trim_ascii_end();
         let kept = &whole[..whole.len().min(line.bytes_max)];
         line.cut(u64::from(kept.len() < whole.len()));
-        if let Some(record) = line.arrival(Bytes::copy_from_slice(kept), from) {
+        if let Some(record) = line.arrival(&Bytes::copy_from_slice(kept), from) {
             line.post.try_hand_in(vec![record]);
         }
     }

@@ -121,7 +121,7 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, decompression: {enabled: true, format: zip}, static_configs: [{labels: {__path__: /a/b}}]}"), "2:", "zip"),
         (scrape("{job_name: a, static_configs: [{labels: {9x: y, __path__: /a/b}}]}"), "2:50:", "9x"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
-        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 7}}]}"), "2:", "sampling"),
+        (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 1.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
         (scrape("{job_name: a, journal: {}}"), "2:28:", "journal"),
         (

@@ -266,8 +266,8 @@ impl<'s> Talk<'s> {
                 }
                 Ok(())
             }
-            Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions, false).await,
-            Step::Settle { producer, last, chain, positions } => self.settle(track, (producer, last, chain), &positions).await,
+            Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions, (false, true)).await,
+            Step::Settle { producer, last, chain, positions, continues } => self.settle(track, (producer, last, chain), &positions, continues).await,
             Step::Carry { producer, committed } => self.carry(track, producer, committed).await,
             Step::Closed(end) => self.close(track, end).await,
             Step::Acked(sequence) => {
@@ -288,12 +288,13 @@ impl<'s> Talk<'s> {
         }
     }
 
-    async fn adopt(&mut self, track: TrackId, stand: (ProducerId, Sequence, Chain), positions: &[Position], was_bound: bool) -> Result<(), String> {
+    async fn adopt(&mut self, track: TrackId, stand: (ProducerId, Sequence, Chain), positions: &[Position], of: (bool, bool)) -> Result<(), String> {
         let stops = || "the edge stops".to_owned();
         let (producer, last, chain) = stand;
         let (done, answer) = oneshot::channel();
         let positions = positions.iter().map(position_of).collect();
-        let adoption = Adoption { track, producer, last, chain, positions, was_bound, done };
+        let (was_bound, is_whole) = of;
+        let adoption = Adoption { track, producer, last, chain, positions, was_bound, is_whole, done };
         self.shipper.orders.send(Order::Adopt(adoption)).await.map_err(|_| stops())?;
         answer.await.map_err(|_| stops())?.map_err(|fault| failed(&fault))?;
         if let Some(window) = self.tracks.window(track) {
@@ -302,15 +303,21 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
-    async fn settle(&mut self, track: TrackId, (producer, last, chain): (ProducerId, Sequence, Chain), positions: &[Position]) -> Result<(), String> {
+    async fn settle(
+        &mut self,
+        track: TrackId,
+        (producer, last, chain): (ProducerId, Sequence, Chain),
+        positions: &[Position],
+        continues: bool,
+    ) -> Result<(), String> {
         let settled = self.wal(move |wal| wal.settle(track, last, chain)).await?;
         let now = self.shipper.steady();
         let Some(bound) = self.tracks.window(track).map(|window| window.report().0) else { return Ok(()) };
         let is_moved = bound != Some(producer);
         match settled {
-            Settled::Behind => return self.adopt(track, (producer, last, chain), positions, true).await,
+            Settled::Behind => return self.adopt(track, (producer, last, chain), positions, (true, continues)).await,
             // Another producer with another past: all of this track ended in it once, when this WAL was further on.
-            Settled::Diverged if is_moved => return self.adopt(track, (producer, last, chain), positions, true).await,
+            Settled::Diverged if is_moved => return self.adopt(track, (producer, last, chain), positions, (true, continues)).await,
             Settled::Diverged => {
                 tracing::error!(last = last.0, "the hub's chain is not that of this WAL: two edges share one producer, or the WAL was changed");
                 if let Some(window) = self.tracks.window(track) {

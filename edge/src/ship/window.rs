@@ -51,6 +51,8 @@ pub enum Step {
         chain: Chain,
         /// How far sources are committed.
         positions: Vec<Position>,
+        /// It continues what this track was bound to: the positions are of all that was ever stored of it.
+        continues: bool,
     },
     /// `producer` begins a numbering of its own in place of the one before, of which `committed` stands: carry the track
     /// over in the WAL, then call [`Window::bound`].
@@ -372,7 +374,7 @@ impl Window {
                 Some(committed) => Step::Carry { producer, committed },
                 None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
             },
-            (Some(_), _) => Step::Settle { producer, last, chain, positions },
+            (Some(_), carry) => Step::Settle { producer, last, chain, positions, continues: carry.is_none() },
         }]
     }
 

@@ -3,7 +3,6 @@
 //! Parts: [`Done`], `archive_waits` (its delay and its turn), `check_done` (which of them are gone or have changed).
 //! An archive is read once; one that changed since goes on where it ended. Must not do: unpack.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,12 +61,11 @@ impl Tail {
     ///
     /// # Errors
     /// It is not read at all.
-    pub(super) fn archive_waits(&mut self, file: &Found, found: &BTreeMap<PathBuf, Found>, now: Timestamp) -> Result<bool, &'static str> {
+    pub(super) fn archive_waits(&mut self, file: &Found, now: Timestamp) -> Result<bool, &'static str> {
         let Some(archives) = self.jobs[file.job].reading.archives else { return Err("a packed file is not read: it is listed here and left alone") };
         if self.packing_of(file).is_none() {
             return Err("this kind of packed file cannot be read: gz, z and bz2 can");
         }
-        self.waiting.retain(|path, _| found.contains_key(path));
         let since = *self.waiting.entry(file.path.clone()).or_insert(now);
         if now.since(since) < archives.initial_delay {
             return Ok(true);
@@ -82,12 +80,14 @@ impl Tail {
 
     /// A file that was read to its end is gone: what it was packed into is not read again.
     fn follow_done(&mut self, position: SourcePosition, dirs: &mut Dirs<'_>) {
-        if let Owner::Target(found) = owner(&self.jobs, Path::new(&position.path))
-            && let Ok(Some(sibling)) = self.by_content(&found, &position, dirs)
-        {
-            let moved = SourcePosition { identity: sibling.identity, size: sibling.len, modified_ns: sibling.modified_ns, ..position.clone() };
-            self.farewell.push(moved.clone());
-            self.done.insert(sibling.identity, Done { position: moved, at: sibling.at });
+        if let Owner::Target(found) = owner(&self.jobs, Path::new(&position.path)) {
+            let siblings = dirs.siblings(&found.path).unwrap_or_default();
+            let packed = siblings.into_iter().filter(|sibling| sibling.packing.is_some() && !self.done.contains_key(&sibling.identity));
+            if let Some(sibling) = packed.into_iter().find(|sibling| self.is_copy_of_done(sibling, &position, &found)) {
+                let moved = SourcePosition { identity: sibling.identity, size: sibling.len, modified_ns: sibling.modified_ns, ..position.clone() };
+                self.farewell.push(moved.clone());
+                self.done.insert(sibling.identity, Done { position: moved, at: sibling.at });
+            }
         }
         self.farewell.push(SourcePosition { gone: true, ..position });
     }

@@ -287,6 +287,18 @@ impl Source {
         self.head.len > 0 && self.head.begins(first)
     }
 
+    /// Its last known length, packed bytes of an archive.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len_seen
+    }
+
+    /// Whether it held nothing when it was last seen.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len_seen == 0
+    }
+
     /// Which file it is.
     #[must_use]
     pub const fn identity(&self) -> FileIdentity {

@@ -25,11 +25,12 @@ impl Tail {
     /// Positions of files that are nowhere to be found any more become [`Missed`].
     pub fn found(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
         self.refused.retain(|path, (until, _)| *until > now || found.contains_key(path));
+        self.waiting.retain(|path, _| found.contains_key(path));
         let disk = Arc::clone(&self.disk);
         let mut dirs = Dirs::new(disk.as_ref());
         self.check_done(&mut dirs, now);
         for file in self.not_open(found) {
-            if let Some(refusal) = self.refusal(&file, found, now) {
+            if let Some(refusal) = self.refusal(&file, now) {
                 self.refused.extend(refusal);
             } else if self.refused.get(&file.path).is_none_or(|(until, _)| *until <= now) {
                 self.take_up(file, &mut dirs, now);
@@ -51,13 +52,13 @@ impl Tail {
     }
 
     /// Why a file is not opened now, and until when; `Some(None)` = it waits for its turn.
-    fn refusal(&mut self, file: &Found, found: &BTreeMap<PathBuf, Found>, now: Timestamp) -> Option<Option<(PathBuf, (Timestamp, String))>> {
+    fn refusal(&mut self, file: &Found, now: Timestamp) -> Option<Option<(PathBuf, (Timestamp, String))>> {
         if self.sources.len() >= self.sources_max {
             let why = format!("{} files are open already", self.sources_max);
             return Some(Some((file.path.clone(), (now.plus(RETRY), why))));
         }
         if siblings::is_packed(&file.path) {
-            return match self.archive_waits(file, found, now) {
+            return match self.archive_waits(file, now) {
                 Ok(false) => None,
                 Ok(true) => Some(None),
                 Err(why) => Some(Some((file.path.clone(), (Timestamp::MAX, why.to_owned())))),

@@ -679,3 +679,26 @@ proptest! {
         prop_assert!(rig.missed.is_empty(), "{:?}", rig.missed);
     }
 }
+
+#[test]
+fn a_limited_rate_slows_reading_and_drops_nothing() {
+    let mut rig = Rig::with(&["/logs/app/*.log"], "- limit: {rate: 100, burst: 50}");
+    rig.append("a.log", text(1..=400));
+    rig.seconds(1);
+    let first = rig.heard().len();
+    assert!((100..=200).contains(&first), "{first} lines after a second at 100 a second and a burst of 50");
+    rig.restart();
+    rig.seconds(4);
+    assert_eq!(first + rig.heard().len(), 400, "no line is lost or told twice, be it over a restart");
+    assert!(rig.missed.is_empty());
+}
+
+#[test]
+fn a_limited_source_is_left_until_a_line_is_due() {
+    let mut rig = Rig::with(&["/logs/app/*.log"], "- limit: {rate: 1, burst: 1}");
+    rig.append("a.log", text(1..=10));
+    rig.turn();
+    rig.turn();
+    assert!(!rig.turn(), "it is not read again and again");
+    assert!(rig.tail.due_in(rig.now) >= Duration::from_millis(100), "{:?}", rig.tail.due_in(rig.now));
+}

@@ -16,6 +16,7 @@ use super::archives::Done;
 use super::content::{Content, Packing};
 use super::rotation::{HEAD_BYTES, Head};
 use super::siblings::{Anchor, Dirs, Sibling, Stamp};
+use super::source::Source;
 use super::{Missed, RETRY, Tail};
 use crate::discover::{Found, Owner, owner};
 
@@ -97,8 +98,8 @@ impl Tail {
             return Some(sibling.stamp.clone());
         }
         let source = self.sources.get(&identity)?;
-        let packed = siblings.iter().filter(|sibling| sibling.packing.is_some());
-        packed.into_iter().find(|sibling| self.first_of(sibling, found).is_some_and(|first| source.begins_like(&first))).map(|sibling| sibling.stamp.clone())
+        let mut packed = siblings.iter().filter(|sibling| sibling.packing.is_some());
+        packed.find(|sibling| self.is_copy_of(sibling, source, found)).map(|sibling| sibling.stamp.clone())
     }
 
     /// The first bytes of a sibling, unpacked.
@@ -123,11 +124,35 @@ impl Tail {
         }
     }
 
-    /// Whether a sibling begins as a file that is or was read under the path of `found` does: then it is a copy of it.
+    /// Whether a sibling is the copy of a file that is or was read under the path of `found`.
     fn is_copy(&self, sibling: &Sibling, found: &Found) -> bool {
-        let Some(first) = self.first_of(sibling, found) else { return false };
+        let mut sources = self.sources.values().filter(|source| *source.path() == found.path);
         let mut done = self.done.values().map(Done::position).filter(|position| Path::new(&position.path) == found.path);
-        self.sources.values().any(|source| *source.path() == found.path && source.begins_like(&first)) || done.any(|position| is_of(position, &first))
+        sources.any(|source| self.is_copy_of(sibling, source, found)) || done.any(|position| self.is_copy_of_done(sibling, position, found))
+    }
+
+    /// Begins alike, and is as long: files of one program may all begin alike.
+    fn is_copy_of(&self, sibling: &Sibling, source: &Source, found: &Found) -> bool {
+        !source.is_archive() && self.is_as_long(sibling, source.len(), found) && self.first_of(sibling, found).is_some_and(|first| source.begins_like(&first))
+    }
+
+    /// The same of a file that was read to its end.
+    pub(super) fn is_copy_of_done(&self, sibling: &Sibling, position: &SourcePosition, found: &Found) -> bool {
+        self.is_as_long(sibling, position.offset, found) && self.first_of(sibling, found).is_some_and(|first| is_of(position, &first))
+    }
+
+    /// Whether a sibling holds so many bytes, unpacked, as far as it tells: gzip says it, modulo 2^32, in its last bytes.
+    fn is_as_long(&self, sibling: &Sibling, bytes: u64, found: &Found) -> bool {
+        match sibling.packing {
+            None => sibling.len == bytes,
+            Some(Packing::Zlib | Packing::Bzip2) => true,
+            Some(Packing::Gzip) => {
+                let mut told = [0; 4];
+                let file = self.disk.open_beneath(&sibling.at, &found.roots);
+                let got = file.and_then(|file| file.read_at(&mut told, sibling.len.saturating_sub(4)));
+                got.is_ok_and(|got| got == told.len()) && u64::from(u32::from_le_bytes(told)) == bytes & u64::from(u32::MAX)
+            }
+        }
     }
 
     /// A file that was read before a restart and whose path leads elsewhere now: found beside it under another name,
@@ -176,7 +201,7 @@ impl Tail {
     }
 
     /// A sibling with the content of the file that `position` is of: packed since, or copied and removed.
-    pub(super) fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
+    fn by_content(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<Sibling>> {
         let anchor = anchor_of(position);
         let is_free = |sibling: &Sibling| !self.is_known(sibling, found);
         let is_long_enough = |sibling: &Sibling| sibling.packing.is_some() || sibling.len >= position.offset;

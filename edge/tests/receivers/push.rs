@@ -137,7 +137,8 @@ async fn a_repeat_is_answered_without_a_second_copy() {
 async fn bad_requests_are_refused_whole_with_a_reason() {
     let site = Site::start(JOB).await;
     let json = |values: &str| format!(r#"{{"streams":[{{"stream":{{"a":"b"}},"values":[["1","good"],{values}]}}]}}"#).into_bytes();
-    let cases: Vec<(&[(&str, &str)], Vec<u8>, u16, &str)> = vec![
+    type Headers<'h> = &'h [(&'h str, &'h str)];
+    let cases: Vec<(Headers<'_>, Vec<u8>, u16, &str)> = vec![
         (&AGENT, b"no snappy".to_vec(), 400, "snappy"),
         (&AGENT, Vec::new(), 400, "snappy"),
         (&AGENT, snap::raw::Encoder::new().compress_vec(&[0xff; 40]).unwrap(), 400, "proto"),

@@ -14,7 +14,7 @@ use edge::{Edge, EdgeParts};
 use edge_wal::{Entry, Wal, WalSettings};
 use proto_boot::Metrics;
 use proto_boot::settings::parse_all;
-use proto_link::{DirectNet, DirectServer, Listen as _};
+use proto_link::{DirectNet, DirectServer};
 use proto_model::{Sequence, Timestamp, TrackId};
 use proto_seam::{Clock, Entropy, Workers, World};
 use proto_wire::BatchView;
@@ -29,7 +29,6 @@ pub(crate) struct Site {
     pub(crate) disk: SimDisk,
     pub(crate) metrics: Metrics,
     pub(crate) receivers: Receivers,
-    pub(crate) world: World,
     edge: Edge,
     stop: CancellationToken,
     wal: WalSettings,
@@ -76,7 +75,7 @@ impl Site {
         };
         let edge = edge::run(parts, &stop).await.unwrap();
         let receivers = receive::start(&jobs, &intake, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
-        Self { disk, metrics, receivers, world, edge, stop, wal, _hub: hub }
+        Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
     }
 
     pub(crate) fn address(&self, kind: &str) -> SocketAddr {

@@ -130,7 +130,7 @@ async fn tls_lets_in_whom_its_ca_vouches_for() {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(client.cert_pem.as_bytes()).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(client.key_pem.as_bytes()).unwrap();
     let own = |with_certificate: bool| {
-        let time = Arc::new(super::syslog::Then);
+        let time = Arc::new(Then);
         let builder = rustls::ClientConfig::builder_with_details(Arc::clone(&provider), time).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(roots.clone());
         let config = if with_certificate { builder.with_client_auth_cert(chain.clone(), key.clone_key()).unwrap() } else { builder.with_no_client_auth() };

@@ -53,7 +53,7 @@ impl Wal {
         if last.0 + 1 < oldest {
             return self.roll_back_past(track, last, chain).map(|lost| Settled::RolledBack { lost: Some(lost) });
         }
-        if !self.agrees(track.0, last.0, chain)? {
+        if !cfg!(planted = "chain_not_compared") && !self.agrees(track.0, last.0, chain)? {
             return Ok(Settled::Diverged);
         }
         if let Some(found) = locked(&self.shared).tracks.get_mut(&track.0) {

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use hub_store::HubRow;
 use proto_model::labels::is_label_name;
-use proto_model::{BatchDigest, ClusterId, Labels, Timestamp};
+use proto_model::{BatchDigest, ClusterId, Labels};
 use proto_wire::edge_hub::{Pair, StreamRow};
 use proto_wire::{BatchView, WireFault, digest};
 
@@ -64,7 +64,7 @@ pub fn hub_rows(streams: &[StreamRow], cluster: Option<&ClusterId>, services: &[
         .map(|row| {
             let (labels, gone) = hub_labels(&row.labels, cluster, services);
             dropped += gone;
-            HubRow { labels, lines: u64::from(row.lines), bytes: row.bytes, min: Timestamp(row.min_ns), max: Timestamp(row.max_ns) }
+            HubRow::under(labels, row)
         })
         .collect();
     (rows, dropped)

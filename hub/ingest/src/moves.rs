@@ -45,8 +45,9 @@ impl Asker {
         self.speaker.to_string()
     }
 
+    /// One without a name was opened in an object that was skipped (lane rule 20): whoever names its 128 random bits holds its WAL.
     fn owns(&self, state: &ProducerState) -> bool {
-        state.identity == self.identity()
+        state.identity.is_empty() || state.identity == self.identity()
     }
 
     /// Of the same cluster: an edge that was enrolled anew, or a clone that was.

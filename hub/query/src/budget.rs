@@ -134,6 +134,12 @@ impl Budget {
         self.hold(count.saturating_mul(POINT_BYTES))
     }
 
+    /// Gives room back for `count` points.
+    pub(crate) fn release_points(&self, count: u64) {
+        self.points.fetch_sub(count, Ordering::Relaxed);
+        self.release(count.saturating_mul(POINT_BYTES));
+    }
+
     /// Whether inner series may become `count`.
     pub(crate) fn allow_inner_series(&self, count: usize) -> Result<(), QueryFault> {
         if count > SERIES_MAX { Err(too_many_series(SERIES_MAX)) } else { Ok(()) }

@@ -5,7 +5,6 @@
 //! worker is at; a view that moved is taken anew, three times at most. Must not do: fetch (`run` does).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -14,18 +13,18 @@ use hub_store::{Store, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::{TimeRange, Timestamp};
 use proto_seam::World;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::answer::{InstantSample, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
 use crate::budget::{Budget, Lease, Limits};
 use crate::fault::QueryFault;
-use crate::limits::{PARTIAL_GRACE, QUERIES_AT_ONCE, QUERIES_WAITING_MAX, VIEWS_MAX};
+use crate::limits::{PARTIAL_GRACE, VIEWS_MAX};
 use crate::metric::{Tree, Value, matrix};
 use crate::metrics::QueryMetrics;
 use crate::range::Steps;
 use crate::request::{InstantRequest, LogRequest, RangeRequest};
 use crate::run::{LogPlan, Run};
+use crate::turns::{Rules, Turns};
 use crate::vector::Sample;
 use crate::warnings;
 
@@ -35,21 +34,11 @@ pub struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) world: World,
     metrics: QueryMetrics,
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// What an asked query gives: its result and what it took.
 pub(crate) type Asked<T> = Result<(T, Stats), QueryFault>;
-
-/// Counts a query as waiting until it has its turn.
-struct Waiting<'e>(&'e AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Counts a query as running until it ends.
 struct Running<'m>(&'m QueryMetrics);
@@ -64,7 +53,8 @@ impl Engine {
     /// An engine over `store`.
     #[must_use]
     pub fn new(store: Arc<Store>, world: World, metrics: QueryMetrics) -> Self {
-        Self { store, world, metrics, turns: Arc::new(Semaphore::new(QUERIES_AT_ONCE)), waiting: Arc::default() }
+        let turns = Turns::new(Rules::default(), metrics.waiting.clone());
+        Self { store, world, metrics, turns }
     }
 
     /// Answers a log query for the tenants of `grants`.
@@ -77,16 +67,17 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let plan = Arc::clone(&plan);
             async move {
-                match page {
+                let ((streams, cursor), mut stats) = match page {
                     None if interval_ns > 0 => run.logs_apart(plan, interval_ns).await.map(|(streams, stats)| ((streams, None), stats)),
                     None => run.logs(plan).await.map(|(streams, stats)| ((streams, None), stats)),
                     Some(page) => run.page(plan, page).await,
-                }
+                }?;
+                stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
+                Ok(((streams, cursor), stats))
             }
             .boxed()
         };
-        let ((streams, cursor), mut stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
-        stats.entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
+        let ((streams, cursor), stats, warnings) = self.turn("logs", grants, &[request.range], limits, ask).await?;
         Ok(LogAnswer { streams, stats, warnings, cursor })
     }
 
@@ -102,15 +93,15 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let tree = Tree::new(&expr, steps);
             async move {
-                let (tree, ranges, stats) = run.ranges(tree?).await?;
+                let (tree, ranges, mut stats) = run.ranges(tree?).await?;
                 let budget = Arc::clone(&run.budget);
                 let series = run.engine.world.workers.run(move || matrix(tree, ranges, steps, &budget)).await?;
+                stats.entries = series.iter().map(|series| series.points.len() as u64).sum();
                 Ok((series, stats))
             }
             .boxed()
         };
-        let (series, mut stats, warnings) = self.turn("range", grants, &reads, limits, ask).await?;
-        stats.entries = series.iter().map(|series| series.points.len() as u64).sum();
+        let (series, stats, warnings) = self.turn("range", grants, &reads, limits, ask).await?;
         Ok(MatrixAnswer { series, stats, warnings })
     }
 
@@ -126,25 +117,25 @@ impl Engine {
         let ask = move |run: Arc<Run>| {
             let tree = Tree::new(&expr, steps);
             async move {
-                let (tree, ranges, stats) = run.ranges(tree?).await?;
+                let (tree, ranges, mut stats) = run.ranges(tree?).await?;
                 let mut value = tree.over(ranges).at(0)?;
-                if let Value::Vector(samples) = &mut value
-                    && !run.budget.allow_series(samples.len())?
-                {
-                    samples.truncate(series_max);
+                if let Value::Vector(samples) = &mut value {
+                    if !run.budget.allow_series(samples.len())? {
+                        samples.truncate(series_max);
+                    }
+                    stats.entries = samples.len() as u64;
                 }
                 Ok((value, stats))
             }
             .boxed()
         };
-        let (value, mut stats, warnings) = self.turn("instant", grants, &reads, limits, ask).await?;
+        let (value, stats, warnings) = self.turn("instant", grants, &reads, limits, ask).await?;
         let value = match value {
             Value::Scalar(value) => InstantValue::Scalar(request.at, value),
             Value::Vector(mut samples) => {
                 if !is_sorted {
                     samples.sort_by(|a, b| a.labels.cmp(&b.labels));
                 }
-                stats.entries = samples.len() as u64;
                 let sample = |sample: Sample| InstantSample { labels: (*sample.labels).clone(), time: request.at, value: sample.value };
                 InstantValue::Vector(samples.into_iter().map(sample).collect())
             }
@@ -167,10 +158,11 @@ impl Engine {
         // What was found must still be brought into form.
         let within = if limits.partial { within.saturating_add(PARTIAL_GRACE) } else { within };
         let asked = async {
-            let _turn = self.wait().await?;
+            let _turn = self.turns.take(grants).await?;
             self.metrics.running.inc();
             let _running = Running(&self.metrics);
             let queued = began.elapsed();
+            self.metrics.queued.observe(queued.as_secs_f64());
             let due = began.checked_add(limits.query_timeout).filter(|_| !limits.query_timeout.is_zero());
             let (value, mut stats, warnings) = self.ask(grants, reads, (limits, due), &ask).await?;
             self.metrics.read(&stats);
@@ -182,18 +174,6 @@ impl Engine {
         self.metrics.ended(kind, began.elapsed(), answered.as_ref().err());
         told(kind, grants, reads, began.elapsed(), &answered);
         answered
-    }
-
-    pub(crate) async fn wait(&self) -> Result<SemaphorePermit<'_>, QueryFault> {
-        if let Ok(permit) = self.turns.try_acquire() {
-            return Ok(permit);
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= QUERIES_WAITING_MAX {
-            return Err(QueryFault::Busy);
-        }
-        self.turns.acquire().await.map_err(|_| QueryFault::Cancelled)
     }
 
     async fn ask<T>(

@@ -38,8 +38,13 @@ pub enum QueryFault {
     #[error("{0}")]
     Limit(String),
     /// Too many queries wait already.
-    #[error("too many outstanding requests")]
-    Busy,
+    #[error("too many outstanding requests: {running} queries of the tenant run and {waiting} wait; ask again later")]
+    Busy {
+        /// Of the tenant.
+        running: usize,
+        /// Of the tenant.
+        waiting: usize,
+    },
     /// The query took longer than the tenant's limit.
     #[error(
         "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) \
@@ -74,7 +79,7 @@ impl QueryFault {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Parse(_) | Self::Request(_) | Self::Unsupported(_) | Self::Pipeline { .. } | Self::Matching(_) | Self::Limit(_) => 400,
-            Self::Busy => 429,
+            Self::Busy { .. } => 429,
             Self::Cancelled => 499,
             Self::Damaged { .. } => 500,
             Self::Store(_) | Self::Moved { .. } => 503,
@@ -88,7 +93,7 @@ impl QueryFault {
         match self {
             Self::Store(fault) => fault.blame(),
             Self::Moved { .. } | Self::Damaged { .. } => Blame::Store,
-            Self::Busy => Blame::Hub,
+            Self::Busy { .. } => Blame::Caller,
             Self::Parse(_) | Self::Request(_) | Self::Unsupported(_) | Self::Pipeline { .. } => Blame::Caller,
             Self::Matching(_) | Self::Limit(_) | Self::Timeout | Self::Cancelled => Blame::Caller,
         }
@@ -99,7 +104,7 @@ impl QueryFault {
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::Store(fault) => fault.remedy(),
-            Self::Moved { .. } | Self::Busy => Remedy::RetryAfter(std::time::Duration::from_secs(1)),
+            Self::Moved { .. } | Self::Busy { .. } => Remedy::RetryAfter(std::time::Duration::from_secs(1)),
             Self::Damaged { .. } => Remedy::Drop,
             Self::Parse(_) | Self::Request(_) | Self::Unsupported(_) | Self::Pipeline { .. } => Remedy::Fix,
             Self::Matching(_) | Self::Limit(_) | Self::Timeout | Self::Cancelled => Remedy::Fix,

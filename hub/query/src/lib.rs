@@ -4,7 +4,7 @@
 //! request ──plan──> sections and segments ──open──> parts ──fetch (4 at once)──> bytes ──scan (worker threads)──> entries / windows ──merge──> answer
 //! ```
 //!
-//! Parts in that order: [`request`], [`plan`] (which streams), [`engine`] (a turn, a view and its manifests) with
+//! Parts in that order: [`request`], [`plan`] (which streams), [`engine`] (a turn by `turns`, a view and its manifests) with
 //! `run` (what is read, `frontier`: in which order) over `source` (a section or a segment), `scan` with
 //! `stages` over `record` (one line through a pipeline), `merge` (log answers), `range`, `vector` and `metric`
 //! (samples), [`names`] (labels, series, statistics), [`volume`], [`detected`] and [`patterns`] (what Logs Drilldown asks for), [`answer`]; beside them `warnings`, [`budget`] and [`fault`].
@@ -39,6 +39,7 @@ mod scan;
 mod source;
 mod stages;
 pub mod tail;
+mod turns;
 mod vector;
 pub mod volume;
 mod wanted;

@@ -19,8 +19,12 @@ pub const TAIL_LOOK_EVERY: Duration = Duration::from_secs(1);
 pub const TAIL_ABSORBED_MAX: u64 = 4_096;
 /// Queries that run at once.
 pub const QUERIES_AT_ONCE: usize = 16;
+/// Of them, those of one tenant: the rest is free for whoever else asks.
+pub const TENANT_QUERIES_AT_ONCE: usize = 12;
 /// Queries that wait for their turn; more are refused.
-pub const QUERIES_WAITING_MAX: usize = 256;
+pub const QUERIES_WAITING_MAX: usize = 1_024;
+/// Of them, those of one tenant.
+pub const TENANT_QUERIES_WAITING_MAX: usize = 128;
 /// Steps of one range query, as Loki has it.
 pub const STEPS_MAX: i64 = 11_000;
 /// Unwrapped samples one query holds at once: 16 bytes each, so 128 MiB.
@@ -31,6 +35,12 @@ pub const POINTS_MAX: u64 = 4 << 20;
 pub const SAMPLE_BYTES: u64 = 16;
 /// Bytes that a point of an inner series takes, about.
 pub const POINT_BYTES: u64 = 48;
+/// Bytes that an inner series takes beside its texts: its place in the maps of scan, merge and aggregation.
+pub const SERIES_BYTES: u64 = 320;
+/// Bytes that a label of a series takes beside its texts.
+pub const LABEL_BYTES: u64 = 64;
+/// Bytes that a value of a series at a step takes.
+pub const VALUE_BYTES: u64 = 16;
 /// Bytes that an entry takes beside its texts, about.
 pub const ENTRY_BYTES: u64 = 160;
 /// Inner series of one range expression, before an aggregation makes fewer of them.

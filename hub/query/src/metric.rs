@@ -15,6 +15,7 @@ use regex::bytes::Regex;
 use crate::answer::Series;
 use crate::budget::Budget;
 use crate::fault::QueryFault;
+use crate::limits::VALUE_BYTES;
 use crate::plan::Selector;
 use crate::range::{RangePlan, RangeSeries, Steps, UnwrapPlan};
 use crate::record::{ERROR, ERROR_DETAILS};
@@ -283,7 +284,9 @@ pub(crate) fn matrix(tree: Tree, ranges: Vec<RangeSeries>, steps: Steps, budget:
         budget.go_on()?;
         let time = steps.time(step);
         let mut met: BTreeMap<Arc<Labels>, usize> = BTreeMap::new();
-        for sample in vector(evaluation.at(u32::try_from(step).unwrap_or(u32::MAX))?) {
+        let samples = vector(evaluation.at(u32::try_from(step).unwrap_or(u32::MAX))?);
+        budget.hold(samples.len() as u64 * VALUE_BYTES)?;
+        for sample in samples {
             let nth = met.entry(Arc::clone(&sample.labels)).or_default();
             let key = (sample.labels, *nth);
             *nth += 1;

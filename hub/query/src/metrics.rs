@@ -33,6 +33,8 @@ pub struct QueryMetrics {
     lines: Counter,
     bytes: Counter,
     pub(crate) running: Gauge,
+    pub(crate) waiting: Gauge,
+    pub(crate) queued: Histogram,
 }
 
 /// 1 ms to 65 s.
@@ -48,6 +50,8 @@ impl Default for QueryMetrics {
             lines: Counter::default(),
             bytes: Counter::default(),
             running: Gauge::default(),
+            waiting: Gauge::default(),
+            queued: latency(),
         }
     }
 }
@@ -61,6 +65,8 @@ impl QueryMetrics {
         registry.register("lines", "Lines unpacked and looked at", self.lines.clone());
         registry.register("bytes", "Bytes of lines unpacked and looked at", self.bytes.clone());
         registry.register("running", "Queries running now", self.running.clone());
+        registry.register("waiting", "Queries waiting for their turn now", self.waiting.clone());
+        registry.register("queue_seconds", "Time that queries waited for their turn", self.queued.clone());
     }
 
     pub(crate) fn ended(&self, kind: &'static str, took: Duration, fault: Option<&QueryFault>) {

@@ -11,11 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_logql::{Grouping, RangeOp, UnwrapConversion};
+use hub_segment::Tally;
+use hub_segment::tally::MINUTE_NS;
 use proto_extract::quantity;
 use proto_model::{Labels, TimeRange, Timestamp};
 
 use crate::budget::Budget;
 use crate::fault::QueryFault;
+use crate::limits::{LABEL_BYTES, SERIES_BYTES, VALUE_BYTES};
 use crate::plan::{ChosenRow, Selector};
 use crate::record::LineLabels;
 use crate::source::{Needs, Part};
@@ -83,6 +86,8 @@ pub(crate) struct Windows {
     collected: Vec<Collected>,
     /// The stream met last and the series of its plain lines.
     last: Option<(Arc<Labels>, usize)>,
+    /// What was asked of the budget: bytes for series, points.
+    held: (u64, u64),
 }
 
 impl Steps {
@@ -143,6 +148,13 @@ impl RangePlan {
         Some(series)
     }
 
+    /// Whether every window begins and ends with a minute, so that the lines of a minute lie in the same windows.
+    pub(crate) fn counts_minutes(&self) -> bool {
+        let end = self.steps.start.nanos().checked_sub(self.offset_ns);
+        let steps = self.steps.count == 1 || self.steps.step_ns % MINUTE_NS == 0;
+        steps && self.range_ns % MINUTE_NS == 0 && end.is_some_and(|end| end % MINUTE_NS == 0)
+    }
+
     /// The series of a row that can be counted as a whole: as [`Self::series_by_index`], and all its lines lie in
     /// the same windows.
     pub(crate) fn counted(&self, row: &ChosenRow) -> Option<(Labels, (u32, u32))> {
@@ -156,7 +168,7 @@ impl RangePlan {
 
 impl Windows {
     pub(crate) const fn new(plan: Arc<RangePlan>, budget: Arc<Budget>) -> Self {
-        Self { plan, budget, series: BTreeMap::new(), collected: Vec::new(), last: None }
+        Self { plan, budget, series: BTreeMap::new(), collected: Vec::new(), last: None, held: (0, 0) }
     }
 
     /// Whether any window holds `time`.
@@ -169,6 +181,26 @@ impl Windows {
         let amount = if self.plan.measures_bytes() { row.bytes } else { row.lines };
         let at = self.series_at(Arc::new(series))?;
         self.add(at, steps, (signed(row.lines), signed(amount)))
+    }
+
+    /// Counts a row by its tallies; false when it cannot be, and nothing was counted.
+    pub(crate) fn count_tallies(&mut self, row: &ChosenRow, tallies: &[Tally]) -> Result<bool, QueryFault> {
+        // None, or of other lines: the times themselves will tell.
+        if tallies.is_empty() || tallies.iter().map(|tally| tally.lines).sum::<u64>() != row.lines {
+            return Ok(false);
+        }
+        let Some(series) = self.plan.series_by_index(row) else { return Ok(false) };
+        let mut at = None;
+        for tally in tallies {
+            let Some(steps) = self.plan.steps_of(Timestamp(tally.end_ns)) else { continue };
+            let amount = if self.plan.measures_bytes() { tally.bytes } else { tally.lines };
+            let series = match at {
+                Some(at) => at,
+                None => *at.insert(self.series_at(Arc::new(series.clone()))?),
+            };
+            self.add(series, steps, (signed(tally.lines), signed(amount)))?;
+        }
+        Ok(true)
     }
 
     /// What must be seen of the rows of a part to count them in.
@@ -276,6 +308,9 @@ impl Windows {
         }
         let at = self.collected.len();
         self.budget.allow_inner_series(at + 1)?;
+        let cost = SERIES_BYTES + labels.iter().map(|(name, value)| (name.len() + value.len()) as u64 + LABEL_BYTES).sum::<u64>();
+        self.budget.hold(cost)?;
+        self.held.0 += cost;
         self.collected.push(if self.plan.only_sums() { Collected::Sums(BTreeMap::new()) } else { Collected::Samples(Vec::new()) });
         self.series.insert(labels, at);
         Ok(at)
@@ -289,9 +324,15 @@ impl Windows {
                 *change = (change.0 + sign * lines, change.1 + sign * amount);
             }
             let grown = (changes.len() - before) as u64;
-            if grown > 0 {
-                self.budget.take_points(grown)?;
-            }
+            self.take_points(grown)?;
+        }
+        Ok(())
+    }
+
+    fn take_points(&mut self, grown: u64) -> Result<(), QueryFault> {
+        if grown > 0 {
+            self.budget.take_points(grown)?;
+            self.held.1 += grown;
         }
         Ok(())
     }
@@ -303,26 +344,43 @@ impl Windows {
             let at = self.series_at(labels)?;
             match (&mut self.collected[at], theirs[from].take()) {
                 (Collected::Sums(mine), Some(Collected::Sums(changes))) => {
+                    let before = mine.len();
                     for (step, (lines, amount)) in changes {
                         let change = mine.entry(step).or_default();
                         *change = (change.0 + lines, change.1 + amount);
                     }
+                    let grown = (mine.len() - before) as u64;
+                    self.take_points(grown)?;
                 }
                 (Collected::Samples(mine), Some(Collected::Samples(samples))) => mine.extend(samples),
                 (Collected::Sums(_) | Collected::Samples(_), _) => {}
             }
         }
+        // Samples were taken over; the rest of it is gone.
+        self.budget.release(other.held.0);
+        self.budget.release_points(other.held.1);
         Ok(())
     }
 
     /// The values of all series at each step that has one, ascending by labels.
-    pub(crate) fn into_series(self) -> RangeSeries {
+    ///
+    /// # Errors
+    /// [`QueryFault::Limit`] before they take more memory than the query may.
+    pub(crate) fn into_series(self) -> Result<RangeSeries, QueryFault> {
         if self.plan.op == RangeOp::AbsentOverTime {
-            return over::absent(&self.plan, &self.collected);
+            return Ok(over::absent(&self.plan, &self.collected));
         }
         let mut collected: Vec<Option<Collected>> = self.collected.into_iter().map(Some).collect();
-        let values = self.series.into_iter().filter_map(|(labels, at)| Some((labels, over::values(&self.plan, collected[at].take()?))));
-        values.filter(|(_, points)| !points.is_empty()).collect()
+        let mut series = Vec::new();
+        for (labels, at) in self.series {
+            let Some(found) = collected[at].take() else { continue };
+            let points = over::values(&self.plan, found);
+            self.budget.hold(points.len() as u64 * VALUE_BYTES)?;
+            if !points.is_empty() {
+                series.push((labels, points));
+            }
+        }
+        Ok(series)
     }
 }
 

@@ -1,7 +1,9 @@
 //! For tests: lines in a store in memory, in lane objects and in segments, and short ways to ask for them.
 //!
 //! Parts: [`Line`]s to batches to engines; [`absorb`] and [`merged`], which make segments as an absorption does, with
-//! a manifest in hand; [`run`], one query's run over a view and manifests of the test's choice; questions.
+//! a manifest in hand; [`Producer`], an edge's batches; [`Door`], reads that go wrong; [`run`], one query's run over a view and manifests of the test's choice; questions.
+
+mod door;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,10 @@ use hub_segment::{Block, Facts, Footer, Kind, SegmentBuilder};
 use hub_store::manifest::Stamp;
 use hub_store::{BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View};
 use hub_tenant::Grant;
-use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use proto_model::{ClusterId, Labels, LaneId, TimeRange, Timestamp};
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use proto_model::{Chain, ClusterId, Epoch, Labels, LaneId, ProducerId, Sequence, TimeRange, Timestamp};
 use proto_seam::World;
 use proto_wire::batch::{BatchBuilder, BatchView, Compression};
 
@@ -25,6 +27,8 @@ use crate::fault::QueryFault;
 use crate::metrics::QueryMetrics;
 use crate::request::{Direction, LogRequest, RangeRequest};
 use crate::run::Run;
+
+pub(crate) use door::{Door, Meets};
 
 /// A line to be stored: stream, time, level code, metadata, text.
 pub(crate) type Line = (&'static str, i64, u8, Vec<(String, String)>, String);
@@ -49,14 +53,7 @@ pub(crate) fn batch(lines: &[Line], key: u64) -> BatchDraft {
     }
     let frozen = builder.freeze(Compression::Zstd).unwrap();
     let view = BatchView::parse(frozen.body.clone()).unwrap();
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
+    let rows = HubRow::as_sent(&view.table().streams);
     BatchDraft { origin: Origin::Push { key: key.to_be_bytes().to_vec() }, cluster: None, body: frozen.body, rows }
 }
 
@@ -65,9 +62,11 @@ pub(crate) async fn engine_of_batches(objects: Vec<(Grant, BatchDraft)>) -> Engi
     engine_in(Arc::new(InMemory::new()), objects).await
 }
 
-pub(crate) async fn engine_in(memory: Arc<InMemory>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
+pub(crate) async fn engine_in<O: ObjectStore>(memory: Arc<O>, objects: Vec<(Grant, BatchDraft)>) -> Engine {
     let world = World { workers: proto_seam::Workers::Inline, ..World::real() };
-    let store = Store::open(StoreSettings::new(memory, Path::default()), world.clone()).await.unwrap();
+    // A name of its own: with another's it would write that one's lane.
+    let writer = format!("hub-{:032x}", world.entropy.next_u128());
+    let store = Store::open(StoreSettings { writer, ..StoreSettings::new(memory, Path::default()) }, world.clone()).await.unwrap();
     put(&store, objects).await;
     Engine::new(store, world, QueryMetrics::default())
 }
@@ -80,6 +79,63 @@ pub(crate) async fn put(store: &Arc<Store>, objects: Vec<(Grant, BatchDraft)>) {
         let record = LaneRecord::PushKey { tenant: grant.tenant().clone(), key: key.clone(), at: Timestamp(World::real().clock.now_ns()) };
         writer.put(Draft { records: vec![record], sections: vec![SectionDraft { grant, batches: vec![batch] }], map_version: 0 }).await.unwrap();
     }
+}
+
+/// An edge's producer of cluster `alpha`: its next batches, numbered and chained.
+#[derive(Debug, Clone)]
+pub(crate) struct Producer {
+    pub(crate) id: ProducerId,
+    last: Sequence,
+    chain: Chain,
+}
+
+impl Producer {
+    /// One that begins, and its record.
+    pub(crate) fn begin(lane: LaneId) -> (Self, LaneRecord) {
+        let producer = Self { id: ProducerId { lane, unique: 1 }, last: Sequence(0), chain: Chain::default() };
+        let opened = producer.opened(None);
+        (producer, opened)
+    }
+
+    fn opened(&self, after: Option<ProducerId>) -> LaneRecord {
+        LaneRecord::Open {
+            producer: self.id,
+            epoch: Epoch(1),
+            identity: "alpha/one".to_owned(),
+            nonce: [7; 16],
+            wal_id: 5,
+            track: 1,
+            sequence: self.last,
+            chain: self.chain,
+            positions: Vec::new(),
+            after,
+        }
+    }
+
+    /// Goes on in another lane: the end of this one, the producer there, its record.
+    pub(crate) fn moved(&self, lane: LaneId) -> (LaneRecord, Self, LaneRecord) {
+        let next = Self { id: ProducerId { lane, unique: 2 }, ..self.clone() };
+        let end = LaneRecord::Close { producer: self.id, sequence: self.last, chain: self.chain, next: next.id };
+        let opened = next.opened(Some(self.id));
+        (end, next, opened)
+    }
+
+    /// The next batch, with the record that makes it durable.
+    pub(crate) fn next(&mut self, lines: &[Line]) -> Draft {
+        let mut batch = batch(lines, 0);
+        let (from, digest) = (self.last.next(), proto_wire::digest::of_batch(&batch.body));
+        (self.last, self.chain) = (from, proto_wire::digest::extend(self.chain, digest));
+        batch.origin = Origin::Producer { producer: self.id, sequence: from };
+        batch.cluster = Some(ClusterId::new("alpha").unwrap());
+        let advance =
+            LaneRecord::Advance { producer: self.id, epoch: Epoch(1), from, to: from, chain_to: self.chain, digests: vec![digest], positions: Vec::new() };
+        Draft { records: vec![advance], sections: vec![SectionDraft { grant: grant("alpha"), batches: vec![batch] }], map_version: 0 }
+    }
+}
+
+/// A draft of records alone.
+pub(crate) fn records(records: Vec<LaneRecord>) -> Draft {
+    Draft { records, sections: Vec::new(), map_version: 0 }
 }
 
 pub(crate) async fn engine(objects: &[Vec<Line>]) -> Engine {

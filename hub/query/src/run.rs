@@ -14,6 +14,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
+use hub_segment::Tallies;
 use hub_store::{Manifest, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::TimeRange;
@@ -154,6 +155,23 @@ impl Run {
         }
     }
 
+    /// Leaves out the parts of a piece that hold no line which `pipeline` keeps, as far as the filters of its segment tell.
+    async fn sieve(&self, piece: &Piece, parts: Vec<Part>, pipeline: &Arc<Pipeline>) -> Result<Vec<Part>, QueryFault> {
+        let Some(footer) = parts.first().and_then(|part| part.footer.clone()).filter(|_| !pipeline.required().is_empty()) else { return Ok(parts) };
+        let Source::Segment { segment, .. } = &piece.source else { return Ok(parts) };
+        let Some(filters) = self.engine.store.filters(self.grant(piece)?, segment, &footer).await? else { return Ok(parts) };
+        let pipeline = Arc::clone(pipeline);
+        let may_hold = move |part: &Part| part.chosen.iter().all(|block| pipeline.may_keep(&filters, block));
+        Ok(self.engine.world.workers.run(move || parts.into_iter().filter(may_hold).collect()).await)
+    }
+
+    /// The tallies of a piece, where the windows of `plan` begin and end with minutes.
+    async fn tallies(&self, piece: &Piece, parts: &[Part], plan: &RangePlan) -> Result<Option<Arc<Tallies>>, QueryFault> {
+        let Some(footer) = parts.first().and_then(|part| part.footer.as_ref()).filter(|_| plan.counts_minutes()) else { return Ok(None) };
+        let Source::Segment { segment, .. } = &piece.source else { return Ok(None) };
+        Ok(self.engine.store.tallies(self.grant(piece)?, segment, footer).await?)
+    }
+
     /// Reads a part into a sink, on a worker.
     pub(crate) async fn scan(&self, part: Part, reading: Reading, mut sink: Sink) -> Asked<Sink> {
         self.budget.go_on()?;
@@ -256,7 +274,10 @@ impl Run {
 
     async fn look(self: Arc<Self>, look: Look, plan: Arc<LogPlan>, cut: Arc<Cut>) -> Result<Seen, QueryFault> {
         match look {
-            Look::Open(piece) => Ok(Seen::Opened(self.open(&piece, &plan.selector, plan.range).await?)),
+            Look::Open(piece) => {
+                let parts = self.open(&piece, &plan.selector, plan.range).await?;
+                Ok(Seen::Opened(self.sieve(&piece, parts, &plan.pipeline).await?))
+            }
             Look::Scan(part) => {
                 let reading = Reading { range: plan.range, pipeline: Arc::clone(&plan.pipeline) };
                 let (sink, stats) = self.scan(part, reading, Sink::Entries(plan.top(cut))).await?;
@@ -304,19 +325,27 @@ impl Run {
                 }
             }
         }
-        Ok((self.engine.world.workers.run(move || all.into_series()).await, stats))
+        Ok((self.engine.world.workers.run(move || all.into_series()).await?, stats))
     }
 
     /// Opens a piece and counts what needs no reading.
     async fn range_tasks(self: Arc<Self>, piece: Arc<Piece>, plan: Arc<RangePlan>) -> Result<Vec<Task>, QueryFault> {
         let mut windows = Windows::new(Arc::clone(&plan), Arc::clone(&self.budget));
         let mut stats = Stats::default();
+        let chosen = self.open(&piece, &plan.selector, plan.reads()).await?;
+        let opened = chosen.len();
+        let chosen = self.sieve(&piece, chosen, &plan.pipeline).await?;
+        stats.chunks_skipped += (opened - chosen.len()) as u64;
+        let tallies = self.tallies(&piece, &chosen, &plan).await?;
         let mut parts = Vec::new();
-        for mut part in self.open(&piece, &plan.selector, plan.reads()).await? {
+        for mut part in chosen {
             for batch in &mut part.chosen {
                 let mut left = Vec::new();
                 for row in batch.rows.drain(..) {
                     match plan.counted(&row) {
+                        None if windows.count_tallies(&row, tallies.as_ref().map_or(&[], |tallies| tallies.of(batch.at, row.at)))? => {
+                            stats.lines_counted += row.lines;
+                        }
                         None => left.push(row),
                         Some((series, steps)) => {
                             stats.lines_counted += row.lines;

@@ -25,7 +25,7 @@ use crate::record::LineLabels;
 use crate::request::Direction;
 use crate::source::{Lines, Needs, Part};
 use crate::stages::Pipeline;
-use crate::stages::line::RunSearch;
+use crate::stages::required::{Required, RunSearch};
 
 /// The metadata that holds a line's level.
 pub(crate) const DETECTED_LEVEL: &str = "detected_level";
@@ -168,29 +168,31 @@ impl Scan {
         QueryFault::Damaged { what: self.part.piece.name(), reason: fault.to_string() }
     }
 
+    /// The texts of which one must stand in a line of the stream for it to stay, when they are known.
+    fn required(&self, chosen: &ChosenRow) -> Option<&Required> {
+        self.pipeline.required().iter().find(|required| required.applies(chosen))
+    }
+
     /// The rows of a stream in a batch, which lie in the order of writing.
     fn stream_of_batch(&self, (batch, chosen): (usize, &ChosenRow), payload: &Payload, sink: &mut Sink, stats: &mut Stats) -> Result<(), QueryFault> {
         stats.lines += chosen.lines;
         stats.bytes += chosen.bytes;
-        let mut search = match self.pipeline.needle() {
-            None => None,
-            Some(needle) => match RunSearch::new(payload.text(chosen.at), needle) {
-                Some(search) => Some(search),
-                None => return Ok(()),
-            },
-        };
+        let required = self.required(chosen);
+        let mut search = required.map(|required| (RunSearch::new(payload.text(chosen.at), required.finder()), required.sees_metadata()));
         let mut judging = Judging::new(self, batch, chosen, sink, stats);
         let mut next_start = 0;
         for row in payload.rows(chosen.at) {
+            let over = search.as_ref().is_some_and(|(search, sees_metadata)| search.is_over() && !sees_metadata);
+            if over {
+                break;
+            }
             let row = row.map_err(|fault| self.damaged(&fault))?;
             let start = next_start;
             next_start += row.line.len() + 1;
-            if let Some(search) = &mut search
+            if let Some((search, sees_metadata)) = &mut search
                 && !search.stands_in(start, start + row.line.len())
+                && !(*sees_metadata && row.has_metadata())
             {
-                if search.is_over() {
-                    break;
-                }
                 continue;
             }
             if self.range.contains(row.time) {
@@ -208,9 +210,9 @@ impl Scan {
         let from = times.partition_point(|time| *time < self.range.start.nanos());
         let to = times.partition_point(|time| *time < self.range.end.nanos()).max(from);
         let backward = sink.direction() == Some(Direction::Backward);
-        let mut rows = match self.pipeline.needle() {
+        let mut rows = match self.required(chosen) {
             None => (from..to).collect(),
-            Some(needle) => rows_with(needle, block.text(chosen.at), lengths, from..to),
+            Some(required) => rows_with(required, (block, chosen.at), lengths, from..to),
         };
         if backward {
             rows.reverse();
@@ -226,21 +228,24 @@ impl Scan {
     }
 }
 
-/// Those of the rows `among` of a run whose line holds `needle`, ascending; looked for in all lines at once.
-fn rows_with(needle: &[u8], text: &[u8], lengths: &[u32], among: Range<usize>) -> Vec<usize> {
+/// Those of the rows `among` of a run that may hold what is required, ascending; looked for in all lines at once.
+fn rows_with(required: &Required, (block, run): (&Block, usize), lengths: &[u32], among: Range<usize>) -> Vec<usize> {
     let after = |lengths: &[u32]| lengths.iter().map(|length| *length as usize + 1).sum::<usize>();
     let start = after(&lengths[..among.start]);
     let end = start + after(&lengths[among.clone()]);
-    let Some(mut search) = text.get(start..end).and_then(|text| RunSearch::new(text, needle)) else { return Vec::new() };
+    let Some(text) = block.text(run).get(start..end) else { return Vec::new() };
+    let sees_metadata = required.sees_metadata() && block.outline().has_metadata();
+    let mut search = RunSearch::new(text, required.finder());
     let mut rows = Vec::new();
     let mut next_start = 0;
     for index in among {
+        if search.is_over() && !sees_metadata {
+            break;
+        }
         let start = next_start;
         next_start += lengths[index] as usize + 1;
-        if search.stands_in(start, next_start - 1) {
+        if search.stands_in(start, next_start - 1) || (sees_metadata && block.row(run, index).is_some_and(|row| row.has_metadata())) {
             rows.push(index);
-        } else if search.is_over() {
-            break;
         }
     }
     rows

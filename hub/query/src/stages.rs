@@ -1,17 +1,19 @@
 //! A pipeline over one line: line filters, parsers, label filters, formats, in the order of the query.
 //!
 //! Parts: [`Pipeline`] (compiled once, shared by all scans) with its [`Step`]s; [`line`] and [`filter`] hold
-//! the two kinds of tests. A step that cannot read a line marks it (`__error__`, `__error_details__`) and
+//! the two kinds of tests, [`required`] what lines that pass must hold. A step that cannot read a line marks it (`__error__`, `__error_details__`) and
 //! keeps it. Promises: pure; a line without parsers is never copied. Must not do: know sections or windows.
 
 pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod line;
 pub(crate) mod parse;
+pub(crate) mod required;
 
 use std::borrow::Cow;
 
 use hub_logql::{LabelFormatValue, LabelPick, LogqlFault, Stage};
+use hub_segment::GramFilters;
 use proto_extract::dialect;
 use proto_extract::json::JsonPath;
 use proto_extract::pattern::PatternParser;
@@ -20,11 +22,13 @@ use proto_model::Timestamp;
 use regex::bytes::Regex;
 
 use crate::fault::QueryFault;
+use crate::plan::ChosenBatch;
 use crate::record::LineLabels;
 use crate::wanted::Wanted;
 use filter::Filter;
 use format::Format;
 use line::LineStep;
+use required::Required;
 
 /// Terminal colour sequences, as Loki's `decolorize` takes them out.
 const COLOURS: &str =
@@ -35,6 +39,7 @@ const COLOURS: &str =
 pub(crate) struct Pipeline {
     steps: Vec<Step>,
     wanted: Wanted,
+    required: Vec<Required>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +83,9 @@ impl Pipeline {
             // Nobody looks at what these would extract, nor at how they fail.
             steps.retain(|step| !step.only_extracts());
         }
-        Ok(Self { steps: line_filters_first(steps), wanted })
+        let steps = line_filters_first(steps);
+        let required = required::of_steps(&steps);
+        Ok(Self { steps, wanted, required })
     }
 
     /// Whether any step looks at the line, and not at its labels and metadata alone.
@@ -101,10 +108,14 @@ impl Pipeline {
         &self.wanted
     }
 
-    /// A text that every line it keeps holds as written, when one is known: the longest of its first filters.
-    pub(crate) fn needle(&self) -> Option<&[u8]> {
-        let needles = self.steps.iter().map_while(|step| if let Step::Line(line) = step { Some(line.needle()) } else { None });
-        needles.flatten().max_by_key(|needle| needle.len())
+    /// Texts of which every kept line holds at least one, for each step that asks for such; the most telling first.
+    pub(crate) fn required(&self) -> &[Required] {
+        &self.required
+    }
+
+    /// Whether it may keep a line of these rows of a block, by the filters of the segment.
+    pub(crate) fn may_keep(&self, filters: &GramFilters, block: &ChosenBatch) -> bool {
+        self.required.iter().all(|required| required.may_stand_in(filters, block.at, &block.rows))
     }
 
     /// Runs the line through; `None` when it does not stay.

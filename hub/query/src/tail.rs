@@ -103,7 +103,7 @@ impl Tail {
     }
 
     async fn history(engine: &Engine, grant: &Grant, plan: &Arc<LogPlan>, limits: &Limits) -> Result<(View, Vec<AnsweredStream>), QueryFault> {
-        let _turn = engine.wait().await?;
+        let _turn = engine.turns.take(std::slice::from_ref(grant)).await?;
         for _ in 0..VIEWS_MAX {
             let view = engine.store.fresh(Timestamp(engine.world.clock.now_ns())).await?;
             let run = match engine.run(std::slice::from_ref(grant), view.clone(), Budget::new(limits)).await {
@@ -146,7 +146,7 @@ impl Tail {
         let sink = Sink::Entries(Top::new(usize::MAX, Arc::new(Cut::new(Direction::Forward))));
         let reading = Reading { range: self.plan.range, pipeline: Arc::clone(&self.plan.pipeline) };
         let run = Arc::clone(&self.run);
-        let scanned = match run.engine.wait().await {
+        let scanned = match run.engine.turns.take(std::slice::from_ref(&self.grant)).await {
             Ok(_turn) => run.scan(part, reading, sink).await,
             Err(busy) => Err(busy),
         };

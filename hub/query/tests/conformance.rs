@@ -60,14 +60,7 @@ fn batch(streams: &[Value], part: usize) -> BatchDraft {
     }
     let frozen = builder.freeze(Compression::Zstd).unwrap();
     let view = BatchView::parse(frozen.body.clone()).unwrap();
-    let row = |row: &proto_wire::edge_hub::StreamRow| HubRow {
-        labels: Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    };
-    let rows = view.table().streams.iter().map(row).collect();
+    let rows = HubRow::as_sent(&view.table().streams);
     BatchDraft { origin: Origin::Push { key: vec![u8::try_from(part).unwrap()] }, cluster: None, body: frozen.body, rows }
 }
 
@@ -273,7 +266,9 @@ fn samples_differ(case: &Value, ours: &[(String, Vec<(f64, f64)>)], theirs: &[(S
 
 /// Sections and blocks that are read when all lines are.
 async fn read_for_everything(engine: &Engine) -> (u64, u64) {
-    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} |= "no line holds this""#).unwrap() else { panic!("it is a log query") };
+    let Expr::Log(expr) = hub_logql::parse(r#"{hrun=~".+"} | line_format "{{__line__}}" |= "no line holds this""#).unwrap() else {
+        panic!("it is a log query")
+    };
     let limits = Limits { max_query_length: std::time::Duration::ZERO, ..Limits::default() };
     let request = LogRequest::new(expr, TimeRange::ALL, 1, Direction::Forward, &limits).unwrap();
     let stats = engine.logs(&[grant()], &request, &limits).await.unwrap().stats;

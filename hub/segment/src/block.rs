@@ -254,6 +254,12 @@ impl Outline {
         &self.lengths[self.rows(at)]
     }
 
+    /// Whether any line has metadata, as far as it was asked for.
+    #[must_use]
+    pub const fn has_metadata(&self) -> bool {
+        self.metadata.bytes() > 0
+    }
+
     /// Bytes of memory it takes, about.
     #[must_use]
     pub const fn memory_bytes(&self) -> usize {

@@ -3,10 +3,9 @@
 //! Parts: [`SegmentBuilder`]. Limits: it holds all it was given until it is finished; [`SegmentBuilder::has_room`] says when to finish it
 //! and begin another (neighbours are merged later). Must not do: choose the kind; the caller asks `kind_of`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto_model::{Labels, Timestamp};
+use proto_model::{Labels, LabelsNumbers, Timestamp};
 use proto_wire::batch::Row;
 
 use crate::block::metadata;
@@ -22,9 +21,7 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 pub struct SegmentBuilder {
     kind: Kind,
     streams: Vec<Vec<RowAt>>,
-    by_labels: BTreeMap<Arc<Labels>, usize>,
-    /// The stream of the last line: lines come in runs.
-    last: Option<(Arc<Labels>, usize)>,
+    numbers: LabelsNumbers,
     chunks: Vec<Vec<u8>>,
     /// Where metadata is written before it is known how long it is.
     scratch: Vec<u8>,
@@ -52,8 +49,7 @@ impl SegmentBuilder {
         Self {
             kind,
             streams: Vec::new(),
-            by_labels: BTreeMap::new(),
-            last: None,
+            numbers: LabelsNumbers::new(),
             chunks: Vec::new(),
             scratch: Vec::new(),
             labels_bytes: 0,
@@ -80,10 +76,11 @@ impl SegmentBuilder {
     }
 
     fn add(&mut self, labels: &Arc<Labels>, (time, level): (i64, u8), written: &[u8], line: &[u8]) {
-        let stream = match &self.last {
-            Some((last, at)) if Arc::ptr_eq(last, labels) => *at,
-            _ => self.stream_of(labels),
-        };
+        let (stream, is_new) = self.numbers.number(labels);
+        if is_new {
+            self.streams.push(Vec::new());
+            self.labels_bytes += labels_bytes(labels);
+        }
         let size = line.len() + written.len();
         if self.chunks.last().is_none_or(|chunk| chunk.len() + size > chunk.capacity()) {
             self.chunks.push(Vec::with_capacity(size.max(CHUNK_BYTES)));
@@ -99,17 +96,6 @@ impl SegmentBuilder {
         self.bytes += size;
         self.lines += 1;
         self.raw_bytes += line.len() as u64;
-    }
-
-    fn stream_of(&mut self, labels: &Arc<Labels>) -> usize {
-        let next = self.streams.len();
-        let at = *self.by_labels.entry(Arc::clone(labels)).or_insert(next);
-        if at == next {
-            self.streams.push(Vec::new());
-            self.labels_bytes += labels_bytes(labels);
-        }
-        self.last = Some((Arc::clone(labels), at));
-        at
     }
 
     /// Whether another line may be added without passing a limit of the format or the memory that a builder may take.
@@ -141,8 +127,7 @@ impl SegmentBuilder {
     pub fn finish(mut self) -> Result<Built, SegmentFault> {
         // Room for a ratio of four; the object grows if it is worse.
         let mut writer = Writer::new(self.kind, self.bytes / 4)?;
-        self.last = None;
-        for (labels, at) in std::mem::take(&mut self.by_labels) {
+        for (labels, at) in std::mem::take(&mut self.numbers) {
             let mut rows = std::mem::take(&mut self.streams[at]);
             rows.sort_by_key(|row| row.time);
             let bytes = rows.iter().map(|row| u64::from(row.line)).sum();

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use proto_model::{Labels, Timestamp};
 
 use crate::limits::{FOOTER_BYTES_MAX, LABEL_OVERHEAD};
-use crate::{Facts, Kind, SegmentFault, checksum, object};
+use crate::{Facts, Kind, RegionEntry, SegmentFault, checksum, object};
 
 pub(crate) use encode::encode;
 
 /// First bytes of a footer.
 const MAGIC: [u8; 8] = *b"TRIBSEGF";
-/// Newest format version.
-const VERSION: u16 = 1;
+/// Newest format version. Version 1 names neither filters nor tallies.
+const VERSION: u16 = 2;
+/// Oldest format version that is read.
+const VERSION_MIN: u16 = 1;
 /// Bytes before the packed ones.
 const HEAD_BYTES: usize = 20;
 const WHAT: &str = "a segment's footer";
@@ -33,6 +35,10 @@ pub struct Footer {
     pub streams: Vec<StreamEntry>,
     /// The blocks, in the order of the object.
     pub blocks: Vec<BlockEntry>,
+    /// Where the filters lie ([`crate::GramFilters`]), when there are any.
+    pub filters: Option<RegionEntry>,
+    /// Where the tallies lie ([`crate::Tallies`]), when there are any.
+    pub tallies: Option<RegionEntry>,
 }
 
 /// A stream of a segment.
@@ -142,7 +148,7 @@ impl Footer {
             return Err(SegmentFault::Magic { what: WHAT });
         }
         let version = u16::from_le_bytes([head[8], head[9]]);
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(SegmentFault::Version { what: WHAT, found: version, known: VERSION });
         }
         let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -152,10 +158,10 @@ impl Footer {
             return Err(SegmentFault::TooLarge { what: WHAT, found: unpacked as u64, limit: FOOTER_BYTES_MAX as u64 });
         }
         let raw = crate::block::column::unpack(WHAT, head[10], packed, unpacked)?;
-        let (streams, blocks) = decode::decode(&raw, kind, offset)?;
+        let decode::Decoded { streams, blocks, regions: [filters, tallies] } = decode::decode(&raw, kind, (offset, version >= 2))?;
         let length = u32::try_from(bytes.len()).map_err(|_| SegmentFault::Short { what: WHAT })?;
         let facts = Facts::of_parts(kind, &streams, offset, length, checksum(bytes));
-        Ok(Self { facts, streams, blocks })
+        Ok(Self { facts, streams, blocks, filters, tallies })
     }
 
     /// Bytes of memory it takes, about: for a cache's account.

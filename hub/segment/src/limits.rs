@@ -37,3 +37,15 @@ pub const BUILD_LINES_MAX: usize = 2 * 1024 * 1024;
 pub const MERGE_INPUTS_MAX: usize = 64;
 /// Most bytes that are set aside for the output of a merge at its begin: 1 GiB of lines, packed; past that it grows.
 pub const MERGE_ROOM_MAX: usize = 256 * 1024 * 1024;
+/// A filter takes at most this part of a block's lines: their share of what is stored is five times theirs of the lines.
+pub const FILTER_SHARE: usize = 85;
+/// Words of the shortest filter; shorter blocks have only their set of bytes.
+pub const FILTER_WORDS_MIN: usize = 64;
+/// Largest filters of a segment: a query holds them.
+pub const FILTERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A run has tallies when it has so many lines a minute, on the mean: else reading its times is not much dearer.
+pub const TALLY_LINES_MIN: usize = 8;
+/// Largest tallies of a segment, unpacked.
+pub const TALLIES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest tallies as stored: what does not pack is kept as it is.
+pub const TALLIES_STORED_MAX: usize = TALLIES_BYTES_MAX + 64;

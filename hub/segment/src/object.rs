@@ -1,4 +1,4 @@
-//! The whole object: head, blocks, footer, tail; written from rows that come stream by stream.
+//! The whole object: head, blocks, filters, tallies, footer, tail; written from rows that come stream by stream.
 //!
 //! Parts: [`Writer`] (cuts streams into blocks), [`read_tail`]. Promises: the same streams give the same bytes, however their rows came
 //! together. Limits: a block being filled and the object are in memory. Must not do: sort; rows come in order.
@@ -11,9 +11,11 @@ use proto_model::{Labels, Timestamp};
 
 use crate::block::column::Packer;
 use crate::block::draft::Draft;
+use crate::grams::GramDraft;
 use crate::limits::{
     BLOCK_BYTES, BLOCK_LINES_MAX, BLOCKS_MAX, FOOTER_BYTES_MAX, LABEL_OVERHEAD, LABELS_BYTES_MAX, LINE_BYTES_MAX, METADATA_BYTES_MAX, RUNS_MAX, STREAMS_MAX,
 };
+use crate::tally::TallyDraft;
 use crate::{BlockEntry, Built, Facts, Kind, RunEntry, SegmentFault, StreamEntry, checksum, footer};
 
 /// First bytes of a segment.
@@ -43,6 +45,8 @@ pub(crate) struct Writer {
     /// Whether that stream has blocks of its own.
     is_large: bool,
     blocks: Vec<BlockEntry>,
+    grams: GramDraft,
+    tallies: TallyDraft,
     /// Finished streams.
     streams: Vec<StreamEntry>,
     labels_bytes: usize,
@@ -69,6 +73,8 @@ impl Writer {
             goal: BLOCK_BYTES,
             is_large: false,
             blocks: Vec::new(),
+            grams: GramDraft::default(),
+            tallies: TallyDraft::default(),
             streams: Vec::new(),
             labels_bytes: 0,
             runs: 0,
@@ -146,6 +152,8 @@ impl Writer {
 
     fn seal(&mut self) -> Result<(), SegmentFault> {
         if self.draft.lines() > 0 {
+            self.grams.block(self.draft.text(), self.draft.metadata());
+            self.draft.runs().for_each(|(times, lengths)| self.tallies.run(times, lengths));
             self.blocks.push(self.draft.seal(&mut self.packer, &mut self.out)?);
         }
         self.is_open = false;
@@ -156,8 +164,10 @@ impl Writer {
     pub(crate) fn finish(mut self) -> Result<Built, SegmentFault> {
         self.end_stream()?;
         self.seal()?;
+        let filters = self.grams.write(&mut self.out);
+        let tallies = self.tallies.write(&mut self.packer, &mut self.out)?;
         let offset = self.out.len();
-        footer::encode(self.kind, &self.streams, &self.blocks, &mut self.packer, &mut self.out)?;
+        footer::encode(self.kind, &self.streams, &self.blocks, [filters, tallies], &mut self.packer, &mut self.out)?;
         let sum = checksum(&self.out[offset..]);
         let length = u32::try_from(self.out.len() - offset).unwrap_or(u32::MAX);
         self.out.extend_from_slice(&length.to_le_bytes());

@@ -1,14 +1,15 @@
-//! Bytes of format version 1, kept: every later program must read them as this one wrote them.
+//! Bytes of format versions 1 and 2, kept: every later program must read them as these wrote them.
 //!
-//! `golden/v1.segment` was written once by `write_it` and is never written again; another version gets a file of its own.
+//! `golden/v2.segment` was written once by `write_it` and is never written again; another version gets a file of its own.
 
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use hub_segment::{Block, Built, Footer, Kind, SegmentBuilder};
+use hub_segment::{Block, Built, Footer, GramFilters, Kind, Needle, RegionEntry, SegmentBuilder, Tallies};
 use proto_model::{Labels, Timestamp};
 
-const GOLDEN: &[u8] = include_bytes!("golden/v1.segment");
+const VERSION_1: &[u8] = include_bytes!("golden/v1.segment");
+const VERSION_2: &[u8] = include_bytes!("golden/v2.segment");
 const DAY: i32 = 20_454;
 const MIDNIGHT: i64 = DAY as i64 * 86_400_000_000_000;
 
@@ -89,7 +90,30 @@ fn check(object: &Bytes) {
 
 #[test]
 fn version_1_is_read() {
-    check(&Bytes::from_static(GOLDEN));
+    let object = Bytes::from_static(VERSION_1);
+    check(&object);
+    let footer = Footer::of_object(&object).expect("a footer");
+    assert_eq!((footer.filters, footer.tallies), (None, None));
+}
+
+#[test]
+fn version_2_is_read_with_filters_and_tallies() {
+    let object = Bytes::from_static(VERSION_2);
+    check(&object);
+    let footer = Footer::of_object(&object).expect("a footer");
+    let region = |entry: &RegionEntry| object.slice(usize::try_from(entry.offset).expect("a small offset")..).slice(..entry.length as usize);
+    let (filters, tallies) = (footer.filters.expect("filters"), footer.tallies.expect("tallies"));
+    let filters = GramFilters::read(&region(&filters), &filters, footer.blocks.len()).expect("sound filters");
+    let tallies = Tallies::read(&region(&tallies), &tallies, &footer.blocks).expect("sound tallies");
+    let may_hold = |text: &str| (0..footer.blocks.len()).filter(|block| filters.may_hold(*block, &Needle::new(text.as_bytes()))).count();
+    assert_eq!((may_hold("ts=69999 level"), may_hold("last of the day"), may_hold("checkout-7"), may_hold("panic: runtime error")), (1, 1, 1, 0));
+    let run = footer.streams.iter().find(|stream| stream.lines == 70_000).and_then(|stream| stream.runs.first()).expect("a run");
+    // The first line stands at the end of the minute before.
+    let found = tallies.of(run.block as usize, run.at as usize);
+    assert_eq!(
+        found.iter().map(|tally| (tally.end_ns, tally.lines)).collect::<Vec<_>>()[..2],
+        [(MIDNIGHT, 1), (MIDNIGHT + 60_000_000_000, u64::from(run.lines) - 1)]
+    );
 }
 
 #[test]
@@ -101,6 +125,6 @@ fn what_is_written_now_reads_alike() {
 #[ignore = "writes the file again: only for a new version, under a new name"]
 #[expect(clippy::disallowed_methods, reason = "a tool for who changes the format, not a test of shipped code")]
 fn write_it() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.segment");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2.segment");
     std::fs::write(path, built().bytes).unwrap();
 }

@@ -70,40 +70,41 @@ fn number(params: &Params, names: &[&str], default: u32) -> Result<u32, ApiFault
     u32::try_from(number).ok().filter(|number| *number > 0).ok_or_else(|| ApiFault::Wrong("limit must be a positive value".to_owned()))
 }
 
-fn labels_json(found: &[DetectedLabel]) -> String {
+/// `{"name":[{"label":..},..]rest}`, each object completed by `put`; `{}` when nothing was found.
+fn listed<T>(name: &str, found: &[T], rest: &str, mut put: impl FnMut(&mut String, &T)) -> String {
     if found.is_empty() {
         return "{}".to_owned();
     }
-    let mut out = String::from("{\"detectedLabels\":[");
-    for (i, label) in found.iter().enumerate() {
+    let mut out = format!("{{\"{name}\":[");
+    for (i, one) in found.iter().enumerate() {
         out.push_str(if i == 0 { "{\"label\":" } else { ",{\"label\":" });
-        respond::string(&mut out, &label.label);
-        out.push_str(&format!(",\"cardinality\":{}}}", label.cardinality));
+        put(&mut out, one);
+        out.push('}');
     }
-    out + "]}"
+    out + "]" + rest + "}"
+}
+
+fn labels_json(found: &[DetectedLabel]) -> String {
+    listed("detectedLabels", found, "", |out, label| {
+        respond::string(out, &label.label);
+        out.push_str(&format!(",\"cardinality\":{}", label.cardinality));
+    })
 }
 
 fn fields_json(found: &[DetectedField], limit: u32) -> String {
-    if found.is_empty() {
-        return "{}".to_owned();
-    }
-    let mut out = String::from("{\"fields\":[");
-    for (i, field) in found.iter().enumerate() {
-        out.push_str(if i == 0 { "{\"label\":" } else { ",{\"label\":" });
-        respond::string(&mut out, &field.label);
+    listed("fields", found, &format!(",\"limit\":{limit}"), |out, field| {
+        respond::string(out, &field.label);
         out.push_str(&format!(",\"type\":\"{}\",\"cardinality\":{},\"parsers\":", field.kind.as_str(), field.cardinality));
         if field.parsers.is_empty() {
             out.push_str("null");
         } else {
-            respond::list(&mut out, &field.parsers.iter().map(|parser| (*parser).to_owned()).collect::<Vec<_>>());
+            respond::list(out, &field.parsers.iter().map(|parser| (*parser).to_owned()).collect::<Vec<_>>());
         }
         if !field.json_path.is_empty() {
             out.push_str(",\"jsonPath\":");
-            respond::list(&mut out, &field.json_path);
+            respond::list(out, &field.json_path);
         }
-        out.push('}');
-    }
-    out + &format!("],\"limit\":{limit}}}")
+    })
 }
 
 fn values_json(found: &[String], limit: u32) -> String {

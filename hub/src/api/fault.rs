@@ -15,16 +15,27 @@ pub const TEXT: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "text/plain; c
 pub enum ApiFault {
     /// No token, or not for this.
     Access(AccessFault),
+    /// A web page of another site asks: 403.
+    Foreign(String),
     /// The query has no answer.
     Query(QueryFault),
     /// The request is wrong: 400.
     Wrong(String),
+    /// The push is beyond a limit of its tenant: 400.
+    Refused {
+        /// As Loki names it where it counts what it discards.
+        reason: &'static str,
+        /// In Loki's words.
+        text: String,
+    },
     /// The request holds nothing to store: 422.
     Empty(String),
     /// The body is too large: 413.
     TooLarge(String),
     /// The tenant pushes too fast: 429.
     TooFast {
+        /// As Loki names it where it counts what it discards.
+        reason: &'static str,
         /// In Loki's words.
         text: String,
         /// Seconds until it may try again.
@@ -52,13 +63,24 @@ impl From<hub_logql::LogqlFault> for ApiFault {
     }
 }
 
-impl IntoResponse for ApiFault {
-    fn into_response(self) -> Response {
-        let (status, text, retry_after_s) = match &self {
-            Self::Access(fault) => {
-                tracing::info!(reason = fault.reason(), "a request was refused");
-                (fault.status(), fault.body().to_owned(), None)
-            }
+impl ApiFault {
+    /// Why a push is refused, from a closed set; Loki's words where it has them.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused { reason, .. } | Self::TooFast { reason, .. } => reason,
+            Self::TooLarge(_) => "request_body_too_large",
+            Self::Push(_) => "not_stored",
+            Self::Access(_) | Self::Foreign(_) => "not_allowed",
+            Self::Query(_) | Self::Wrong(_) | Self::Empty(_) => "malformed",
+        }
+    }
+
+    /// Status, text, and the seconds until it may be tried again.
+    #[must_use]
+    pub fn parts(&self) -> (StatusCode, String, Option<u64>) {
+        let (status, text, retry_after_s) = match self {
+            Self::Access(fault) => (fault.status(), fault.body().to_owned(), None),
             Self::Query(fault) => {
                 let retry = match fault.remedy() {
                     Remedy::RetryAfter(span) if fault.status() == 503 => Some(span.as_secs().max(1)),
@@ -66,13 +88,23 @@ impl IntoResponse for ApiFault {
                 };
                 (fault.status(), format!("{fault}\n"), retry)
             }
-            Self::Wrong(text) => (400, format!("{text}\n"), None),
+            Self::Foreign(text) => (403, format!("{text}\n"), None),
+            Self::Wrong(text) | Self::Refused { text, .. } => (400, format!("{text}\n"), None),
             Self::Empty(text) => (422, format!("{text}\n"), None),
             Self::TooLarge(text) => (413, format!("{text}\n"), None),
-            Self::TooFast { text, retry_after_s } => (429, format!("{text}\n"), Some(*retry_after_s)),
+            Self::TooFast { text, retry_after_s, .. } => (429, format!("{text}\n"), Some(*retry_after_s)),
             Self::Push(refused) => (503, format!("{refused}\n"), Some(2)),
         };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, retry_after_s)
+    }
+}
+
+impl IntoResponse for ApiFault {
+    fn into_response(self) -> Response {
+        if let Self::Access(fault) = &self {
+            tracing::info!(reason = fault.reason(), "a request was refused");
+        }
+        let (status, text, retry_after_s) = self.parts();
         let mut response = (status, TEXT, text).into_response();
         if let Some(value) = retry_after_s.and_then(|secs| secs.to_string().parse().ok()) {
             response.headers_mut().insert(header::RETRY_AFTER, value);

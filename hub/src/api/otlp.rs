@@ -8,21 +8,22 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hub_tenant::{Limits, Need};
-use proto_model::{TenantId, Timestamp};
+use hub_tenant::{Grant, Limits, Need};
+use proto_model::Timestamp;
 use proto_wire::limits::PUSH_RAW_BYTES_MAX;
 use proto_wire::otlp::{self, Index, answer};
 use proto_wire::push::Pushed;
 
 use super::Api;
 use super::fault::ApiFault;
-use super::push::{self, Rates, ReadyPush};
+use super::push::{self, ReadyPush, Terms};
 
 /// A request, decoded and judged.
 struct Judged {
     ready: Option<ReadyPush>,
     rejected: u64,
-    why: String,
+    /// Of the first record that was left out.
+    why: Option<ApiFault>,
 }
 
 /// Stores OTLP logs.
@@ -61,15 +62,25 @@ async fn refused(fault: ApiFault, is_json: bool) -> Response {
 async fn stored(api: &Api, headers: HeaderMap, body: Body) -> Result<(u64, String), ApiFault> {
     let access = api.authorize(&headers, Need::Push)?;
     let Some(grant) = access.grants.into_iter().next() else { return Err(ApiFault::Wrong("no tenant".to_owned())) };
+    let tenant = grant.tenant().clone();
+    let judged = stored_of(api, grant, headers, body).await.inspect_err(|fault| api.refusals.count(&tenant, fault))?;
+    let why = judged.why.map(|fault| {
+        api.refusals.count(&tenant, &fault);
+        fault.parts().1.trim_end().to_owned()
+    });
+    Ok((judged.rejected, why.unwrap_or_default()))
+}
+
+async fn stored_of(api: &Api, grant: Grant, headers: HeaderMap, body: Body) -> Result<Judged, ApiFault> {
     let body = push::read_body(body).await?;
     let limits = api.tenants.borrow().limits(grant.tenant()).clone();
     let (now, tenant, rates) = (api.now(), grant.tenant().clone(), std::sync::Arc::clone(&api.rates));
-    let judged = api.world.workers.run(move || judged(&headers, &body, &limits, (&tenant, &rates), now)).await?;
-    push::store(api, grant, judged.ready).await?;
-    Ok((judged.rejected, judged.why))
+    let mut judged = api.world.workers.run(move || judged(&headers, &body, &Terms { limits: &limits, tenant: &tenant, rates: &rates, now })).await?;
+    push::store(api, grant, judged.ready.take()).await?;
+    Ok(judged)
 }
 
-fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (&TenantId, &Rates), now: Timestamp) -> Result<Judged, ApiFault> {
+fn judged(headers: &HeaderMap, body: &Bytes, terms: &Terms<'_>) -> Result<Judged, ApiFault> {
     let encoding = push::header_text(headers, header::CONTENT_ENCODING);
     if encoding == "snappy" {
         return Err(ApiFault::Wrong("snappy compression not supported. Only gzip, deflate or no compression supported".to_owned()));
@@ -83,29 +94,25 @@ fn judged(headers: &HeaderMap, body: &Bytes, limits: &Limits, (tenant, rates): (
     };
     let resources = resources.map_err(push::undecoded)?;
     let mut room = PUSH_RAW_BYTES_MAX;
-    let (mut pushed, mut rejected, mut why) = (Vec::new(), 0, String::new());
+    let (mut pushed, mut rejected, mut why) = (Vec::new(), 0, None);
     for resource in resources {
-        let mut stream = resource.into_pushed(now, &mut room).map_err(push::undecoded)?;
-        rejected += left_out(&mut stream, limits, now, &mut why);
+        let mut stream = resource.into_pushed(terms.now, &mut room).map_err(push::undecoded)?;
+        rejected += left_out(&mut stream, terms.limits, terms.now, &mut why);
         pushed.push(stream);
     }
-    if rejected > 0 && pushed.iter().all(|stream| stream.records.is_empty()) {
-        return Err(ApiFault::Wrong(why));
+    if let Some(fault) = why.take_if(|_| pushed.iter().all(|stream: &Pushed| stream.records.is_empty())) {
+        return Err(fault);
     }
     // A record without a time gets one here, so the batch says less of whether a request is a repeat than the body does.
     let key = push::key_of(headers)?.unwrap_or_else(|| [b"otlp:", &proto_wire::digest::of_batch(&unpacked).0[..]].concat());
-    Ok(Judged { ready: push::ready(pushed, Some(key), limits, tenant, rates, now)?, rejected, why })
+    Ok(Judged { ready: push::ready(pushed, Some(key), terms)?, rejected, why })
 }
 
 /// Leaves out what is beyond the limits: how many records, and why the first of them.
-fn left_out(stream: &mut Pushed, limits: &Limits, now: Timestamp, why: &mut String) -> u64 {
+fn left_out(stream: &mut Pushed, limits: &Limits, now: Timestamp, why: &mut Option<ApiFault>) -> u64 {
     let all = stream.records.len() as u64;
     let mut told = |fault: ApiFault| {
-        if let ApiFault::Wrong(text) = fault
-            && why.is_empty()
-        {
-            *why = text;
-        }
+        why.get_or_insert(fault);
     };
     if let Err(fault) = push::judge_labels(&stream.labels, limits) {
         told(fault);

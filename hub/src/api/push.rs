@@ -1,12 +1,13 @@
 //! `/loki/api/v1/push`: Loki's push, answered when the lines are durable and visible.
 //!
 //! Parts: [`push`] (the route), `unpack` (Content-Encoding, bounded), [`judge`] (a tenant's limits on every
-//! entry, in Loki's words), [`Rates`] (bytes a second and streams, per tenant), `ready` (streams to a sealed batch, for
+//! entry, in Loki's words), [`Rates`] (bytes a second and streams, per tenant), [`Refusals`] (their count), `ready` (streams to a sealed batch, for
 //! [`super::otlp`] too). Promises: a request is stored whole or
 //! not at all; the same key or body within the hour is stored once. Must not do: keep a request that is refused.
 
 mod judge;
 mod rates;
+mod refusals;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use super::fault::ApiFault;
 
 pub use judge::{judge, judge_labels, judge_record};
 pub use rates::Rates;
+pub use refusals::Refusals;
 
 /// A body that is too large is read to its end up to here, so that its sender gets to hear why.
 const DISCARDED_BYTES_MAX: usize = 4 * PUSH_BYTES_MAX;
@@ -45,14 +47,19 @@ const KEY_BYTES_MAX: usize = 128;
 pub async fn push(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<impl IntoResponse, ApiFault> {
     let access = api.authorize(&headers, Need::Push)?;
     let Some(grant) = access.grants.into_iter().next() else { return Err(ApiFault::Wrong("no tenant".to_owned())) };
+    let tenant = grant.tenant().clone();
+    stored(&api, grant, headers, body).await.inspect_err(|fault| api.refusals.count(&tenant, fault))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn stored(api: &Api, grant: Grant, headers: HeaderMap, body: Body) -> Result<(), ApiFault> {
     let body = read_body(body).await?;
     let limits = api.tenants.borrow().limits(grant.tenant()).clone();
     let now = api.now();
     let (headers_key, tenant) = (key_of(&headers)?, grant.tenant().clone());
     let rates = Arc::clone(&api.rates);
-    let ready = api.world.workers.run(move || prepare(&headers, &body, headers_key, &limits, &tenant, &rates, now)).await?;
-    store(&api, grant, ready).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let ready = api.world.workers.run(move || prepare(&headers, &body, headers_key, &Terms { limits: &limits, tenant: &tenant, rates: &rates, now })).await?;
+    store(api, grant, ready).await
 }
 
 /// Hands on what is ready, if anything is.
@@ -86,6 +93,19 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, ApiFault> {
     Ok(out.into())
 }
 
+/// By what a push is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// Of the tenant.
+    pub(super) limits: &'a Limits,
+    /// Whose push it is.
+    pub(super) tenant: &'a TenantId,
+    /// What the tenant has used.
+    pub(super) rates: &'a Rates,
+    /// The hub's time.
+    pub(super) now: Timestamp,
+}
+
 /// A push on its way to the sealer.
 pub(super) struct ReadyPush {
     key: Vec<u8>,
@@ -95,32 +115,17 @@ pub(super) struct ReadyPush {
 }
 
 /// Everything between the bytes and the sealer; `None` when there is nothing to store.
-fn prepare(
-    headers: &HeaderMap,
-    body: &Bytes,
-    key: Option<Vec<u8>>,
-    limits: &Limits,
-    tenant: &TenantId,
-    rates: &Rates,
-    now: Timestamp,
-) -> Result<Option<ReadyPush>, ApiFault> {
+fn prepare(headers: &HeaderMap, body: &Bytes, key: Option<Vec<u8>>, terms: &Terms<'_>) -> Result<Option<ReadyPush>, ApiFault> {
     let mut pushed = decode(headers, body)?;
     if pushed.is_empty() {
         return Err(ApiFault::Empty("error at least one valid stream is required for ingestion".to_owned()));
     }
-    judge(&mut pushed, limits, now)?;
-    ready(pushed, key, limits, tenant, rates, now)
+    judge(&mut pushed, terms.limits, terms.now)?;
+    ready(pushed, key, terms)
 }
 
 /// Judged streams as a batch; `None` when there is nothing to store.
-pub(super) fn ready(
-    pushed: Vec<Pushed>,
-    key: Option<Vec<u8>>,
-    limits: &Limits,
-    tenant: &TenantId,
-    rates: &Rates,
-    now: Timestamp,
-) -> Result<Option<ReadyPush>, ApiFault> {
+pub(super) fn ready(pushed: Vec<Pushed>, key: Option<Vec<u8>>, &Terms { limits, tenant, rates, now }: &Terms<'_>) -> Result<Option<ReadyPush>, ApiFault> {
     if pushed.iter().all(|stream| stream.records.is_empty()) {
         return Ok(None);
     }
@@ -139,7 +144,7 @@ pub(super) fn ready(
     let view = BatchView::parse(frozen.body.clone()).map_err(too_large)?;
     let (rows, _) = hub_rows(&view.table().streams, None, &limits.discover_service_name.0);
     if rows.iter().any(|row| row.labels.is_empty()) {
-        return Err(ApiFault::Wrong("error at least one label pair is required per stream".to_owned()));
+        return Err(ApiFault::Refused { reason: "missing_labels", text: "error at least one label pair is required per stream".to_owned() });
     }
     // The frozen batch is made from the decoded body alone, so equal bodies give equal keys however they were packed.
     let key = key.unwrap_or_else(|| frozen.digest.0.to_vec());

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use hub_query::{AnsweredStream, Cursor, IndexStats, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
 use proto_extract::gofloat::format_f;
+use proto_model::json::{self, Escapes};
 use proto_model::{Labels, Timestamp};
 
 /// Answers smaller than this are not worth compressing.
@@ -63,22 +64,7 @@ pub(super) fn answer(json: String, form: &Form) -> Response {
 
 /// Appends `text` as a JSON string.
 pub(super) fn string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut from = 0;
-    for (at, c) in text.char_indices().filter(|(_, c)| matches!(c, '"' | '\\' | '\u{0}'..='\u{1f}' | '\u{7f}' | '\u{2028}' | '\u{2029}')) {
-        out.push_str(&text[from..at]);
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-        }
-        from = at + c.len_utf8();
-    }
-    out.push_str(&text[from..]);
-    out.push('"');
+    json::string(out, text, Escapes::Answer);
 }
 
 pub(super) fn object<'a>(out: &mut String, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {

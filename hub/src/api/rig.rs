@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::config::About;
+use super::push::Refusals;
 use super::tail::Tails;
 use super::{Api, routes};
 
@@ -78,7 +79,18 @@ impl Hub {
         let engine = Arc::new(Engine::new(Arc::clone(&store), world.clone(), QueryMetrics::default()));
         let tails = Tails::new(stop.clone());
         let about = Arc::new(About { yaml: String::new(), log: LOG.clone() });
-        let api = Api { engine, about, ingest, tenants: map, issued: issued_now, rates: Arc::default(), tails, ready: Ready::new(), world };
+        let api = Api {
+            engine,
+            about,
+            ingest,
+            tenants: map,
+            issued: issued_now,
+            rates: Arc::default(),
+            refusals: Refusals::new(&Metrics::new()),
+            tails,
+            ready: Ready::new(),
+            world,
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();

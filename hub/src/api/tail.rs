@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Parts: [`Tails`] (how many run, and their end), [`tail`] (the route), `Session` (one tail), `outbox`. What is wrong is told
-//! as plain text before the upgrade. Promises: a slow reader costs a bounded amount of memory and is told what was dropped; a tail ends
+//! as plain text before the upgrade; pages of other sites are refused. Promises: a slow reader costs a bounded amount of memory and is told what was dropped; a tail ends
 //! when its token or tenant does, with a reason; when the hub goes it is cut, so that Grafana connects again. Must not do: read the store.
 
 mod outbox;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
@@ -92,7 +92,7 @@ impl Tails {
             return Err(ApiFault::Wrong(format!("max concurrent tail requests limit exceeded, count > limit ({of_tenant} > {most})")));
         }
         if all > TAILS_MAX {
-            return Err(ApiFault::TooFast { text: format!("this hub runs {TAILS_MAX} live tails already"), retry_after_s: 5 });
+            return Err(ApiFault::TooFast { reason: "tail_limit", text: format!("this hub runs {TAILS_MAX} live tails already"), retry_after_s: 5 });
         }
         running.insert(tenant.clone(), of_tenant);
         Ok(Place { tails: Arc::clone(self), tenant: tenant.clone() })
@@ -102,13 +102,14 @@ impl Tails {
 /// Follows a log query.
 ///
 /// # Errors
-/// 400, 401, 403, 429, 503, before the upgrade.
+/// 400, 401, 403 (also for a page of another site), 429, 503, before the upgrade.
 pub async fn tail(
     State(api): State<Api>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     params: Params,
 ) -> Result<Response, ApiFault> {
+    same_site(&headers)?;
     let access = api.authorize(&headers, Need::Read)?;
     let [grant] = &access.grants[..] else { return Err(ApiFault::Wrong("multiple org IDs present".to_owned())) };
     let upgrade = upgrade.map_err(|_| ApiFault::Wrong("Bad Request".to_owned()))?;
@@ -127,6 +128,18 @@ pub async fn tail(
     outbox.take(Tailed { streams: history, missed: 0 }, api.now(), Instant::now());
     let session = Session { grant: grant.clone(), api, headers, outbox, _place: place };
     Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| session.serve(socket, tail)))
+}
+
+/// A browser lets any page open a WebSocket to anywhere, with the credentials it has kept for there: only a page of this
+/// hub's own address may. Programs send no `Origin`, or that of the address they ask; Grafana asks by itself.
+fn same_site(headers: &HeaderMap) -> Result<(), ApiFault> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match (site.as_ref().and_then(Uri::authority), asked) {
+        (Some(site), Some(asked)) if site.as_str().eq_ignore_ascii_case(asked) => Ok(()),
+        _ => Err(ApiFault::Foreign("a page of another site may not open a tail: its Origin is not the address that was asked".to_owned())),
+    }
 }
 
 fn delay(params: &Params) -> Result<Duration, ApiFault> {

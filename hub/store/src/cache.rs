@@ -1,4 +1,5 @@
-//! Sections, their tables, footers and blocks of segments in memory, up to a number of bytes, least recently used first out.
+//! Sections, their tables, footers, filters, tallies and blocks of segments in memory, up to a number of bytes: lines first out, then
+//! index, each least recently used first.
 //!
 //! Parts: [`Cache`] with [`section`](Cache::section) and [`table`](Cache::table). Promises: one key is
 //! loaded by one request at a time, whoever else asks waits for it; a key names the tenant and a commit or segment id, so
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
-use hub_segment::{Block, Footer, Outline};
+use hub_segment::{Block, Footer, GramFilters, Outline, Tallies};
 use proto_model::{LaneId, TenantId};
 
 use crate::fault::StoreFault;
@@ -19,6 +20,9 @@ use crate::manifest::{SegmentId, SegmentRef};
 use crate::metrics::{OfCache, StoreMetrics};
 use crate::section::{Section, SectionTable};
 
+/// The part of the memory that index may keep from lines.
+const INDEX_SHARE: (usize, usize) = (3, 4);
+
 /// What names an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Name {
@@ -26,6 +30,10 @@ pub(crate) enum Name {
     Section { lane: LaneId, number: u64, commit: CommitId, tenant: TenantId, whole: bool },
     /// The footer of a segment.
     Footer { tenant: TenantId, id: SegmentId },
+    /// The filters of a segment.
+    Filters { tenant: TenantId, id: SegmentId },
+    /// The tallies of a segment.
+    Tallies { tenant: TenantId, id: SegmentId },
     /// A block of a segment.
     Block { tenant: TenantId, id: SegmentId, at: usize },
     /// The outline of a block, with metadata or without.
@@ -42,6 +50,10 @@ pub(crate) enum Kept {
     /// Of a segment.
     Footer(Arc<Footer>),
     /// Of a segment.
+    Filters(Arc<GramFilters>),
+    /// Of a segment.
+    Tallies(Arc<Tallies>),
+    /// Of a segment.
     Block(Arc<Block>),
     /// Of a block.
     Outline(Arc<Outline>),
@@ -53,6 +65,8 @@ impl Kept {
             Self::Section(section) => section.bytes.len() + section.table.cost(),
             Self::Table(table) => table.cost(),
             Self::Footer(footer) => footer.memory_bytes(),
+            Self::Filters(filters) => filters.memory_bytes(),
+            Self::Tallies(tallies) => tallies.memory_bytes(),
             Self::Block(block) => block.memory_bytes(),
             Self::Outline(outline) => outline.memory_bytes(),
         }
@@ -62,7 +76,15 @@ impl Kept {
         match self {
             Self::Section(section) => Ok(Arc::clone(&section.table)),
             Self::Table(table) => Ok(Arc::clone(table)),
-            Self::Footer(_) | Self::Block(_) | Self::Outline(_) => Err(misfiled()),
+            Self::Footer(_) | Self::Filters(_) | Self::Tallies(_) | Self::Block(_) | Self::Outline(_) => Err(misfiled()),
+        }
+    }
+
+    /// Whether it is small beside what it saves from being read: what is read once in passing must not push it out.
+    const fn is_index(&self) -> bool {
+        match self {
+            Self::Table(_) | Self::Footer(_) | Self::Filters(_) | Self::Tallies(_) => true,
+            Self::Section(_) | Self::Block(_) | Self::Outline(_) => false,
         }
     }
 }
@@ -76,9 +98,12 @@ pub(crate) type Loading = BoxFuture<'static, Result<Kept, StoreFault>>;
 #[derive(Debug, Default)]
 struct Shelf {
     entries: BTreeMap<Name, (Kept, u64)>,
-    by_use: BTreeMap<u64, Name>,
+    /// Lines first, then index, each by use.
+    by_use: BTreeMap<(bool, u64), Name>,
     clock: u64,
     cost: usize,
+    /// Of it, the cost of index.
+    cost_index: usize,
     loading: BTreeMap<Name, WeakShared<Loading>>,
 }
 
@@ -103,7 +128,7 @@ impl Cache {
     pub(crate) async fn section(&self, of: &SectionRef, load: impl FnOnce() -> Loading) -> Result<Section, StoreFault> {
         match self.kept(Name::of(of, true), load).await? {
             Kept::Section(section) => Ok(section),
-            Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
+            Kept::Table(_) | Kept::Footer(_) | Kept::Filters(_) | Kept::Tallies(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
         }
     }
 
@@ -171,6 +196,14 @@ impl Name {
         Self::Footer { tenant: of.tenant.clone(), id: of.id }
     }
 
+    pub(crate) fn filters(of: &SegmentRef) -> Self {
+        Self::Filters { tenant: of.tenant.clone(), id: of.id }
+    }
+
+    pub(crate) fn tallies(of: &SegmentRef) -> Self {
+        Self::Tallies { tenant: of.tenant.clone(), id: of.id }
+    }
+
     pub(crate) fn block(of: &SegmentRef, at: usize) -> Self {
         Self::Block { tenant: of.tenant.clone(), id: of.id, at }
     }
@@ -183,27 +216,32 @@ impl Name {
 impl Shelf {
     fn touch(&mut self, name: &Name) -> Option<Kept> {
         let (kept, used) = self.entries.get_mut(name)?;
-        self.by_use.remove(used);
+        let is_index = kept.is_index();
+        self.by_use.remove(&(is_index, *used));
         self.clock += 1;
         *used = self.clock;
-        self.by_use.insert(self.clock, name.clone());
+        self.by_use.insert((is_index, self.clock), name.clone());
         Some(kept.clone())
     }
 
     fn put(&mut self, name: Name, kept: Kept, cost_max: usize) {
-        let cost = kept.cost();
+        let (cost, is_index) = (kept.cost(), kept.is_index());
         if cost > cost_max || self.entries.contains_key(&name) {
             return;
         }
         while self.cost + cost > cost_max {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
-            if let Some((gone, _)) = self.entries.remove(&oldest) {
-                self.cost -= gone.cost();
-            }
+            let index = self.cost_index + if is_index { cost } else { 0 };
+            // Lines go first, unless index has taken more than its part.
+            let from = (index > cost_max / INDEX_SHARE.1 * INDEX_SHARE.0, 0);
+            let oldest = self.by_use.range(from..).next().or_else(|| self.by_use.first_key_value()).map(|(turn, _)| *turn);
+            let Some(gone) = oldest.and_then(|turn| self.by_use.remove(&turn)).and_then(|name| self.entries.remove(&name)) else { break };
+            self.cost -= gone.0.cost();
+            self.cost_index -= if gone.0.is_index() { gone.0.cost() } else { 0 };
         }
         self.clock += 1;
         self.cost += cost;
-        self.by_use.insert(self.clock, name.clone());
+        self.cost_index += if is_index { cost } else { 0 };
+        self.by_use.insert((is_index, self.clock), name.clone());
         self.entries.insert(name, (kept, self.clock));
     }
 }

@@ -38,6 +38,8 @@ pub struct Fold {
     writer: String,
     written: Timestamp,
     owner: String,
+    /// The newest number that was skipped as damaged; 0 for none.
+    skipped: u64,
     log: Log,
     producers: BTreeMap<ProducerId, Arc<ProducerState>>,
     /// Closed ones that still hold more than where they stood.
@@ -61,6 +63,7 @@ impl Fold {
             writer: String::new(),
             written: Timestamp::MIN,
             owner: String::new(),
+            skipped: 0,
             log: Log::new(),
             producers: BTreeMap::new(),
             lingering: BTreeSet::new(),
@@ -122,6 +125,12 @@ impl Fold {
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
+    }
+
+    /// The newest number that was skipped as damaged; `None` when none ever was.
+    #[must_use]
+    pub const fn skipped(&self) -> Option<u64> {
+        if self.skipped == 0 { None } else { Some(self.skipped) }
     }
 
     /// How many objects stand above the floor, and how many bytes their sections have.
@@ -200,6 +209,18 @@ impl Fold {
         }
     }
 
+    /// The next number is damaged and counts as an empty object that bears `commit` (lane rule 20). What it said is
+    /// lost: of all that may have moved in it the next record is believed, since records state absolutes.
+    pub(crate) fn skip(&mut self, commit: CommitId) {
+        self.head += 1;
+        self.head_commit = commit;
+        self.skipped = self.head;
+        self.log.push(Commit { number: self.head, commit, sections: Vec::new() });
+        for state in self.producers.values_mut().filter(|state| state.closed.is_none()) {
+            Arc::make_mut(state).torn = true;
+        }
+    }
+
     /// Lets go of what is too old by `now`, the time of the newest header.
     fn tidy(&mut self, now: Timestamp) {
         self.push_keys.retain(|_, at| now.since(*at) <= PUSH_KEY_KEPT);
@@ -215,15 +236,25 @@ impl Fold {
             LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, positions, after } => {
                 let state = self.producers.entry(*producer).or_insert_with(|| Arc::new(ProducerState::opened(identity.clone(), *after)));
                 let state = Arc::make_mut(state);
+                if state.identity.is_empty() {
+                    state.identity.clone_from(identity);
+                }
+                state.torn = false;
                 (state.epoch, state.nonce, state.wal_id, state.track, state.last, state.chain) = (*epoch, *nonce, *wal_id, *track, *sequence, *chain);
                 state.place(positions, header.number, header.written);
             }
-            LaneRecord::Advance { producer, to, chain_to, digests, positions, .. } => self.change(producer, |state| {
+            LaneRecord::Advance { producer, epoch, to, chain_to, digests, positions, .. } => self.change_torn(producer, |state| {
+                if std::mem::take(&mut state.torn) {
+                    state.epoch = *epoch;
+                }
                 state.advance(*to, *chain_to, digests);
                 state.place(positions, header.number, header.written);
             }),
             LaneRecord::Close { .. } if cfg!(planted = "close_ignored") => {}
-            LaneRecord::Close { producer, next, .. } => self.close(producer, *next, header.written),
+            LaneRecord::Close { producer, sequence, chain, next } => {
+                self.change_torn(producer, |state| (state.torn, state.last, state.chain) = (false, *sequence, *chain));
+                self.close(producer, *next, header.written);
+            }
             LaneRecord::Quarantine { producer, reason } => self.change(producer, |state| {
                 state.quarantined = true;
                 state.quarantine_reason.clone_from(reason);
@@ -265,6 +296,15 @@ impl Fold {
         if let Some(state) = self.producers.get_mut(producer) {
             change(Arc::make_mut(state));
         }
+    }
+
+    /// As [`Self::change`]; one whose Open stood in a skipped object is known from now on, but not whom it belongs to.
+    fn change_torn(&mut self, producer: &ProducerId, change: impl FnOnce(&mut ProducerState)) {
+        if self.skipped > 0 && !self.producers.contains_key(producer) {
+            let state = ProducerState { torn: true, ..ProducerState::opened(String::new(), None) };
+            self.producers.insert(*producer, Arc::new(state));
+        }
+        self.change(producer, change);
     }
 
     fn raise_floor(&mut self, floor: u64) {

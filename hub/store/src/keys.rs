@@ -18,6 +18,11 @@ impl Key {
         Self(format!("lanes/{lane}/log/{number:020}"))
     }
 
+    /// That the damaged lane object `number` counts as empty.
+    pub(crate) fn skipped(lane: LaneId, number: u64) -> Self {
+        Self(format!("control/skips/{lane}/{number:020}"))
+    }
+
     /// The folder of a lane's snapshots.
     pub(crate) fn snapshots(lane: LaneId) -> Self {
         Self(format!("lanes/{lane}/snap"))
@@ -129,6 +134,14 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The lane and number that the key of a lane object names; `None` when it is no such key.
+pub(crate) fn lane_object_of(key: &str) -> Option<(LaneId, u64)> {
+    let (lane, number) = key.strip_prefix("lanes/")?.split_once("/log/")?;
+    let lane = LaneId(u64::from_str_radix(lane, 16).ok()?);
+    let number = number_of(number)?;
+    (Key::lane_object(lane, number).as_str() == key).then_some((lane, number))
 }
 
 /// The number that the last part of a name is; `None` when it is not exactly 20 digits.

@@ -26,6 +26,7 @@ use crate::object::{Moment, Objects, Size};
 
 pub(crate) mod collect;
 pub(crate) mod make;
+pub(crate) mod skip;
 pub(crate) mod start;
 pub mod writer;
 
@@ -224,10 +225,13 @@ impl LaneCell {
             for raw in found {
                 match self.fold_in(shore, generation, &raw) {
                     Folded::In(commit) => base_commit = commit,
-                    Folded::Frozen => {
-                        self.set_fresh(generation, started);
-                        return Ok(Followed::Fresh);
-                    }
+                    Folded::Frozen => match self.skip(shore, generation, raw.number).await? {
+                        Some(commit) => base_commit = commit,
+                        None => {
+                            self.set_fresh(generation, started);
+                            return Ok(Followed::Fresh);
+                        }
+                    },
                     Folded::Superseded => return Ok(Followed::Lost),
                 }
             }
@@ -325,6 +329,18 @@ impl LaneCell {
         entered
     }
 
+    /// Passes over a damaged object that an operator gave up (rule 20); the id that stands for its commit id.
+    async fn skip(&self, shore: &Shore, generation: u64, number: u64) -> Result<Option<CommitId>, StoreFault> {
+        let Some(commit) = skip::skipped(shore, self.lane, number).await? else { return Ok(None) };
+        let mut now = self.now();
+        let now = &mut *now;
+        let Some(fold) = now.fold.as_mut().filter(|fold| now.generation == generation && fold.head() + 1 == number) else { return Ok(None) };
+        tracing::warn!(lane = %self.lane, number, "a damaged lane object is passed over, as an operator ordered: what it held is lost");
+        Arc::make_mut(fold).skip(commit);
+        now.frozen = None;
+        Ok(Some(commit))
+    }
+
     fn freeze(&self, shore: &Shore, generation: u64, number: u64, fault: &StoreFault) -> Folded {
         let mut now = self.now();
         if now.generation == generation { Self::freeze_now(shore, &mut now, number, fault) } else { Folded::Superseded }
@@ -419,7 +435,7 @@ pub(crate) async fn read_header(shore: &Shore, lane: LaneId, number: u64) -> Res
 }
 
 /// Whether `number` still bears `commit` (rules 6 and 7). An object that cannot be read as what it was
-/// is looked at twice before it counts as another.
+/// is looked at twice before it counts as another; one that was skipped bears the id of its skipping while it stands.
 ///
 /// # Errors
 /// The store's fault: then it is not known.
@@ -427,9 +443,12 @@ pub(crate) async fn look(shore: &Shore, lane: LaneId, number: u64, commit: Commi
     let mut first = true;
     loop {
         match read_header(shore, lane, number).await {
-            Ok(header) => return Ok(header.is_some_and(|header| header.commit == commit)),
+            Ok(None) => return Ok(false),
+            Ok(Some(header)) if header.commit == commit => return Ok(true),
             Err(StoreFault::Damaged { .. } | StoreFault::Version { .. }) if first => first = false,
-            Err(StoreFault::Damaged { .. } | StoreFault::Version { .. }) => return Ok(false),
+            Ok(Some(_)) | Err(StoreFault::Damaged { .. } | StoreFault::Version { .. }) => {
+                return Ok(skip::skipped(shore, lane, number).await? == Some(commit));
+            }
             Err(fault) => return Err(fault),
         }
     }

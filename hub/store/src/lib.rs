@@ -62,5 +62,6 @@ pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};
 pub use section::{BatchDraft, BatchEntry, Draft, HubRow, Origin, Section, SectionDraft, SectionTable, TableRow};
+pub use store::fsck::{Damage, Examination, Examined, GiveUpFault};
 pub use store::keeper::{Keeper, StoredSection};
 pub use store::{Behind, LaneReport, Store, StoreSettings};

@@ -17,6 +17,7 @@ use hub_tenant::Grant;
 use prost::Message as _;
 use proto_model::labels::LABELS_MAX;
 use proto_model::{ClusterId, Labels, ProducerId, Sequence, Timestamp};
+use proto_wire::edge_hub::StreamRow;
 
 use crate::fault::StoreFault;
 use crate::header::{Checksum, SectionEntry};
@@ -104,6 +105,20 @@ pub struct HubRow {
     pub min: Timestamp,
     /// Latest line.
     pub max: Timestamp,
+}
+
+impl HubRow {
+    /// A stream of a batch under `labels`, which the hub chose.
+    #[must_use]
+    pub fn under(labels: Labels, row: &StreamRow) -> Self {
+        Self { labels, lines: u64::from(row.lines), bytes: row.bytes, min: Timestamp(row.min_ns), max: Timestamp(row.max_ns) }
+    }
+
+    /// The streams of a batch under the labels they were sent with.
+    pub fn as_sent(rows: &[StreamRow]) -> Vec<Self> {
+        let labels = |row: &StreamRow| Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone())));
+        rows.iter().map(|row| Self::under(labels(row), row)).collect()
+    }
 }
 
 /// The table of a section, read.

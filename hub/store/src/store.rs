@@ -33,6 +33,7 @@ use crate::probe;
 use crate::proto::{LaneRegistration, PublishedMap};
 use crate::record::Loss;
 
+pub mod fsck;
 pub mod keeper;
 mod read;
 mod round;

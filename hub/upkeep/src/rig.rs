@@ -431,14 +431,7 @@ pub(crate) fn batch(key: &str, lines: usize, at: i64) -> (Bytes, Vec<HubRow>) {
     }
     let body = builder.freeze(Compression::None).unwrap().body;
     let view = BatchView::parse(body.clone()).unwrap();
-    let rows = view.table().streams.iter().map(|row| HubRow {
-        labels: proto_model::Labels::from_pairs(row.labels.iter().map(|pair| (pair.name.clone(), pair.value.clone()))),
-        lines: u64::from(row.lines),
-        bytes: row.bytes,
-        min: Timestamp(row.min_ns),
-        max: Timestamp(row.max_ns),
-    });
-    let rows = rows.collect();
+    let rows = HubRow::as_sent(&view.table().streams);
     (body, rows)
 }
 

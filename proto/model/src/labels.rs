@@ -1,11 +1,15 @@
 //! Label sets: sorted, unique names, printed as Prometheus and Loki print them.
 //!
-//! Parts: [`Labels`] with its canonical text, [`StreamId`] (its hash), the label name rules, and
+//! Parts: [`Labels`] with its canonical text, [`StreamId`] (its hash), [`LabelsNumbers`], the label name rules, and
 //! [`MatchOp`] (how a matcher compares). Limits: the caller bounds counts and lengths
 //! (per tenant limits of the hub; `LABELS_MAX` here is only the ceiling against abuse).
 //! Must not do: know about tenants or regular expressions.
 
+mod numbers;
+
 use std::fmt;
+
+pub use numbers::LabelsNumbers;
 
 /// Ceiling of names in a label set taken from outside, whatever a tenant's limits say.
 pub const LABELS_MAX: usize = 256;

@@ -1,8 +1,8 @@
 //! Values that edge and hub agree on: names, times, labels, records, batch numbers, blame.
 //!
 //! Parts, in the order a log line meets them: [`id`] (who), [`time`] (when), [`labels`] (which
-//! stream), [`record`] (the line), [`batch`] (how it travels), [`fault`] (what can go wrong and
-//! whose move it is then).
+//! stream), [`record`] (the line), [`batch`] (how it travels), [`json`] (how text is shown), [`fault`]
+//! (what can go wrong and whose move it is then).
 //!
 //! Promises: everything here is a checked value; constructing one from outside bytes can fail, using
 //! one cannot. Must not do: I/O, clocks, async.
@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod fault;
 pub mod id;
+pub mod json;
 pub mod labels;
 pub mod record;
 pub mod time;
@@ -17,6 +18,6 @@ pub mod time;
 pub use batch::{BatchDigest, Chain, Epoch, ProducerId, Sequence, TrackId};
 pub use fault::{Blame, Remedy};
 pub use id::{ClusterId, EdgeId, IdFault, LaneId, TenantId, TokenId, WalId};
-pub use labels::{Labels, MatchOp, StreamId};
+pub use labels::{Labels, LabelsNumbers, MatchOp, StreamId};
 pub use record::Record;
 pub use time::{TimeRange, Timestamp};

@@ -7,12 +7,11 @@
 
 pub mod payload;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use proto_model::{BatchDigest, Labels, Timestamp};
+use proto_model::{BatchDigest, Labels, LabelsNumbers, Timestamp};
 
 use crate::edge_hub::{BatchTable, Pair, StreamRow};
 use crate::fault::WireFault;
@@ -60,9 +59,7 @@ impl Compression {
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     streams: Vec<StreamColumns>,
-    by_labels: BTreeMap<Arc<Labels>, usize>,
-    /// The stream of the last record: lines come in runs.
-    last: Option<(Arc<Labels>, usize)>,
+    numbers: LabelsNumbers,
     lines: u64,
     raw_bytes: u64,
     metadata_bytes: u64,
@@ -110,31 +107,21 @@ impl BatchBuilder {
 
     /// Adds one record. `level` is a code of `proto-extract`'s level (0 = unknown), or [`LEVEL_NONE`].
     pub fn push(&mut self, labels: &Arc<Labels>, time: Timestamp, level: u8, metadata: &[(String, String)], line: &[u8]) {
-        let at = match &self.last {
-            Some((last, at)) if Arc::ptr_eq(last, labels) => *at,
-            _ => self.stream_of(labels),
-        };
+        let (at, is_new) = self.numbers.number(labels);
+        if is_new {
+            self.table_bytes += STREAM_ROW_BYTES + labels.iter().map(|(name, value)| name.len() + value.len() + PAIR_BYTES).sum::<usize>();
+            self.streams.push(StreamColumns::new(Arc::clone(labels)));
+        }
         self.streams[at].push(time, level, metadata, line);
         self.lines += 1;
         self.raw_bytes += line.len() as u64;
         self.metadata_bytes += metadata.iter().map(|(name, value)| (name.len() + value.len() + PAIR_BYTES) as u64).sum::<u64>();
     }
 
-    fn stream_of(&mut self, labels: &Arc<Labels>) -> usize {
-        let next = self.streams.len();
-        let at = *self.by_labels.entry(Arc::clone(labels)).or_insert(next);
-        if at == next {
-            self.table_bytes += STREAM_ROW_BYTES + labels.iter().map(|(name, value)| name.len() + value.len() + PAIR_BYTES).sum::<usize>();
-            self.streams.push(StreamColumns::new(Arc::clone(labels)));
-        }
-        self.last = Some((Arc::clone(labels), at));
-        at
-    }
-
     /// Whether a stream of these labels is among them.
     #[must_use]
     pub fn has_stream(&self, labels: &Arc<Labels>) -> bool {
-        self.last.as_ref().is_some_and(|(last, _)| Arc::ptr_eq(last, labels)) || self.by_labels.contains_key(labels)
+        self.numbers.knows(labels)
     }
 
     /// Number of records so far.

@@ -66,6 +66,8 @@ pub(crate) struct Counts {
     pub(crate) json_errors: u64,
     /// Lines that match `time(d)? ?out`.
     pub(crate) timeouts: u64,
+    /// Streams.
+    pub(crate) streams: u64,
 }
 
 impl Counts {
@@ -75,6 +77,7 @@ impl Counts {
         self.needles += other.needles;
         self.json_errors += other.json_errors;
         self.timeouts += other.timeouts;
+        self.streams += other.streams;
     }
 }
 
@@ -89,6 +92,16 @@ pub(crate) struct Container {
     /// Lines on stdout.
     pub(crate) stdout_lines: u64,
     counts: Counts,
+}
+
+impl Corpus {
+    /// Counts of the apps that `wanted` chooses, by namespace and name.
+    pub(crate) fn counts_of(&self, wanted: impl Fn(&str, &str) -> bool) -> Counts {
+        let mut all = Counts::default();
+        let chosen = self.containers.iter().filter(|container| wanted(container.app.namespace, container.app.name));
+        chosen.for_each(|container| all.add(container.counts));
+        all
+    }
 }
 
 /// All of it.
@@ -191,6 +204,7 @@ fn write_one(dir: &Path, container: &Container, wanted: Wanted) -> Result<(Count
         }
     }
     file.flush().with_context(|| format!("cannot write {}", path.display()))?;
+    counts.streams = u64::from(stdout_lines > 0) + u64::from(stdout_lines < counts.lines);
     Ok((counts, stdout_lines))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Parts, in the order they work: [`corpus`] (seeded CRI files), [`yardsticks`] (`zstd -1` and `memmem` over the same
 //! messages), [`place`] (certificates, settings, tokens), [`program`] (a process, its CPU time and memory), [`ask`]
-//! (queries), [`run`] (the rows in order), [`row`] (how they are printed). Exit codes: 0 done; 1 failed, or an answer
+//! (queries), [`questions`] (which), [`run`] (the rows in order), [`row`] (how they are printed). Exit codes: 0 done; 1 failed, or an answer
 //! was wrong; 2 usage. Promises: every program started here ends with the bench; no figure is asserted, every count is.
 //! Must not do: build the programs; `cargo build --release` comes first.
 
@@ -12,6 +12,7 @@ mod ask;
 mod corpus;
 mod place;
 mod program;
+mod questions;
 mod row;
 mod run;
 mod yardsticks;

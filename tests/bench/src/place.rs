@@ -14,6 +14,15 @@ const TRUST_DOMAIN: &str = "bench.tributary";
 /// Limits of the tenant: the questions of a bench go over everything.
 const LIMITS: &str = "{max_query_length: 0s, max_entries_limit_per_query: 100000, max_query_series: 0, max_query_bytes_read: 0B, query_timeout: 10m}";
 
+/// Absorption happens when the bench asks for it, not beside what is measured.
+const ABSORB: &str = "absorb: {bytes: 64GiB, after: 24h, after_small: 24h}\n";
+
+/// Who asks.
+pub(crate) struct Tokens {
+    pub(crate) reader: String,
+    pub(crate) operator: String,
+}
+
 /// Where the hub stores.
 pub(crate) enum StoreChoice {
     /// A folder.
@@ -80,8 +89,8 @@ impl Place {
         self.join(below).to_string_lossy().into_owned()
     }
 
-    /// Certificates and settings of the hub; a reader's token.
-    pub(crate) async fn prepare_hub(&self) -> Result<String> {
+    /// Certificates and settings of the hub; tokens.
+    pub(crate) async fn prepare_hub(&self) -> Result<Tokens> {
         let (ca, tls) = (self.text("ca"), self.text("tls"));
         answer("tributary-certs", &["init", &ca, "--trust-domain", TRUST_DOMAIN]).await?;
         answer("tributary-certs", &["issue", "hub", "--ca", &ca, "--out", &tls, "--name", "127.0.0.1"]).await?;
@@ -95,8 +104,10 @@ impl Place {
         );
         let tenants = self.text("tenants.yaml");
         fs::write(&tenants, format!("version: 1\ntenants:\n  acme: {{clusters: [alpha], limits: {LIMITS}}}\n"))?;
-        fs::write(self.join("hub.yaml"), format!("{listen}{link}{store}tenants: {{file: {tenants}}}\n"))?;
-        answer("tributary-hub", &["token", "new", "--config", &self.text("hub.yaml"), "--role", "reader", "--tenant", "acme"]).await
+        fs::write(self.join("hub.yaml"), format!("{listen}{link}{store}tenants: {{file: {tenants}}}\n{ABSORB}"))?;
+        let config = self.text("hub.yaml");
+        let token = async |of: &[&str]| answer("tributary-hub", &[&["token", "new", "--config", &config, "--role"], of].concat()).await;
+        Ok(Tokens { reader: token(&["reader", "--tenant", "acme"]).await?, operator: token(&["operator"]).await? })
     }
 
     /// Starts the hub, on any ports.

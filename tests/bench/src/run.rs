@@ -10,10 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::ask::{Asker, Form, Question};
-use crate::corpus::{self, ABSENT, Corpus, HOURS, NEEDLE, Wanted};
+use crate::ask::{Asker, Segments};
+use crate::corpus::{self, Corpus, HOURS, Wanted};
 use crate::place::{Place, StoreChoice, bytes_below};
 use crate::program::Program;
+use crate::questions::questions;
 use crate::row::{Row, print_head};
 use crate::{Options, tell, yardsticks};
 
@@ -30,13 +31,17 @@ const IDLE_LINES: u64 = 4;
 /// An idle edge settles, then is measured.
 const IDLE_SETTLE: Duration = Duration::from_secs(5);
 const IDLE_MEASURED: Duration = Duration::from_secs(30);
+/// Segments that stay the same for so long are merged: the hub looks once a minute.
+const MERGED_AFTER: Duration = Duration::from_secs(65);
 const ACKED: &str = "tributary_edge_lines_acked_total";
 
 /// Measures all rows.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let place = Place::make(&options.data.clone().unwrap_or_else(std::env::temp_dir), options.store.as_deref())?;
     let now = u64::try_from(jiff::Timestamp::now().as_nanosecond()).context("the clock stands before 1970")?;
-    let wanted = Wanted { bytes: options.mib << 20, seed: options.seed, begin_ns: now - (HOURS + 1) * 3_600_000_000_000 };
+    // Whole minutes, as dashboards ask for them.
+    let begin_ns = (now - (HOURS + 1) * 3_600_000_000_000) / 60_000_000_000 * 60_000_000_000;
+    let wanted = Wanted { bytes: options.mib << 20, seed: options.seed, begin_ns };
     let begun = Instant::now();
     let corpus = corpus::write(&place.join("pods"), wanted)?;
     let counts = corpus.counts;
@@ -50,12 +55,14 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     print_head(options.json);
     let bench = Bench { gib: counts.bytes as f64 / GIB, corpus, place, json: options.json };
     bench.yardsticks()?;
-    let token = bench.place.prepare_hub().await?;
-    let asker = Asker::new(token)?;
+    let tokens = bench.place.prepare_hub().await?;
+    let asker = Asker::new(tokens.reader)?;
     let mut hub = bench.place.start_hub().await?;
     bench.ship(&asker, &mut hub).await?;
     bench.stored(&asker, &hub).await?;
-    bench.queries(&asker, &mut hub).await?;
+    bench.queries(&asker, &mut hub, "sections").await?;
+    bench.absorb(&asker, &mut hub, &tokens.operator).await?;
+    bench.queries(&asker, &mut hub, "segments").await?;
     if !options.quick {
         bench.idle(&asker, &hub).await?;
     }
@@ -133,7 +140,41 @@ impl Bench {
         Ok(())
     }
 
-    async fn queries(&self, asker: &Asker, hub: &mut Program) -> Result<()> {
+    /// Lane sections to segments, and those to larger ones, until nothing changes any more.
+    async fn absorb(&self, asker: &Asker, hub: &mut Program, operator: &str) -> Result<()> {
+        let admin = hub.address("admin")?;
+        hub.forget_peak()?;
+        let (before, begun) = (hub.cost()?, Instant::now());
+        asker.absorb(&admin, operator).await?;
+        let (absorbed, wall_s) = (hub.cost()?, begun.elapsed().as_secs_f64());
+        let mut segments = asker.segments(&admin, operator).await?;
+        let row = |name, cpu_s: f64, wall_s: f64, goal, peak, segments: Segments| Row {
+            name,
+            cpu_s: Some(cpu_s),
+            cpu_s_per_gib: Some(cpu_s / self.gib),
+            wall_s: Some(wall_s),
+            rss_peak_bytes: Some(peak),
+            bytes: Some(segments.bytes),
+            ratio: Some(self.corpus.counts.bytes as f64 / segments.bytes as f64),
+            goal,
+            detail: format!("{} segments", segments.count),
+        };
+        row("absorption", absorbed.cpu_s - before.cpu_s, wall_s, "<= 10, all >= 4.6", absorbed.rss_peak, segments).print(self.json);
+        let mut since = Instant::now();
+        while since.elapsed() < MERGED_AFTER {
+            sleep(Duration::from_secs(1)).await;
+            let now = asker.segments(&admin, operator).await?;
+            if now != segments {
+                (segments, since) = (now, Instant::now());
+            }
+        }
+        let merged = hub.cost()?;
+        ensure!(segments.lines == self.corpus.counts.lines, "{} lines in segments, {} written", segments.lines, self.corpus.counts.lines);
+        row("merging", merged.cpu_s - absorbed.cpu_s, begun.elapsed().as_secs_f64() - wall_s, "", merged.rss_peak, segments).print(self.json);
+        Ok(())
+    }
+
+    async fn queries(&self, asker: &Asker, hub: &mut Program, over: &'static str) -> Result<()> {
         let (http, times) = (hub.address("http")?, (self.corpus.begin_ns, self.corpus.end_ns));
         for question in questions(&self.corpus)? {
             hub.forget_peak()?;
@@ -144,7 +185,7 @@ impl Bench {
                 walls.push(begun.elapsed().as_secs_f64());
                 cpus.push(hub.cost()?.cpu_s - before);
             }
-            let first = walls[0];
+            let (first, first_cpu) = (walls[0], cpus[0]);
             let (cpu_s, wall_s) = (middle(&mut cpus), middle(&mut walls));
             Row {
                 name: question.name,
@@ -153,7 +194,7 @@ impl Bench {
                 wall_s: Some(wall_s),
                 rss_peak_bytes: Some(hub.cost()?.rss_peak),
                 goal: question.goal,
-                detail: format!("{found} {}, first wall {first:.3} s", if matches!(question.form, Form::Matrix) { "samples" } else { "found" }),
+                detail: format!("{over}: {found} as written; first: {first_cpu:.2} CPU-s, {first:.3} s"),
                 ..Row::default()
             }
             .print(self.json);
@@ -213,36 +254,6 @@ impl Bench {
         .print(self.json);
         hub.end().await
     }
-}
-
-/// What is asked, and what must be answered.
-fn questions(corpus: &Corpus) -> Result<Vec<Question>> {
-    let counts = corpus.counts;
-    let largest = corpus.containers.iter().max_by_key(|container| container.stdout_lines).context("a corpus has containers")?;
-    let all = "{cluster=\"alpha\", job=\"bench\"}";
-    let hours = HOURS + 1;
-    let make = |name, query: String, form, expected, goal| Question { name, query, form, expected, goal, is_scaled: true };
-    Ok(vec![
-        make("needle, present", format!("{all} |= \"{NEEDLE}\""), Form::Lines(100_000), Some(counts.needles), "<= 0.05"),
-        make("needle, absent", format!("{all} |= \"{ABSENT}\""), Form::Lines(100_000), Some(0), "<= 0.05"),
-        make("regex, counted", format!("sum(count_over_time({all} |~ \"time(d)? ?out\" [{hours}h]))"), Form::Number, Some(counts.timeouts), "<= 0.8"),
-        make("sum by app, 5m", format!("sum by (app) (count_over_time({all}[5m]))"), Form::Matrix, None, "<= 0.1"),
-        make(
-            "json, level=error",
-            format!("sum(count_over_time({all} | json | level=\"error\" [{hours}h]))"),
-            Form::Number,
-            Some(counts.json_errors),
-            "<= 0.05",
-        ),
-        Question {
-            name: "last 1000 of a stream",
-            query: format!("{{cluster=\"alpha\", pod=\"{}\", stream=\"stdout\"}}", largest.pod),
-            form: Form::Lines(1000),
-            expected: Some(largest.stdout_lines.min(1000)),
-            goal: "<= 0.02 CPU-s",
-            is_scaled: false,
-        },
-    ])
 }
 
 /// Waits until the edge has `lines` acked.

@@ -2,26 +2,23 @@
 //!
 //! Part of [`Cluster`]: [`Cluster::suffer`] writes lines while faults come, [`Cluster::heal`] ends them all. Must not do: judge.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tests::disk::SimDisk;
 use tests::objects::Rates;
-use tests::oracle::Oracle;
 use tests::quic::CLUSTERS;
 use tests::world::Wall;
 
 use super::{Cluster, TENANTS, TICK, map_text};
 use crate::floor::Way;
-use crate::hosts::{EdgeHost, Order, WAL_DIR};
+use crate::hosts::{Order, WAL_DIR};
 
 impl Cluster {
     fn strikes(&self, rate: u64) -> bool {
         rate > 0 && self.entropy.below(1_000_000) < rate
     }
 
-    fn pick(&self, count: usize) -> usize {
+    pub(super) fn pick(&self, count: usize) -> usize {
         usize::try_from(self.entropy.below(count as u64)).unwrap()
     }
 
@@ -174,78 +171,6 @@ impl Cluster {
                 self.crash_edge(at, false, away);
                 edge.disk.restore(&image);
                 self.set_back.insert(at);
-            }
-        }
-    }
-
-    /// A WAL that was set back and went on under numbers that were taken already contradicts what is stored: an operator deletes it.
-    pub(super) fn delete_contradicted(&mut self) {
-        for at in self.set_back.clone() {
-            let report = self.edges[at].status.lock().unwrap().as_ref().map(edge::status::Status::report);
-            if report.is_some_and(|report| report.tracks.iter().any(|track| track.state == "diverged")) {
-                self.fired.add("contradicting wal deleted by an operator");
-                self.set_back.remove(&at);
-                self.lose_wal(at, Duration::from_secs(1));
-            }
-        }
-    }
-
-    /// A machine with a copy of an edge's disks starts beside it; it ends after `span`. Call when the edge has nothing left to send.
-    pub fn clone_edge(&mut self, at: usize, span: Duration) -> bool {
-        let original = Arc::clone(&self.edges[at]);
-        if self.clone.is_some() || self.swarm.sockets {
-            return false;
-        }
-        let name = format!("clone-{at}");
-        let disk = SimDisk::new(&self.entropy.fork("clone"));
-        disk.restore(&original.disk.image());
-        let sources = SimDisk::new(&self.entropy.fork("clone sources"));
-        // The logs of its machine cannot be read: what both read would be of both.
-        sources.stop_after(0);
-        let host = Arc::new(EdgeHost {
-            name: name.clone(),
-            cluster: original.cluster,
-            edge: original.edge,
-            shape: original.shape.clone(),
-            hubs: original.hubs.clone(),
-            disk,
-            sources,
-            wall: Wall::default(),
-            boots: AtomicU64::new(0),
-            status: Mutex::new(None),
-            ground: self.ground.clone(),
-        });
-        self.ground.trace.note(&format!("{name} starts"));
-        self.fired.add("edge cloned");
-        self.may_quarantine = true;
-        // One of the two may find itself contradicted before a hub does.
-        self.set_back.insert(at);
-        self.floor.host(&name, move || Arc::clone(&host).run());
-        self.clone = Some((name, self.now() + span));
-        true
-    }
-
-    /// The copy is found and switched off; then what was quarantined is released.
-    pub(super) fn release_quarantined(&mut self) {
-        let now = self.now();
-        if let Some((name, until)) = self.clone.clone() {
-            if until > now {
-                return;
-            }
-            self.ground.trace.note(&format!("{name} ends"));
-            self.floor.crash(&name);
-            self.clone = None;
-        }
-        if !self.may_quarantine || now < self.release_again {
-            return;
-        }
-        self.release_again = now + Duration::from_secs(5);
-        for producer in self.ground.bucket.oracle(Oracle::quarantined) {
-            if !self.released.contains(&producer) {
-                let hub = self.pick(self.hubs.len());
-                if self.hubs[hub].order(Order::Release { producer }) {
-                    self.fired.add("quarantined producer released");
-                }
             }
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 impl Cluster {
     /// Asks all hubs for everything.
-    pub(super) fn ask(&mut self) {
+    pub fn ask(&mut self) {
         self.asked += 1;
         let before = self.acked_before.front().map(|(_, acked)| acked.clone()).unwrap_or_default();
         for tenant in TENANTS {
@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// What was answered so far is sound.
-    pub(super) fn judge(&mut self) -> Result<(), String> {
+    pub fn judge(&mut self) -> Result<(), String> {
         for answer in self.answers() {
             if let Ok(streams) = &answer.streams {
                 let sound = invariants::sound(&self.ledger, &answer.tenant, streams, self.is_ordered());
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     /// Whether all that an edge wrote is stored and acknowledged.
-    pub(super) fn is_drained(&self, at: usize) -> bool {
+    pub fn is_drained(&self, at: usize) -> bool {
         let edge = &self.edges[at];
         let (arrived, lost) = self.ground.bucket.oracle(|oracle| (oracle.lines_of_cluster(edge.cluster), oracle.losses().contains_key(edge.cluster)));
         let report = edge.status.lock().unwrap().as_ref().map(edge::status::Status::report);

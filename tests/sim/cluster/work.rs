@@ -69,9 +69,17 @@ impl Cluster {
         append(&edge.sources, &EdgeHost::log(source, None), &bytes);
     }
 
+    /// Writes the next line of a source that only a copy of an edge has.
+    pub fn write_beside(&mut self, copy: &EdgeHost, source: usize) {
+        let name = format!("{}.copy.app-{source}", copy.cluster);
+        let line = self.ledger.write(&name, &padding(&self.entropy, self.swarm.padding));
+        let bytes = format!("{} stdout F {line}\n", self.stamp());
+        append(&copy.sources, &EdgeHost::log(source, None), bytes.as_bytes());
+    }
+
     /// A time that no other line has, RFC 3339 with nanoseconds.
     fn stamp(&mut self) -> String {
-        let now = START_NS + i64::try_from(self.now().as_nanos()).unwrap();
+        let now = START_NS + i64::try_from(self.now().as_nanos()).unwrap() * self.days_fold;
         self.stamp = now.max(self.stamp + 1);
         let since = self.stamp - START_NS;
         let (secs, nanos) = (since / 1_000_000_000, since % 1_000_000_000);
@@ -80,7 +88,7 @@ impl Cluster {
     }
 
     /// What was written not to its end yet is ended.
-    pub(super) fn finish_halves(&mut self) {
+    pub fn finish_halves(&mut self) {
         for ((at, source), bytes) in std::mem::take(&mut self.half) {
             append(&self.edges[at].sources, &EdgeHost::log(source, None), &bytes);
         }

@@ -55,15 +55,24 @@ pub enum Order {
     Push { id: u64, cluster: &'static str, key: Vec<u8>, line: String, at: i64 },
     /// An edge's identity is revoked.
     Revoke { cluster: &'static str, edge: &'static str },
-    /// A quarantined producer is released, its edges go on under others.
+    /// A producer is released, its edges go on under others.
     Release { producer: String },
+    /// A producer ends for ever.
+    Retire { producer: String },
 }
 
 /// What came of an order.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Pushed { id: u64, stored: bool },
-    Released { producer: String, done: bool },
+    Pushed {
+        id: u64,
+        stored: bool,
+    },
+    /// Or retired.
+    Released {
+        producer: String,
+        done: bool,
+    },
 }
 
 pub struct HubHost {
@@ -177,6 +186,11 @@ impl HubHost {
                 let (cluster, edge) = (ClusterId::new(cluster).unwrap(), EdgeId::new(edge).unwrap());
                 let revoked = tools.store.revocations().revoke(&cluster, &edge, Timestamp(START_NS)).await;
                 self.ground.trace.note(&format!("{} revokes: {revoked:?}", self.name));
+            }
+            Order::Retire { producer } => {
+                let retired = act(&tools.store, &tools.entropy, producer.parse().unwrap(), Action::Retire).await;
+                self.ground.trace.note(&format!("{} retires {producer}: {retired:?}", self.name));
+                self.outcomes.lock().unwrap().push(Outcome::Released { producer, done: retired.is_ok() });
             }
             Order::Release { producer } => {
                 let released = act(&tools.store, &tools.entropy, producer.parse().unwrap(), Action::Release).await;

@@ -14,8 +14,8 @@ fn inspected(stages: &str, line: &str) -> String {
     let program = Program::compile_in(&stages, &Surroundings { inspector, ..Surroundings::default() }).unwrap();
     let mut run = Run::new(program, Arc::new(Labels::from_pairs([("job", "a")])));
     run.line(line.as_bytes(), Timestamp(1), &mut |_| ());
-    let heard = heard.lock().unwrap().clone();
-    heard
+    drop(run);
+    Arc::into_inner(heard).map(|heard| heard.into_inner().unwrap()).unwrap_or_default()
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Pure. Parts: [`Events`] (a message in any of its four modes: Message, Forward, PackedForward, CompressedPackedForward), [`Event`], [`ack`]. An entry is
 //! `[time, record]`, or `[[time, metadata], record]` as Fluent Bit writes it. Limits: what a message unpacks to. Must not do: relabel.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a value is one of many kinds, and all but the expected are answered alike")]
+
 use bytes::Bytes;
 use proto_model::Timestamp;
 
@@ -183,7 +185,7 @@ fn float_ns(seconds: f64) -> i64 {
 }
 
 /// A record's line and metadata.
-fn record(reader: &mut Reader<'_>, message_key: Option<&str>, all: &Bytes) -> Result<(Bytes, Vec<(String, String)>), String> {
+fn record(reader: &mut Reader<'_>, message_key: Option<&str>, all: &Bytes) -> Result<Parts, String> {
     let value = reader.skip()?;
     if let Some(key) = message_key
         && let Some((line, metadata)) = split(value, key, all)?
@@ -195,8 +197,11 @@ fn record(reader: &mut Reader<'_>, message_key: Option<&str>, all: &Bytes) -> Re
     Ok((text.into(), Vec::new()))
 }
 
+/// A line, and the pairs beside it.
+type Parts = (Bytes, Vec<(String, String)>);
+
 /// The text under `key` and the pairs beside it; `None` when there is no such text.
-fn split(record: &[u8], key: &str, all: &Bytes) -> Result<Option<(Bytes, Vec<(String, String)>)>, String> {
+fn split(record: &[u8], key: &str, all: &Bytes) -> Result<Option<Parts>, String> {
     let mut reader = Reader::new(record);
     let Token::Map(count) = reader.next()? else { return Ok(None) };
     let (mut line, mut metadata) = (None, Vec::new());

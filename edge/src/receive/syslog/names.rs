@@ -32,7 +32,7 @@ pub(super) async fn of(world: &World, ip: IpAddr) -> String {
 
 async fn text_of(world: &World, path: &'static str) -> String {
     let disk = Arc::clone(&world.disk);
-    let read = world.workers.clone().run(move || disk.read_all(Path::new(path), FILE_BYTES_MAX)).await;
+    let read = world.workers.run(move || disk.read_all(Path::new(path), FILE_BYTES_MAX)).await;
     read.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 

@@ -66,7 +66,7 @@ fn nothing_is_sent_before_the_hub_said_welcome_and_the_wal_agreed() {
     assert_eq!(open.acked_chain.as_ref(), [7; 16]);
     assert_eq!(window.wanted(Sequence(9)), None);
     let steps = window.hear(&welcome(5), NOW);
-    assert_eq!(steps, [Step::Settle { producer: P, last: Sequence(5), chain: Chain([9; 16]), positions: Vec::new() }]);
+    assert_eq!(steps, [Step::Settle { producer: P, last: Sequence(5), chain: Chain([9; 16]), positions: Vec::new(), continues: true }]);
     assert_eq!(window.wanted(Sequence(9)), None, "the WAL has not agreed yet");
     window.settled(Sequence(5), Chain([9; 16]));
     assert_eq!((window.wanted(Sequence(9)), window.stamp()), (Some(Sequence(6)), Some((P, Epoch(5)))));

@@ -503,3 +503,27 @@ fn a_million_equal_lines_of_one_time_are_all_kept() {
     let heard = rig.heard();
     assert_eq!((heard.len(), heard.iter().filter(|line| *line != "x").count()), (1_000_000, 0));
 }
+
+#[test]
+fn files_that_begin_alike_are_told_apart_by_their_length() {
+    let banner = "=".repeat(2_000);
+    let file = |numbers: std::ops::RangeInclusive<u32>| format!("{banner}\n{}", text(numbers));
+    let mut rig = Rig::new(&["/logs/app/*.log"]);
+    rig.append("0.log", file(1..=3));
+    rig.seconds(2);
+    rotate(&rig, "20260101-000000", 9);
+    rig.append("0.log", file(4..=8));
+    rig.seconds(20);
+    // Three more while nobody looks; the first, read to its end, is packed meanwhile.
+    for round in 1..=3_u32 {
+        rotate(&rig, &format!("20260101-0000{round}0"), 9);
+        rig.append("0.log", file(8 + round * 10..=8 + round * 10 + round));
+    }
+    rig.restart();
+    rig.seconds(130);
+    let heard: Vec<String> = rig.heard().into_iter().filter(|line| line.starts_with("line")).collect();
+    let mut expected = numbered(1..=8);
+    expected.extend((1..=3_u32).flat_map(|round| numbered(8 + round * 10..=8 + round * 10 + round)));
+    assert_eq!(heard, expected);
+    assert_eq!(rig.reasons(), []);
+}

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use proto_model::Timestamp;
 use proto_wire::limits::STREAMS_MAX;
 use proto_wire::{BatchBuilder, Compression};
 

@@ -1,5 +1,7 @@
 //! Queries over a store in memory: tenants, limits, order, counting without reading, damage.
 
+mod partial;
+
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
@@ -9,6 +11,7 @@ use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use prometheus_client::metrics::gauge::Gauge;
 use proto_model::{ClusterId, EdgeId, Labels};
 use proto_seam::Entropy;
 
@@ -20,6 +23,7 @@ use crate::rig::{
     Line, MS, ask_logs, batch, built, engine, engine_in, engine_of_batches, entries, grant, line, location, log, matrix_of, merged, metric, nothing, put, run,
 };
 use crate::stages::Pipeline;
+use crate::turns::{Rules, Turns};
 use crate::wanted::Wanted;
 
 /// Makes segments of all there is.
@@ -259,15 +263,22 @@ async fn objects_that_are_gone_end_in_an_answer_to_ask_again() {
 
 #[tokio::test]
 async fn queries_wait_for_their_turn_until_they_time_out_and_too_many_are_refused() {
-    let engine = Engine { turns: Arc::new(Semaphore::new(0)), ..engine(&[]).await };
+    let rules = Rules { at_once: 1, at_once_tenant: 1, waiting_max: 1, waiting_max_tenant: 1 };
+    let turns = Turns::new(rules, Gauge::default());
+    let engine = Engine { turns: Arc::clone(&turns), ..engine(&[]).await };
     let limits = Limits { query_timeout: Duration::from_millis(20), ..Limits::default() };
     let request = InstantRequest::new(metric("vector(1)"), Timestamp(1), &limits).unwrap();
-    let late = engine.instant(&[], &request, &limits).await.unwrap_err();
-    assert_eq!((late.status(), engine.waiting.load(Ordering::Relaxed)), (504, 0));
-    engine.waiting.store(QUERIES_WAITING_MAX, Ordering::Relaxed);
-    let busy = engine.instant(&[], &request, &limits).await.unwrap_err();
-    assert_eq!((busy.status(), busy.to_string().as_str()), (429, "too many outstanding requests"));
-    assert_eq!(engine.waiting.load(Ordering::Relaxed), QUERIES_WAITING_MAX);
+    let grants = [grant("alpha")];
+    let running = turns.take(&grants).await.unwrap();
+    let late = engine.instant(&grants, &request, &limits).await.unwrap_err();
+    assert_eq!(late.status(), 504);
+    let asked = engine.instant(&grants, &request, &limits);
+    let (waited, busy) = tokio::join!(asked, engine.instant(&grants, &request, &limits));
+    let busy = busy.unwrap_err();
+    assert_eq!((busy.status(), busy.to_string().as_str()), (429, "too many outstanding requests: 1 queries of the tenant run and 1 wait; ask again later"));
+    assert_eq!(waited.unwrap_err().status(), 504);
+    drop(running);
+    assert!(engine.instant(&grants, &request, &limits).await.is_ok());
 }
 
 #[tokio::test]

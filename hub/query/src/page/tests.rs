@@ -1,11 +1,15 @@
 //! Pages: every line once, in order, whatever the limit, the direction, equal times, or what is absorbed meanwhile.
 
+use std::sync::Arc;
+
+use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
+
 use super::*;
 use crate::answer::LogAnswer;
 use crate::budget::Limits;
 use crate::engine::Engine;
 use crate::request::LogRequest;
-use crate::rig::{Line, engine, entries, grant, line, log};
+use crate::rig::{Line, batch, engine, entries, grant, line, log, put};
 
 async fn ask(engine: &Engine, limit: i64, direction: Direction, page: Page) -> Result<LogAnswer, QueryFault> {
     let limits = Limits::default();
@@ -84,4 +88,34 @@ async fn a_cursor_of_something_else_is_refused() {
     }
     let back: Cursor = "b.-5.0000000000000000000000000000000a.3".parse().unwrap();
     assert_eq!(back.to_string(), "b.-5.0000000000000000000000000000000a.3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_hold_every_line_once_while_lines_are_absorbed_and_others_come() {
+    for (direction, late) in [(Direction::Forward, 0), (Direction::Backward, 999)] {
+        let engine = engine(&lines()).await;
+        let upkeep = Upkeep::new(Arc::clone(&engine.store), engine.world.clone(), UpkeepSettings::default(), UpkeepMetrics::default());
+        let mut expected: Vec<(i64, String)> = lines().concat().into_iter().map(|(_, time, _, _, text)| (time, text)).collect();
+        let (mut page, mut found, mut pages) = (Page::First, Vec::new(), 0_u64);
+        loop {
+            // A line behind the cursor is in no later page; those before it are, wherever they stand by then.
+            let came = batch(&[line("web", late, format!("late {pages}"))], 1_000 + pages);
+            let absorbing = async {
+                put(&engine.store, vec![(grant("alpha"), came)]).await;
+                upkeep.absorb_all(None).await.unwrap();
+            };
+            let asking = ask(&engine, 5, direction, page);
+            let answer = if pages == 0 { asking.await.unwrap() } else { tokio::join!(absorbing, asking).1.unwrap() };
+            found.extend(entries(&answer));
+            pages += 1;
+            let Some(cursor) = answer.cursor else { break };
+            page = Page::At(cursor.to_string().parse().unwrap());
+        }
+        assert!(pages > 10, "{pages} pages");
+        let view = engine.store.fresh(Timestamp(engine.world.clock.now_ns())).await.unwrap();
+        assert!(engine.store.manifest(&grant("alpha"), &view).await.unwrap().number > 5, "much was absorbed meanwhile");
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{direction:?}");
+    }
 }

@@ -258,7 +258,9 @@ async fn a_full_limit_leaves_older_segments_and_blocks_unread() {
     assert_eq!((limit(&found), texts(&found)[0].0), (5, 0));
     assert!(stats.sections == 0 && stats.blocks <= at_once, "{stats:?}");
     let (_, stats) = sea.logs(&manifest, r#"{app="a"} |= "no such""#, 5, Direction::Forward).await.unwrap();
-    assert_eq!((stats.sections, stats.blocks, stats.lines), (4, 13, 300));
+    assert_eq!((stats.sections, stats.blocks, stats.lines), (4, 0, 40), "no block has all these letters: none is read");
+    let (found, stats) = sea.logs(&manifest, r#"{app="a"} |= "9""#, 500, Direction::Forward).await.unwrap();
+    assert_eq!((limit(&found), stats.blocks, stats.chunks_skipped), (57, 13, 0), "every block has a nine");
     let (_, stats) = sea.logs(&manifest, r#"{app="b"}"#, 5, Direction::Forward).await.unwrap();
     assert_eq!((stats.sections, stats.blocks, stats.chunks_skipped), (0, 0, 17));
 }
@@ -331,4 +333,137 @@ async fn bytes_of_segments_count_against_the_budget() {
     assert_eq!(texts(&ask(20).await.unwrap().0).len(), 2);
     let refused = ask(19).await.unwrap_err();
     assert!(refused.to_string().starts_with("the query would read too many bytes (query: 20B, limit: 19B)"), "{refused}");
+}
+
+#[tokio::test]
+async fn windows_of_whole_minutes_are_counted_without_a_block_and_to_the_same_sums() {
+    const SECOND: i64 = 1_000_000_000;
+    const MINUTE: i64 = 60 * SECOND;
+    let entropy = Entropy::seeded(17);
+    // 20 minutes of two streams; many lines stand right at the end of a minute.
+    let time =
+        || if entropy.below(4) == 0 { i64::try_from(entropy.below(21)).unwrap() * MINUTE } else { i64::try_from(entropy.below(1_200)).unwrap() * SECOND };
+    let objects: Vec<Vec<Line>> =
+        (0..12).map(|_| (0..100).map(|_| line(["a", "b"][entropy.below(2) as usize], time(), "x".repeat(entropy.below(9) as usize))).collect()).collect();
+    let sea = Sea::of(&objects).await;
+    let (none, all) = (nothing(&sea.grant), sea.absorbed(&nothing(&sea.grant), 12).await);
+    let steps = |start, step_ns, count| Steps { start: Timestamp(start), step_ns, count };
+    for query in ["sum by (app) (count_over_time({env=\"test\"}[3m]))", "sum(bytes_rate({app=\"a\"}[1m] offset 2m))", "sum(rate({env=\"test\"}[5m]))"] {
+        for (steps, is_whole) in [
+            (steps(0, MINUTE, 25), true),
+            (steps(7 * MINUTE, 3 * MINUTE, 4), true),
+            (steps(9 * MINUTE, 1, 1), true),
+            (steps(10 * SECOND, MINUTE, 20), false),
+            (steps(0, 90 * SECOND, 12), false),
+            (steps(9 * MINUTE, 1, 2), false),
+        ] {
+            let (wanted, _) = sea.series(&none, query, steps).await.unwrap();
+            let (found, stats) = sea.series(&all, query, steps).await.unwrap();
+            assert_eq!(found, wanted, "{query} {steps:?}");
+            assert_eq!(stats.blocks == 0, is_whole, "{query} {steps:?} {stats:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_reads_only_blocks_that_may_hold_it_and_finds_every_line() {
+    // 12 segments of 1 MiB; each line has an id of its own.
+    let id = |at: i64| format!("{:016x}", (at + 1).cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let text =
+        |at: i64| format!(r#"{{"level":"{}","id":"{}","msg":"{}"}}"#, if at == 3_000 { "catastrophe" } else { "info" }, id(at), "some words ".repeat(20));
+    let objects: Vec<Vec<Line>> = (0..6).map(|object| (0..800).map(|at| line("a", object * 800 + at, text(object * 800 + at))).collect()).collect();
+    let sea = Sea::of(&objects).await;
+    let mut manifest = nothing(&sea.grant);
+    for count in 1..=6 {
+        manifest = sea.absorbed(&manifest, count).await;
+    }
+    let ask = async |stages: String| {
+        let (found, stats) = sea.logs(&manifest, &format!(r#"{{app="a"}} {stages}"#), 5_000, Direction::Forward).await.unwrap();
+        (texts(&found).into_iter().map(|(time, _)| time).collect::<Vec<_>>(), stats.blocks)
+    };
+    for at in [0, 799, 800, 3_000, 4_799] {
+        let (found, blocks) = ask(format!(r#"|= "{}""#, id(at))).await;
+        assert_eq!(found, [at]);
+        assert!(blocks <= 3, "{blocks} of 6 blocks read for one id");
+    }
+    assert_eq!(ask(r#"|= "panic: runtime error""#.to_owned()).await, (Vec::new(), 0));
+    assert_eq!(ask(r#"|~ "(fatal|panic): [a-z]+""#.to_owned()).await, (Vec::new(), 0));
+    let (found, blocks) = ask(r#"| json | level="catastrophe""#.to_owned()).await;
+    assert_eq!(found, [3_000]);
+    assert!(blocks <= 2, "{blocks} of 6 blocks read for one level");
+    assert_eq!(ask("!= \"panic: runtime error\" |= \"some words\"".to_owned()).await.0.len(), 4_800);
+}
+
+/// What a metric query over segments alone says under these limits, and the most memory that it asked for.
+async fn limited(limits: &Limits, query: &str, steps: Steps) -> (Result<usize, String>, u64) {
+    let text = |at: i64| format!(r#"{{"id":"{at:08}","ms":{at},"pad":"{}"}}"#, "x".repeat(40));
+    let objects: Vec<Vec<Line>> = (0..6).map(|object| (0..500).map(|at| line("a", object * 500 + at, text(object * 500 + at))).collect()).collect();
+    let sea = Sea::of(&objects).await;
+    let mut manifest = nothing(&sea.grant);
+    for count in [2, 4, 6] {
+        manifest = sea.absorbed(&manifest, count).await;
+    }
+    let run = run(&sea.engine, &sea.grant, &sea.view(), &manifest, limits);
+    let asked = async {
+        let (tree, ranges, stats) = Arc::clone(&run).ranges(Tree::new(&metric(query), steps).unwrap()).await?;
+        assert_eq!((stats.sections, stats.blocks > 0), (0, true));
+        crate::metric::matrix(tree, ranges, steps, &run.budget)
+    };
+    (asked.await.map(|series| series.len()).map_err(|fault| format!("{} {fault}", fault.status())), run.budget.memory_peak())
+}
+
+#[tokio::test]
+async fn memory_of_aggregations_over_segments_is_asked_for_before_it_is_spent() {
+    let (once, often) = (Steps { start: Timestamp(3_000), step_ns: 1, count: 1 }, Steps { start: Timestamp(0), step_ns: 1, count: 3_000 });
+    let queries = [
+        // High cardinality: 3,000 series.
+        (r#"sum by (id) (count_over_time({app="a"} | json [1m]))"#, once),
+        // The same without grouping: all labels of each line.
+        (r#"count_over_time({app="a"} | json [1m])"#, once),
+        // Few are answered, all are held.
+        (r#"topk(5, sum by (id) (count_over_time({app="a"} | json [1m])))"#, once),
+        // A few series of many points.
+        (r#"sum by (pad) (rate({app="a"} | json [1s]))"#, often),
+        (r#"quantile_over_time(0.99, {app="a"} | json | unwrap ms [1m]) by (id)"#, once),
+    ];
+    for (query, steps) in queries {
+        let free = Limits { max_query_series: 0, ..Limits::default() };
+        let (answered, peak) = limited(&free, query, steps).await;
+        assert!(answered.is_ok() && peak > 50_000, "{query}: {answered:?}, {peak} bytes");
+        let max = peak / 2;
+        let (refused, peak) = limited(&Limits { max_query_memory: max, ..free.clone() }, query, steps).await;
+        let text = refused.unwrap_err();
+        assert!(text.starts_with("400 the query needs more memory than it may use") && text.contains("max_query_memory"), "{query}: {text}");
+        // What was refused counts as asked for; it is one series or one step more.
+        assert!(peak <= max + 60_000, "{query}: {peak} bytes asked for of {max}");
+    }
+}
+
+#[tokio::test]
+async fn series_bytes_and_time_are_bounded_over_segments_too() {
+    let steps = Steps { start: Timestamp(3_000), step_ns: 1, count: 1 };
+    let by_id = r#"sum by (id) (count_over_time({app="a"} | json [1m]))"#;
+    let (refused, _) = limited(&Limits { max_query_series: 100, ..Limits::default() }, by_id, steps).await;
+    assert!(refused.unwrap_err().contains("maximum number of series (100) reached"));
+    let (answered, _) = limited(&Limits { max_query_series: 100, ..Limits::default() }, &format!("topk(5, {by_id})"), steps).await;
+    assert_eq!(answered, Ok(5), "the limit is for what is answered");
+    let (refused, _) = limited(&Limits { max_query_bytes_read: 1_000, ..Limits::default() }, by_id, steps).await;
+    assert!(refused.unwrap_err().contains("would read too many bytes"));
+}
+
+#[tokio::test]
+async fn what_scans_held_is_given_back_when_they_are_merged() {
+    let objects: Vec<Vec<Line>> = (0..40).map(|object| (0..20).map(|at| line("a", (object * 20 + at) * MS, "text")).collect()).collect();
+    let sea = Sea::of(&objects).await;
+    let mut manifest = nothing(&sea.grant);
+    for count in 1..=40 {
+        manifest = sea.absorbed(&manifest, count).await;
+    }
+    let steps = Steps { start: Timestamp(0), step_ns: 10 * MS, count: 90 };
+    let run = sea.run(&sea.view(), &manifest);
+    let tree = Tree::new(&metric(r#"sum by (app) (rate({app="a"} |= "text" [50ms]))"#), steps).unwrap();
+    let (_, ranges, stats) = run.ranges(tree).await.unwrap();
+    assert_eq!((ranges[0].len(), stats.blocks), (1, 40));
+    // One series with a change at each step, and what is held twice while a few scans are merged.
+    assert!(run.budget.memory_peak() < 30_000, "{} bytes", run.budget.memory_peak());
 }

@@ -1,12 +1,12 @@
 //! Line filters: terms joined by `or`, each a text, an expression, a pattern or an address.
 //!
-//! Parts: [`LineStep`] with [`LineStep::needles`], by which a whole run of lines can be searched before
-//! any line is looked at, and [`RunSearch`], that search. Must not do: change a line.
+//! Parts: [`LineStep`] with [`LineStep::required`], by which a whole run of lines can be searched before
+//! any line is looked at. Must not do: change a line.
 
 use hub_logql::{LineFilter, LineOp, LineTerm};
-use memchr::memmem;
 use proto_extract::selector::{self, LineTest};
 
+use super::required::literal;
 use crate::address::AddressTest;
 
 /// One line filter, compiled.
@@ -52,45 +52,17 @@ impl LineStep {
         })
     }
 
-    /// The one text that every passing line holds, when there is one.
-    pub(crate) fn needle(&self) -> Option<&[u8]> {
-        match self.terms.as_slice() {
-            [Term::Test(test)] => test.required().filter(|needle| !needle.is_empty()),
-            _ => None,
-        }
-    }
-}
-
-/// A search for one text through a run of lines, asked line by line, ascending.
-#[derive(Debug)]
-pub(crate) struct RunSearch<'r> {
-    run: &'r [u8],
-    finder: memmem::Finder<'r>,
-    /// Where the text stands next, at or after the last line asked for.
-    next: Option<usize>,
-}
-
-impl<'r> RunSearch<'r> {
-    /// Looks for `needle` in `run`; `None` when it is nowhere in it, so that no line can pass.
-    pub(crate) fn new(run: &'r [u8], needle: &'r [u8]) -> Option<Self> {
-        let finder = memmem::Finder::new(needle);
-        let next = finder.find(run)?;
-        Some(Self { run, finder, next: Some(next) })
-    }
-
-    /// Whether the text stands wholly inside `start..end` of the run.
-    pub(crate) fn stands_in(&mut self, start: usize, end: usize) -> bool {
-        while let Some(next) = self.next {
-            if next >= start {
-                return next + self.finder.needle().len() <= end;
+    /// Texts of which every passing line holds at least one, when they are known.
+    pub(crate) fn required(&self) -> Option<Vec<Vec<u8>>> {
+        let mut all = Vec::new();
+        for term in &self.terms {
+            let Term::Test(test) = term else { return None };
+            match test.required() {
+                Some(text) => all.push(text.to_vec()),
+                None if test.op() == selector::LineOp::Match => all.extend(literal::of_regex(test.text())?),
+                None => return None,
             }
-            self.next = self.run.get(start..).and_then(|rest| self.finder.find(rest)).map(|at| at + start);
         }
-        false
-    }
-
-    /// Whether no later line can hold the text.
-    pub(crate) const fn is_over(&self) -> bool {
-        self.next.is_none()
+        Some(all)
     }
 }

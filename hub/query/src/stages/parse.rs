@@ -19,6 +19,10 @@ const LOGFMT_FAILED: &str = "LogfmtParserErr";
 
 /// Adds a label that a parser found, unless it was found before or nobody wants it.
 fn add_first(labels: &mut LineLabels, wanted: &Wanted, name: &str, value: &str) {
+    // Who wants it under another name wants it under this one too, and most fields nobody wants.
+    if !wanted.takes(name) {
+        return;
+    }
     let name = labels.free_name(name);
     if wanted.takes(&name) && labels.parsed(&name).is_none() {
         labels.set(&name, value);

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use hub_logql::Expr;
-use proptest::prelude::*;
 use proto_model::{Labels, Timestamp};
 
 use super::Pipeline;
-use super::line::RunSearch;
 use crate::record::LineLabels;
 use crate::wanted::Wanted;
 
@@ -66,15 +64,6 @@ fn formats_drops_and_keeps_change_line_and_labels() {
 }
 
 #[test]
-fn line_filters_come_first_unless_the_line_is_changed_before() {
-    assert_eq!(pipeline(r#"{app="a"} | json | x="1" |= "needle""#).needle(), Some(&b"needle"[..]));
-    assert_eq!(pipeline(r#"{app="a"} |= "ab" |~ "longer""#).needle(), Some(&b"longer"[..]));
-    for query in [r#"{app="a"} | line_format "x" |= "needle""#, r#"{app="a"} | unpack |= "needle""#, r#"{app="a"} != "needle""#, r#"{app="a"} |= "a" or "b""#] {
-        assert_eq!(pipeline(query).needle(), None, "{query}");
-    }
-}
-
-#[test]
 fn broken_stages_are_refused_with_their_text() {
     let refused = |query: &str| {
         let Expr::Log(log) = hub_logql::parse(query).unwrap() else { panic!("{query} is a metric query") };
@@ -85,18 +74,4 @@ fn broken_stages_are_refused_with_their_text() {
     assert!(refused(r#"{app="a"} |= ip("10.0.0.x")"#).contains("ip: invalid pattern"));
     assert!(refused(r#"{app="a"} | json x="..""#).contains("cannot parse expression [..]"));
     assert!(refused(r#"{app="a"} | line_format "{{""#).contains("invalid line template"));
-}
-
-proptest! {
-    #[test]
-    fn a_search_through_a_run_finds_the_lines_that_hold_the_text(lines in prop::collection::vec("[ab\n]{0,6}", 0..12), needle in "[ab]{1,3}") {
-        let run: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let mut search = RunSearch::new(run.as_bytes(), needle.as_bytes());
-        let mut start = 0;
-        for line in &lines {
-            let found = search.as_mut().is_some_and(|search| search.stands_in(start, start + line.len()));
-            prop_assert_eq!(found, line.contains(&needle));
-            start += line.len() + 1;
-        }
-    }
 }

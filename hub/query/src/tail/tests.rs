@@ -6,7 +6,7 @@ use std::time::Duration;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::rig::{batch, engine_in, grant, line, log, put};
+use crate::rig::{Door, Meets, Producer, batch, engine_in, grant, line, log, put, records};
 
 async fn begin(engine: &Engine, query: &str, limit: i64) -> (Tail, Vec<AnsweredStream>) {
     let limits = Limits::default();
@@ -83,4 +83,41 @@ async fn raise_floor(engine: &Engine, floor: u64) {
     let record = hub_store::LaneRecord::Floor(floor);
     let mut writer = engine.store.writer().await.unwrap();
     writer.put(hub_store::Draft { records: vec![record], sections: Vec::new(), map_version: 0 }).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_moved_here_comes_after_what_it_left_elsewhere() {
+    let memory = Arc::new(InMemory::new());
+    let there = engine_in(Arc::clone(&memory), Vec::new()).await;
+    let mut left = there.store.writer().await.unwrap();
+    let (mut producer, opened) = Producer::begin(left.lane());
+    left.put(records(vec![opened])).await.unwrap();
+    left.put(producer.next(&[line("web", 1, "one")])).await.unwrap();
+
+    let door = Door::new(memory);
+    let here = engine_in(Arc::clone(&door), Vec::new()).await;
+    let mut own = here.store.writer().await.unwrap();
+    let (mut tail, history) = begin(&here, "{app=\"web\"}", 10).await;
+    assert_eq!(texts(&history), ["one"]);
+    left.put(producer.next(&[line("web", 2, "two")])).await.unwrap();
+    here.store.follow_round().await.unwrap();
+    assert_eq!(next(&mut tail).await, ["two"]);
+
+    // One more line there, of which this hub hears nothing; then the producer goes on here.
+    left.put(producer.next(&[line("web", 3, "three")])).await.unwrap();
+    let (end, mut producer, opened) = producer.moved(own.lane());
+    left.put(records(vec![end])).await.unwrap();
+    door.tell(format!("lanes/{}/", left.lane()), Meets::Refusal);
+    own.put(records(vec![opened])).await.unwrap();
+    own.put(producer.next(&[line("web", 4, "four")])).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(60), tail.next()).await.is_err(), "what came before it cannot be seen yet");
+
+    door.open();
+    assert_eq!(next(&mut tail).await, ["three"]);
+    assert_eq!(next(&mut tail).await, ["four"]);
+    // From now on it is known here: no other lane is waited for.
+    door.tell(format!("lanes/{}/", left.lane()), Meets::Refusal);
+    own.put(producer.next(&[line("web", 5, "five")])).await.unwrap();
+    assert_eq!(next(&mut tail).await, ["five"]);
+    assert!(tokio::time::timeout(Duration::from_secs(5), tail.next()).await.is_err(), "nothing comes twice");
 }

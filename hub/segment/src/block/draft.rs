@@ -28,6 +28,21 @@ impl Draft {
         self.text.len() + self.metadata.bytes()
     }
 
+    /// All lines, each followed by a newline.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// All metadata, written as in a batch: values as they are.
+    pub(crate) fn metadata(&self) -> &[u8] {
+        self.metadata.all()
+    }
+
+    /// Times and line lengths of each run.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&[i64], &[u32])> {
+        self.runs.iter().map(|(first, rows)| (&self.times[*first..first + rows], &self.lengths[*first..first + rows]))
+    }
+
     /// Begins a run; gives its place.
     pub(crate) fn run(&mut self) -> usize {
         self.runs.push((self.lines(), 0));

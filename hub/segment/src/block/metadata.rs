@@ -71,6 +71,11 @@ impl Rows {
         u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
 
+    /// Of all lines.
+    pub(crate) fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes.len()
     }

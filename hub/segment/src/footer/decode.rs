@@ -7,8 +7,10 @@ use proto_model::{Labels, Timestamp};
 use proto_wire::varint;
 
 use super::{BlockEntry, RunEntry, StreamEntry, WHAT};
-use crate::limits::{BLOCK_LINES_MAX, BLOCK_PACKED_MAX, BLOCKS_MAX, LABEL_OVERHEAD, LABELS_BYTES_MAX, RUNS_MAX, STREAMS_MAX};
-use crate::{Kind, SegmentFault, object};
+use crate::limits::{
+    BLOCK_LINES_MAX, BLOCK_PACKED_MAX, BLOCKS_MAX, FILTERS_BYTES_MAX, LABEL_OVERHEAD, LABELS_BYTES_MAX, RUNS_MAX, STREAMS_MAX, TALLIES_STORED_MAX,
+};
+use crate::{Kind, RegionEntry, SegmentFault, object};
 
 const fn malformed(reason: &'static str) -> SegmentFault {
     SegmentFault::Malformed { what: WHAT, reason }
@@ -33,8 +35,16 @@ fn take_bytes<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], SegmentF
     Ok(head)
 }
 
-/// Streams and blocks of a segment of `kind` whose footer lies at `offset`.
-pub(super) fn decode(raw: &[u8], kind: Kind, offset: u64) -> Result<(Vec<StreamEntry>, Vec<BlockEntry>), SegmentFault> {
+/// What a footer says.
+pub(super) struct Decoded {
+    pub(super) streams: Vec<StreamEntry>,
+    pub(super) blocks: Vec<BlockEntry>,
+    /// Filters, tallies.
+    pub(super) regions: [Option<RegionEntry>; 2],
+}
+
+/// Of a segment of `kind` whose footer lies at `offset`, and may name regions behind the blocks.
+pub(super) fn decode(raw: &[u8], kind: Kind, (offset, has_regions): (u64, bool)) -> Result<Decoded, SegmentFault> {
     let mut rest = raw;
     // Each label has at most two texts of its own.
     let count = take_count(&mut rest, "the texts of a segment", 2 * LABELS_BYTES_MAX / LABEL_OVERHEAD)?;
@@ -43,7 +53,17 @@ pub(super) fn decode(raw: &[u8], kind: Kind, offset: u64) -> Result<(Vec<StreamE
         let length = take(&mut rest)?;
         texts.push(std::str::from_utf8(take_bytes(&mut rest, length)?).map_err(|_| malformed("a label is not utf-8"))?);
     }
-    let mut walk = Walk { kind, blocks: take_blocks(&mut rest, offset)?, filled: 0, runs: 0 };
+    let (blocks, mut end) = take_blocks(&mut rest)?;
+    let mut regions = [None; 2];
+    if has_regions {
+        for (region, limit) in regions.iter_mut().zip([FILTERS_BYTES_MAX, TALLIES_STORED_MAX]) {
+            *region = take_region(&mut rest, &mut end, limit)?;
+        }
+    }
+    if end != offset {
+        return Err(malformed("its blocks do not lie before it"));
+    }
+    let mut walk = Walk { kind, blocks, filled: 0, runs: 0 };
     let count = take_count(&mut rest, "the streams of a segment", STREAMS_MAX)?;
     let mut streams: Vec<StreamEntry> = Vec::with_capacity(count.min(rest.len()));
     let mut labels_bytes = 0;
@@ -62,11 +82,11 @@ pub(super) fn decode(raw: &[u8], kind: Kind, offset: u64) -> Result<(Vec<StreamE
     if !rest.is_empty() {
         return Err(malformed("bytes follow its last stream"));
     }
-    Ok((streams, walk.blocks))
+    Ok(Decoded { streams, blocks: walk.blocks, regions })
 }
 
-/// Blocks, known by place and checksum; what lies in them follows from the runs.
-fn take_blocks(rest: &mut &[u8], offset: u64) -> Result<Vec<BlockEntry>, SegmentFault> {
+/// Blocks, known by place and checksum, and where the last ends; what lies in them follows from the runs.
+fn take_blocks(rest: &mut &[u8]) -> Result<(Vec<BlockEntry>, u64), SegmentFault> {
     let count = take_count(rest, "the blocks of a segment", BLOCKS_MAX)?;
     let mut blocks = Vec::with_capacity(count.min(rest.len()));
     let mut at = object::HEAD_BYTES as u64;
@@ -80,7 +100,22 @@ fn take_blocks(rest: &mut &[u8], offset: u64) -> Result<Vec<BlockEntry>, Segment
         blocks.push(BlockEntry { offset: at, length, checksum: *checksum, runs: 0, lines: 0, bytes: 0, min, max });
         at += u64::from(length);
     }
-    if at == offset { Ok(blocks) } else { Err(malformed("its blocks do not lie before it")) }
+    Ok((blocks, at))
+}
+
+/// A region that begins at `at`, where there is one; moves `at` behind it.
+fn take_region(rest: &mut &[u8], at: &mut u64, limit: usize) -> Result<Option<RegionEntry>, SegmentFault> {
+    let found = take(rest)?;
+    if found == 0 {
+        return Ok(None);
+    }
+    let fault = SegmentFault::TooLarge { what: "a region of a segment", found, limit: limit as u64 };
+    let length = u32::try_from(found).ok().filter(|length| *length as usize <= limit).ok_or(fault)?;
+    let (checksum, tail) = rest.split_first_chunk::<16>().ok_or_else(cut_short)?;
+    *rest = tail;
+    let region = RegionEntry { offset: *at, length, checksum: *checksum };
+    *at += u64::from(length);
+    Ok(Some(region))
 }
 
 fn take_labels(rest: &mut &[u8], texts: &[&str], all: &mut usize) -> Result<Labels, SegmentFault> {

@@ -7,11 +7,18 @@ use proto_wire::varint;
 use super::{BlockEntry, HEAD_BYTES, MAGIC, RunEntry, StreamEntry, VERSION, WHAT};
 use crate::block::column::Packer;
 use crate::limits::FOOTER_BYTES_MAX;
-use crate::{Kind, SegmentFault};
+use crate::{Kind, RegionEntry, SegmentFault};
 
-/// Appends the footer of `streams` and `blocks` to `out`.
-pub(crate) fn encode(kind: Kind, streams: &[StreamEntry], blocks: &[BlockEntry], packer: &mut Packer, out: &mut Vec<u8>) -> Result<(), SegmentFault> {
-    let raw = plain(streams, blocks);
+/// Appends the footer of `streams`, `blocks` and what lies behind those (filters, tallies) to `out`.
+pub(crate) fn encode(
+    kind: Kind,
+    streams: &[StreamEntry],
+    blocks: &[BlockEntry],
+    regions: [Option<RegionEntry>; 2],
+    packer: &mut Packer,
+    out: &mut Vec<u8>,
+) -> Result<(), SegmentFault> {
+    let raw = plain(streams, blocks, regions);
     if raw.len() > FOOTER_BYTES_MAX {
         return Err(SegmentFault::TooLarge { what: WHAT, found: raw.len() as u64, limit: FOOTER_BYTES_MAX as u64 });
     }
@@ -26,7 +33,7 @@ pub(crate) fn encode(kind: Kind, streams: &[StreamEntry], blocks: &[BlockEntry],
     Ok(())
 }
 
-fn plain(streams: &[StreamEntry], blocks: &[BlockEntry]) -> Vec<u8> {
+fn plain(streams: &[StreamEntry], blocks: &[BlockEntry], regions: [Option<RegionEntry>; 2]) -> Vec<u8> {
     let mut texts = Vec::new();
     let mut numbers = BTreeMap::new();
     for (name, value) in streams.iter().flat_map(|stream| stream.labels.iter()) {
@@ -47,6 +54,10 @@ fn plain(streams: &[StreamEntry], blocks: &[BlockEntry]) -> Vec<u8> {
     for block in blocks {
         varint::put(&mut out, u64::from(block.length));
         out.extend_from_slice(&block.checksum);
+    }
+    for region in regions {
+        varint::put(&mut out, region.map_or(0, |region| u64::from(region.length)));
+        out.extend_from_slice(region.as_ref().map_or(&[], |region| region.checksum.as_slice()));
     }
     varint::put(&mut out, streams.len() as u64);
     let mut begin = 0;

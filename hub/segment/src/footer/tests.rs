@@ -91,7 +91,7 @@ fn a_text_named_often_cannot_ask_for_much_memory() {
     proto_wire::varint::put(&mut raw, 60_000);
     proto_wire::varint::put(&mut raw, 256);
     raw.extend(vec![0; 100_000]);
-    let fault = decode::decode(&raw, Kind::Odd, 16).unwrap_err();
+    let fault = decode::decode(&raw, Kind::Odd, (16, true)).map(drop).unwrap_err();
     assert!(matches!(fault, SegmentFault::Malformed { .. } | SegmentFault::TooLarge { .. }), "{fault}");
 }
 
@@ -106,7 +106,7 @@ proptest! {
             let at = at % raw.len();
             raw[at] = byte;
         }
-        if let Ok((streams, blocks)) = decode::decode(&raw, Kind::Day(DAY), built.facts.footer_offset) {
+        if let Ok(decode::Decoded { streams, blocks, .. }) = decode::decode(&raw, Kind::Day(DAY), (built.facts.footer_offset, true)) {
             prop_assert!(streams.is_sorted_by(|a, b| a.labels < b.labels));
             for run in streams.iter().flat_map(|stream| &stream.runs) {
                 let block = &blocks[run.block as usize];
@@ -116,8 +116,8 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_no_footer(raw in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok((streams, blocks)) = decode::decode(&raw, Kind::Odd, 16) {
+    fn any_bytes_are_no_footer(raw in prop::collection::vec(any::<u8>(), 0..200), has_regions: bool) {
+        if let Ok(decode::Decoded { streams, blocks, .. }) = decode::decode(&raw, Kind::Odd, (16, has_regions)) {
             prop_assert!(streams.is_empty() && blocks.is_empty());
         }
     }

@@ -62,9 +62,12 @@ impl Rates {
         let taken = tenants.entry(tenant.clone()).or_default();
         let mut bucket = Bucket::filled(taken.bucket, (rate, burst), now);
         if rate > 0 && bucket.left < bytes as f64 {
-            return Err(too_fast(format!(
-                "ingestion rate limit exceeded for user {tenant} (limit: {rate} bytes/sec) while attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased"
-            )));
+            return Err(too_fast(
+                "rate_limited",
+                format!(
+                    "ingestion rate limit exceeded for user {tenant} (limit: {rate} bytes/sec) while attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased"
+                ),
+            ));
         }
         bucket.left -= bytes as f64;
         let streams = streams(taken, tenant, pushed, limits, now)?;
@@ -74,8 +77,8 @@ impl Rates {
     }
 }
 
-fn too_fast(text: String) -> ApiFault {
-    ApiFault::TooFast { text, retry_after_s: 1 }
+const fn too_fast(reason: &'static str, text: String) -> ApiFault {
+    ApiFault::TooFast { reason, text, retry_after_s: 1 }
 }
 
 /// The streams of a push as they stand after it.
@@ -107,20 +110,26 @@ fn streams(
             if most.is_none() {
                 continue;
             }
-            return Err(too_fast(format!(
-                "maximum active stream limit exceeded when trying to create stream {}, reduce the number of active streams (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '{tenant}'",
-                stream.labels
-            )));
+            return Err(too_fast(
+                "stream_limit",
+                format!(
+                    "maximum active stream limit exceeded when trying to create stream {}, reduce the number of active streams (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '{tenant}'",
+                    stream.labels
+                ),
+            ));
         }
         let bytes: u64 = stream.records.iter().map(|record| record.line.len() as u64).sum();
         let mut bucket = Bucket::filled(known, (rate, burst), now);
         if rate > 0 && bucket.left < bytes as f64 {
-            return Err(too_fast(format!(
-                "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for stream '{}' totaling {}, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased",
-                print_bytes(rate),
-                stream.labels,
-                print_bytes(bytes)
-            )));
+            return Err(too_fast(
+                "per_stream_rate_limit",
+                format!(
+                    "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for stream '{}' totaling {}, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased",
+                    print_bytes(rate),
+                    stream.labels,
+                    print_bytes(bytes)
+                ),
+            ));
         }
         bucket.left -= bytes as f64;
         changed.insert(id, (bucket, now));

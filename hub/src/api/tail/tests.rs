@@ -16,9 +16,16 @@ use crate::api::rig::{Hub, tenants, token};
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn open(hub: &Hub, path: &str, parameters: &[(&str, &str)]) -> Result<Socket, Error> {
+    open_from(hub, path, parameters, None).await
+}
+
+async fn open_from(hub: &Hub, path: &str, parameters: &[(&str, &str)], origin: Option<&str>) -> Result<Socket, Error> {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let mut request = format!("ws://{}{path}?{query}", hub.address).into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {}", token("reader")).parse().unwrap());
+    if let Some(origin) = origin {
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+    }
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
@@ -71,6 +78,25 @@ async fn what_is_wrong_is_told_before_the_upgrade() {
     }
     let (status, text) = hub.ask("/loki/api/v1/tail", &[("query", "{app=\"web\"}")], &[]).await;
     assert_eq!((status, text.as_str()), (400, "Bad Request\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_sites_open_nothing() {
+    let hub = Hub::start("").await;
+    let query = [("query", "{app=\"web\"}")];
+    let own = format!("http://{}", hub.address);
+    let port = hub.address.port();
+    for origin in [&own, &own.to_uppercase().replace("HTTP", "http"), &own.replace("http:", "https:")] {
+        assert!(open_from(&hub, "/loki/api/v1/tail", &query, Some(origin)).await.is_ok(), "{origin}");
+    }
+    let near = [format!("http://127.0.0.1.example:{port}"), format!("http://127.0.0.1:{}", port ^ 1), format!("http://x@127.0.0.1:{port}")];
+    for origin in ["https://evil.example", "null", "", "file://", "\u{e9}", "http://127.0.0.1", &near[0], &near[1], &near[2]] {
+        for path in ["/loki/api/v1/tail", "/api/prom/tail"] {
+            let Err(Error::Http(answer)) = open_from(&hub, path, &query, Some(origin)).await else { panic!("{origin} is refused") };
+            assert_eq!(answer.status().as_u16(), 403, "{origin}");
+            assert!(String::from_utf8(answer.into_body().unwrap()).unwrap().starts_with("a page of another site may not"), "{origin}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,3 +102,45 @@ async fn a_fault_is_not_kept_and_another_tenant_or_commit_is_another_entry() {
     }
     assert_eq!(loads.load(Ordering::Relaxed), 3);
 }
+
+/// A footer of one stream.
+fn footer() -> Arc<Footer> {
+    let mut builder = hub_segment::SegmentBuilder::new(hub_segment::Kind::Odd);
+    builder.push(&Arc::new(proto_model::Labels::from_pairs([("app", "a")])), Timestamp(1), 0, [], b"line");
+    Arc::new(Footer::of_object(&builder.finish().unwrap().bytes).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_read_in_passing_do_not_push_out_index() {
+    let footer = footer();
+    let cost = footer.memory_bytes();
+    let (cache, loads) = (cache(40 * cost), Arc::<AtomicU64>::default());
+    let ask = async |number: u128| {
+        let (loads, footer) = (Arc::clone(&loads), Arc::clone(&footer));
+        let load = async move {
+            loads.fetch_add(1, Ordering::Relaxed);
+            Ok(Kept::Footer(footer))
+        };
+        cache.kept(Name::Footer { tenant: TenantId::new("acme").unwrap(), id: SegmentId(number) }, || load.boxed()).await.unwrap();
+    };
+    for number in 0..10 {
+        ask(number).await;
+    }
+    let passed = Arc::default();
+    for number in 100..200 {
+        cache.section(&of(number), || load(4 * cost, &passed)).await.unwrap();
+    }
+    assert!(cache.cost() <= 40 * cost && passed.load(Ordering::Relaxed) == 100);
+    for number in 0..10 {
+        ask(number).await;
+    }
+    assert_eq!(loads.load(Ordering::Relaxed), 10, "all were there still");
+    // Index alone is bounded too, and leaves room for lines.
+    for number in 1_000..1_200 {
+        ask(number).await;
+        assert!(cache.cost() <= 40 * cost);
+    }
+    cache.section(&of(5_000), || load(4 * cost, &passed)).await.unwrap();
+    cache.section(&of(5_000), || load(4 * cost, &passed)).await.unwrap();
+    assert_eq!(passed.load(Ordering::Relaxed), 101, "lines are kept beside a full index");
+}

@@ -23,6 +23,8 @@ struct Stand {
     /// Who goes on, once it is closed.
     closed: Option<ProducerId>,
     quarantined: bool,
+    /// It may have moved in an object that was skipped: any absolutes further on are believed.
+    torn: bool,
 }
 
 /// The fold plus the records before the one that is judged.
@@ -44,7 +46,8 @@ impl<'f> Board<'f> {
         if head >= NUMBER_MAX || number != head + 1 {
             return Err(format!("it is number {number} after number {head}"));
         }
-        if header.previous != self.fold.head_commit {
+        // The true id of a skipped object is known to those only who read it before it was damaged.
+        if header.previous != self.fold.head_commit && self.fold.skipped() != Some(head) {
             return Err(format!("it names {} as the commit before it, which is {}", header.previous, self.fold.head_commit));
         }
         for record in &header.records {
@@ -72,10 +75,10 @@ impl<'f> Board<'f> {
             }
             LaneRecord::Close { producer, sequence, chain, next } => {
                 let stand = self.live_stand(*producer)?;
-                if (*sequence, *chain) != (stand.last, stand.chain) {
+                if !stand.leads_to(*sequence, *chain) {
                     return Err(format!("{producer} is closed at {} but stands at {}", sequence.0, stand.last.0));
                 }
-                self.changed.insert(*producer, Stand { closed: Some(*next), ..stand });
+                self.changed.insert(*producer, Stand { closed: Some(*next), last: *sequence, chain: *chain, torn: false, ..stand });
                 Ok(())
             }
             LaneRecord::Quarantine { producer, .. } => {
@@ -106,13 +109,27 @@ impl<'f> Board<'f> {
                 chain: state.chain,
                 closed: state.closed,
                 quarantined: state.quarantined,
+                torn: state.torn,
             })
+        })
+    }
+
+    /// One that was opened in a skipped object, for all that can be told.
+    fn torn_stand(&self) -> Option<Stand> {
+        self.fold.skipped().map(|_| Stand {
+            identity: String::new(),
+            epoch: Epoch(0),
+            last: Sequence(0),
+            chain: Chain::default(),
+            closed: None,
+            quarantined: false,
+            torn: true,
         })
     }
 
     /// One that is not closed.
     fn live_stand(&self, producer: ProducerId) -> Result<Stand, String> {
-        let stand = self.stand(producer).ok_or_else(|| format!("{producer} was never opened in this lane"))?;
+        let stand = self.stand(producer).or_else(|| self.torn_stand()).ok_or_else(|| format!("{producer} was never opened in this lane"))?;
         if stand.closed.is_none() { Ok(stand) } else { Err(format!("{producer} is closed")) }
     }
 
@@ -135,10 +152,10 @@ impl<'f> Board<'f> {
             if epoch <= stand.epoch {
                 return Err(format!("{producer} is opened under epoch {} after {}", epoch.0, stand.epoch.0));
             }
-            if at != (stand.last, stand.chain) {
+            if !stand.leads_to(last, chain) {
                 return Err(format!("{producer} is opened at {} but stands at {}", last.0, stand.last.0));
             }
-            if identity != stand.identity {
+            if identity != stand.identity && !stand.identity.is_empty() {
                 return Err(format!("{producer} is opened for another identity"));
             }
             if after.is_some() {
@@ -150,7 +167,7 @@ impl<'f> Board<'f> {
             }
             self.begins(producer, at, after)?;
         }
-        self.changed.insert(producer, Stand { identity: identity.to_owned(), epoch, last, chain, closed: None, quarantined: false });
+        self.changed.insert(producer, Stand { identity: identity.to_owned(), epoch, last, chain, closed: None, quarantined: false, torn: false });
         Ok(())
     }
 
@@ -169,7 +186,12 @@ impl<'f> Board<'f> {
                 }
             }
             Some(before) => {
-                let stand = self.stand(before).ok_or_else(|| format!("{producer} is opened after {before}, which was never opened"))?;
+                let stand = self.stand(before).or_else(|| self.torn_stand());
+                let stand = stand.ok_or_else(|| format!("{producer} is opened after {before}, which was never opened"))?;
+                if stand.torn {
+                    // Its end may stand in the skipped object.
+                    return Ok(());
+                }
                 if stand.closed != Some(producer) {
                     return Err(format!("{producer} is opened after {before}, whose end does not name it"));
                 }
@@ -182,10 +204,12 @@ impl<'f> Board<'f> {
     fn advance(&mut self, producer: ProducerId, epoch: Epoch, range: (Sequence, Sequence), chain_to: Chain, digests: &[BatchDigest]) -> Result<(), String> {
         let (from, to) = range;
         let stand = self.open_stand(producer)?;
-        if !cfg!(planted = "epoch_not_checked") && epoch != stand.epoch {
+        let epoch_fits = if stand.torn { epoch >= stand.epoch } else { epoch == stand.epoch };
+        if !cfg!(planted = "epoch_not_checked") && !epoch_fits {
             return Err(format!("{producer} advances under epoch {}, not {}", epoch.0, stand.epoch.0));
         }
-        if from.0 != stand.last.0 + 1 || to < from || to > Sequence::MAX {
+        let jumps = stand.torn && from.0 > stand.last.0 + 1;
+        if (from.0 != stand.last.0 + 1 && !jumps) || to < from || to > Sequence::MAX {
             return Err(format!("{producer} advances from {} to {} after {}", from.0, to.0, stand.last.0));
         }
         let count = to.0 - from.0 + 1;
@@ -193,10 +217,17 @@ impl<'f> Board<'f> {
         if !digests.is_empty() && digests.len() as u64 != count {
             return Err(format!("{producer} advances by {count} with {} digests", digests.len()));
         }
-        if !digests.is_empty() && digests.iter().fold(stand.chain, |chain, digest| digest::extend(chain, *digest)) != chain_to {
+        if !jumps && !digests.is_empty() && digests.iter().fold(stand.chain, |chain, digest| digest::extend(chain, *digest)) != chain_to {
             return Err(format!("the chain of {producer} does not lead from {} to {}", from.0, to.0));
         }
-        self.changed.insert(producer, Stand { last: to, chain: chain_to, ..stand });
+        self.changed.insert(producer, Stand { epoch: if stand.torn { epoch } else { stand.epoch }, last: to, chain: chain_to, torn: false, ..stand });
         Ok(())
+    }
+}
+
+impl Stand {
+    /// Whether it may be said to stand there: where it stands, or further on if that could not be read.
+    fn leads_to(&self, sequence: Sequence, chain: Chain) -> bool {
+        (sequence, chain) == (self.last, self.chain) || (self.torn && sequence > self.last)
     }
 }

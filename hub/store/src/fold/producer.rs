@@ -14,7 +14,7 @@ use crate::limits::{CLOSED_KEPT, DIGESTS_KEPT, GONE_KEPT, SOURCES_MAX};
 /// One producer of a lane.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProducerState {
-    /// Whom it belongs to: `cluster/edge`.
+    /// Whom it belongs to: `cluster/edge`; empty when the object that said so was skipped (lane rule 20).
     pub identity: String,
     /// Newest epoch allotted.
     pub epoch: Epoch,
@@ -38,6 +38,8 @@ pub struct ProducerState {
     pub quarantined: bool,
     /// Why, then.
     pub quarantine_reason: String,
+    /// An object that may have spoken of it was skipped, and nothing was heard of it since: it may stand further on.
+    pub(super) torn: bool,
     /// When it was closed, by the header that says so.
     pub(super) closed_at: Option<Timestamp>,
     /// The newest are kept, ascending.
@@ -89,6 +91,7 @@ impl ProducerState {
             positions: BTreeMap::new(),
             closed: None,
             closed_at: None,
+            torn: false,
             quarantined: false,
             quarantine_reason: String::new(),
             digests: VecDeque::new(),

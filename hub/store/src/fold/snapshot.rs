@@ -38,6 +38,7 @@ pub(crate) fn encode(fold: &Fold, keys: &StoreKeys) -> Result<Bytes, StoreFault>
         map_version: fold.map_version,
         writer: fold.writer.clone(),
         owner: fold.owner.clone(),
+        skipped: fold.skipped,
         written_ns: fold.written.nanos(),
         tenants: tenants.keys().map(ToString::to_string).collect(),
         commits: fold.log.iter().map(|commit| commit_to_proto(commit, place)).collect(),
@@ -75,6 +76,9 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
     if message.floor.checked_add(message.commits.len() as u64) != Some(message.number) {
         return Err(format!("it holds {} numbers between floor {} and head {}", message.commits.len(), message.floor, message.number));
     }
+    if message.skipped > message.number {
+        return Err(format!("it skipped number {} above its own", message.skipped));
+    }
     if message.number > NUMBER_MAX {
         return Err(format!("it is of number {}", message.number));
     }
@@ -107,6 +111,7 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
         map_version: message.map_version,
         writer: text_of(message.writer)?,
         owner: text_of(message.owner)?,
+        skipped: message.skipped,
         written: Timestamp(message.written_ns),
         log,
         lingering: producers.iter().filter(|(_, state)| state.lingers()).map(|(id, _)| *id).collect(),
@@ -182,6 +187,7 @@ fn producer_to_proto(id: &ProducerId, state: &ProducerState) -> proto::SnapshotP
         closed_ns: state.closed_at.map(Timestamp::nanos),
         track: state.track,
         after: state.after.map(|after| after.to_bytes().to_vec()).unwrap_or_default(),
+        torn: state.torn,
         quarantine: state.quarantined.then(|| state.quarantine_reason.clone()),
     }
 }
@@ -209,6 +215,7 @@ fn producer_from_proto(message: proto::SnapshotProducer) -> Result<(ProducerId, 
         closed: maybe_producer_of(&message.closed)?,
         closed_at: message.closed_ns.map(Timestamp),
         track: message.track,
+        torn: message.torn,
         quarantined: message.quarantine.is_some(),
         quarantine_reason: text_of(message.quarantine.unwrap_or_default())?,
         digests: message.digest_sequences.into_iter().map(Sequence).zip(digests).collect(),

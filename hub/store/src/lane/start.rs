@@ -30,7 +30,7 @@ pub(crate) async fn newest(shore: &Shore, lane: LaneId, genesis: CommitId) -> Re
     Ok((Fold::genesis(lane, genesis), 0))
 }
 
-pub(super) async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, StoreFault> {
+pub(crate) async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, StoreFault> {
     let names = shore.objects.list(&Key::snapshots(lane)).await?;
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
 }

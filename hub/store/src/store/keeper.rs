@@ -131,10 +131,10 @@ impl Keeper {
     /// # Errors
     /// As [`Store::footer`].
     pub async fn footer(&self, of: &SegmentRef) -> Result<Arc<Footer>, StoreFault> {
-        match load_footer(Arc::clone(&self.store.shore), of.clone()).await? {
-            Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() }),
-        }
+        let Kept::Footer(footer) = load_footer(Arc::clone(&self.store.shore), of.clone()).await? else {
+            return Err(StoreFault::Draft { reason: "no footer was loaded".to_owned() });
+        };
+        Ok(footer)
     }
 
     /// A block of a segment, from the store.
@@ -142,10 +142,10 @@ impl Keeper {
     /// # Errors
     /// As [`Store::block`].
     pub async fn block(&self, of: &SegmentRef, entry: BlockEntry) -> Result<Arc<Block>, StoreFault> {
-        match load_block(Arc::clone(&self.store.shore), of.clone(), entry).await? {
-            Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(StoreFault::Draft { reason: "no block was loaded".to_owned() }),
-        }
+        let Kept::Block(block) = load_block(Arc::clone(&self.store.shore), of.clone(), entry).await? else {
+            return Err(StoreFault::Draft { reason: "no block was loaded".to_owned() });
+        };
+        Ok(block)
     }
 
     /// The segments in a tenant's folder, each with when the store says it was written.

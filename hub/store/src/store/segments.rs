@@ -1,6 +1,6 @@
 //! Manifests, footers and blocks by grant (lane rules 14, 16, 21).
 //!
-//! Parts: [`Store::manifest`], [`Store::footer`], [`Store::block`], [`Store::outline`]; `Manifests`, the logs of all tenants as
+//! Parts: [`Store::manifest`], [`Store::footer`], [`Store::filters`], [`Store::tallies`], [`Store::block`], [`Store::outline`]; `Manifests`, the logs of all tenants as
 //! far as they were read. Promises: a manifest is given only if it holds all that the view says is absorbed;
 //! what a manifest names and is not found makes the next one be read anew. Must not do: write.
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::FutureExt as _;
-use hub_segment::{Block, Footer, Outline};
+use hub_segment::{Block, Footer, GramFilters, Outline, RegionEntry, Tallies};
 use hub_tenant::Grant;
 use proto_model::TenantId;
 
@@ -98,10 +98,37 @@ impl Store {
         allowed(grant, of)?;
         let load = || load_footer(Arc::clone(&self.shore), of.clone()).boxed();
         let found = self.cache.kept(Name::footer(of), load).await;
-        match self.doubting(of, found)? {
-            Kept::Footer(footer) => Ok(footer),
-            Kept::Section(_) | Kept::Table(_) | Kept::Block(_) | Kept::Outline(_) => Err(misfiled()),
-        }
+        let Kept::Footer(footer) = self.doubting(of, found)? else { return Err(misfiled()) };
+        Ok(footer)
+    }
+
+    /// The filters of a segment, of which `footer` is; `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub async fn filters(&self, grant: &Grant, of: &SegmentRef, footer: &Footer) -> Result<Option<Arc<GramFilters>>, StoreFault> {
+        allowed(grant, of)?;
+        let (Some(region), blocks) = (footer.filters, footer.blocks.len()) else { return Ok(None) };
+        let read = move |bytes: &bytes::Bytes| GramFilters::read(bytes, &region, blocks).map(|filters| Kept::Filters(Arc::new(filters)));
+        let load = || load_region(Arc::clone(&self.shore), of.clone(), region, read).boxed();
+        let found = self.cache.kept(Name::filters(of), load).await;
+        let Kept::Filters(filters) = self.doubting(of, found)? else { return Err(misfiled()) };
+        Ok(Some(filters))
+    }
+
+    /// The tallies of a segment, of which `footer` is; `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub async fn tallies(&self, grant: &Grant, of: &SegmentRef, footer: &Arc<Footer>) -> Result<Option<Arc<Tallies>>, StoreFault> {
+        allowed(grant, of)?;
+        let Some(region) = footer.tallies else { return Ok(None) };
+        let footer = Arc::clone(footer);
+        let read = move |bytes: &bytes::Bytes| Tallies::read(bytes, &region, &footer.blocks).map(|tallies| Kept::Tallies(Arc::new(tallies)));
+        let load = || load_region(Arc::clone(&self.shore), of.clone(), region, read).boxed();
+        let found = self.cache.kept(Name::tallies(of), load).await;
+        let Kept::Tallies(tallies) = self.doubting(of, found)? else { return Err(misfiled()) };
+        Ok(Some(tallies))
     }
 
     /// Block `at` of a segment, of which `footer` is.
@@ -113,10 +140,8 @@ impl Store {
         let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, &"it has no such block"))?;
         let load = || load_block(Arc::clone(&self.shore), of.clone(), entry).boxed();
         let found = self.cache.kept(Name::block(of, at), load).await;
-        match self.doubting(of, found)? {
-            Kept::Block(block) => Ok(block),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Outline(_) => Err(misfiled()),
-        }
+        let Kept::Block(block) = self.doubting(of, found)? else { return Err(misfiled()) };
+        Ok(block)
     }
 
     /// Block `at` of a segment without its lines, with metadata only when that is asked for.
@@ -128,10 +153,8 @@ impl Store {
         let entry = footer.blocks.get(at).copied().ok_or_else(|| damaged(of, &"it has no such block"))?;
         let load = || load_outline(Arc::clone(&self.shore), of.clone(), entry, metadata).boxed();
         let found = self.cache.kept(Name::outline(of, at, metadata), load).await;
-        match self.doubting(of, found)? {
-            Kept::Outline(outline) => Ok(outline),
-            Kept::Section(_) | Kept::Table(_) | Kept::Footer(_) | Kept::Block(_) => Err(misfiled()),
-        }
+        let Kept::Outline(outline) = self.doubting(of, found)? else { return Err(misfiled()) };
+        Ok(outline)
     }
 
     /// A segment that is gone was rewritten: the manifest that named it is read on from before it is used again.
@@ -170,6 +193,16 @@ pub(crate) async fn load_footer(shore: Arc<Shore>, of: SegmentRef) -> Result<Kep
     let facts = of.facts;
     let read = shore.objects.world.workers.run(move || Footer::read(&bytes, &facts)).await;
     read.map(|footer| Kept::Footer(Arc::new(footer))).map_err(|fault| damaged(&of, &fault))
+}
+
+async fn load_region(
+    shore: Arc<Shore>,
+    of: SegmentRef,
+    region: RegionEntry,
+    read: impl FnOnce(&bytes::Bytes) -> Result<Kept, hub_segment::SegmentFault> + Send + 'static,
+) -> Result<Kept, StoreFault> {
+    let bytes = bytes_of(&shore, &of, region.offset, region.length).await?;
+    shore.objects.world.workers.run(move || read(&bytes)).await.map_err(|fault| damaged(&of, &fault))
 }
 
 pub(crate) async fn load_block(shore: Arc<Shore>, of: SegmentRef, entry: hub_segment::BlockEntry) -> Result<Kept, StoreFault> {

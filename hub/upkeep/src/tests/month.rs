@@ -112,17 +112,41 @@ impl Count {
 }
 
 impl Month {
-    async fn begin() -> Self {
+    async fn begin(settings: UpkeepSettings) -> Self {
         let sea = Sea::new(30, Weather::default());
         sea.oracle.lock().unwrap().forgets = true;
         let grants = (0..TENANTS).map(|tenant| grant(&name(tenant))).collect();
         let (mut hubs, mut writers) = (Vec::new(), Vec::new());
         for seed in 1..=2 {
-            let hub = Hub::open_with(&sea, seed, compressed()).await.unwrap();
+            let hub = Hub::open_with(&sea, seed, settings).await.unwrap();
             writers.push(hub.store.writer().await.unwrap());
             hubs.push(hub);
         }
         Self { sea, grants, hubs, writers, sent: vec![0; TENANTS] }
+    }
+
+    /// Upkeep and looks of both hubs go on from now.
+    fn run(&self, stop: &CancellationToken) {
+        for hub in &self.hubs {
+            tokio::spawn(Arc::clone(&hub.upkeep).run_shared(stop.clone()));
+            let store = Arc::clone(&hub.store);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(LOOK).await;
+                    store.follow_round().await.unwrap();
+                    store.keep_snapshots().await.unwrap();
+                }
+            });
+        }
+    }
+
+    /// What tenants write in a tick, and the time of it.
+    async fn pass(&mut self, tick: u64) {
+        self.write(0, tick).await;
+        if tick.is_multiple_of(3) {
+            self.write(1, tick).await;
+        }
+        tokio::time::sleep(TICK).await;
     }
 
     async fn write(&mut self, of: usize, tick: u64) {
@@ -207,46 +231,44 @@ fn name(tenant: usize) -> String {
     format!("t{tenant:03}")
 }
 
-fn must_be_bounded(day: u64, count: &Count) {
+/// Which bound is passed, if one is.
+fn bounded(day: u64, count: &Count) -> Result<(), String> {
     for (lane, (objects, snapshots, length)) in &count.lanes {
-        assert!(*length <= LANE_MAX && *objects as u64 <= *length, "day {day}: lane {lane} is {length} long, of {LANE_MAX}");
-        assert!(*snapshots <= SNAPSHOTS_KEPT, "day {day}: lane {lane} has {snapshots} snapshots");
+        if *length > LANE_MAX || *objects as u64 > *length {
+            return Err(format!("day {day}: lane {lane} is {length} long, of {LANE_MAX}"));
+        }
+        if *snapshots > SNAPSHOTS_KEPT {
+            return Err(format!("day {day}: lane {lane} has {snapshots} snapshots"));
+        }
     }
-    assert!(count.manifests_most <= MANIFESTS_MAX && count.manifests_most_idle <= IDLE_MANIFESTS_MAX, "day {day}: {count:?}");
-    assert!(count.a_day_most <= SEGMENTS_A_DAY_MAX, "day {day}: {count:?}");
-    assert!(count.replaced <= REPLACED_MAX, "day {day}: {count:?}");
-    assert!(count.control <= CONTROL_MAX, "day {day}: {count:?}");
-    assert!(count.rest() <= REST_MAX, "day {day}: {} of {REST_MAX} in {count:?}", count.rest());
+    let bounds = [
+        ("manifests of a tenant", count.manifests_most, MANIFESTS_MAX),
+        ("manifests of an idle tenant", count.manifests_most_idle, IDLE_MANIFESTS_MAX),
+        ("segments of a day", count.a_day_most, SEGMENTS_A_DAY_MAX),
+        ("replaced segments", count.replaced, REPLACED_MAX),
+        ("control objects", count.control, CONTROL_MAX),
+        ("objects that no finished day needs", count.rest(), REST_MAX),
+    ];
+    match bounds.into_iter().find(|(_, found, most)| found > most) {
+        Some((what, found, most)) => Err(format!("day {day}: {found} {what}, of {most}: {count:?}")),
+        None => Ok(()),
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_month_of_mostly_idle_tenants_leaves_the_store_bounded() {
-    let mut month = Month::begin().await;
+    let mut month = Month::begin(compressed()).await;
     let stop = CancellationToken::new();
-    for hub in &month.hubs {
-        tokio::spawn(Arc::clone(&hub.upkeep).run_shared(stop.clone()));
-        let store = Arc::clone(&hub.store);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                store.follow_round().await.unwrap();
-                store.keep_snapshots().await.unwrap();
-            }
-        });
-    }
+    month.run(&stop);
     let mut rests = Vec::new();
     for tick in 0..DAYS * TICKS {
-        month.write(0, tick).await;
-        if tick % 3 == 0 {
-            month.write(1, tick).await;
-        }
-        tokio::time::sleep(TICK).await;
+        month.pass(tick).await;
         let day = (tick + 1) / TICKS;
         if (tick + 1) % TICKS != 0 || day < 2 {
             continue;
         }
         let count = month.count(day).await;
-        must_be_bounded(day, &count);
+        bounded(day, &count).unwrap();
         rests.push(count.rest());
         if [2, 10, 30].contains(&day) {
             let (gets, lists, bytes) = month.start(0).await;
@@ -264,4 +286,37 @@ async fn a_month_of_mostly_idle_tenants_leaves_the_store_bounded() {
         assert_eq!(found.len() as u64, month.sent[tenant], "lines of {}", name(tenant));
     }
     stop.cancel();
+}
+
+/// The first bound that a month under `settings` passes, within `days`.
+async fn first_passed(settings: UpkeepSettings, days: u64) -> Option<String> {
+    let mut month = Month::begin(settings).await;
+    let stop = CancellationToken::new();
+    month.run(&stop);
+    let mut passed = None;
+    for tick in 0..days * TICKS {
+        month.pass(tick).await;
+        let day = (tick + 1) / TICKS;
+        if (tick + 1) % TICKS == 0 && day >= 2 {
+            passed = bounded(day, &month.count(day).await).err();
+        }
+        if passed.is_some() {
+            break;
+        }
+    }
+    stop.cancel();
+    passed
+}
+
+/// The bounds are such that each part of upkeep is needed: without it one is passed within days.
+#[tokio::test(start_paused = true)]
+async fn without_a_part_of_upkeep_the_bounds_are_passed() {
+    let never = Duration::from_secs(10 * 365 * 86_400);
+    let nothing_absorbed = UpkeepSettings { absorb_bytes: u64::MAX, absorb_after: never, absorb_after_small: never, ..compressed() };
+    let nothing_collected = UpkeepSettings { lane_keep: never, ..compressed() };
+    let nothing_swept = UpkeepSettings { sweep_every: never, ..compressed() };
+    for (settings, what) in [(nothing_absorbed, "lane"), (nothing_collected, "lane"), (nothing_swept, "replaced segments")] {
+        let passed = first_passed(settings, 14).await.unwrap_or_else(|| panic!("no bound was passed without {what}"));
+        assert!(passed.contains(what), "{passed}");
+    }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use proto_model::json::{self, Escapes};
 use proto_seam::Clock;
 use serde::Deserialize;
 use tracing::field::{Field, Visit};
@@ -294,19 +295,7 @@ impl Visit for Line {
 fn quoted(out: &mut String, text: &str) {
     out.push('"');
     let cut = (0..=LOG_VALUE_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    for c in text[..cut].chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
+    json::escaped(out, &text[..cut], Escapes::Log);
     if cut < text.len() {
         out.push_str(&format!("... ({} bytes more)", text.len() - cut));
     }

@@ -1,14 +1,15 @@
 //! Values as Promtail hands them on after decoding a line: text for labels and lines.
 //!
-//! Parts: [`value`], [`string`], and the writer of objects and arrays, whose form is that of Go's encoder: keys sorted, no
+//! Parts: [`value`], [`string`], and the writer of objects and arrays, whose form is that of Promtail's encoder (`jsoniter`): keys sorted, no
 //! white space, `<`, `>` and `&` escaped, floats with an exponent only below 1e-6 and from 1e21 on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use proto_model::json::{self, Escapes};
+
 use crate::fault::JsonFault;
 use crate::gofloat;
-use crate::gojson::push_quoted;
 use crate::json::scan::{self, Kind, Token};
 use crate::json::strict::Strict;
 use crate::text::Text;
@@ -96,7 +97,7 @@ fn write_tree(value: &serde_json::Value, out: &mut String) {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(number) => write_number(number.as_f64().unwrap_or(f64::NAN), out),
-        Value::String(text) => push_quoted(text.as_bytes(), out),
+        Value::String(text) => json::string(out, text, Escapes::Jsoniter),
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 out.push(if at == 0 { '[' } else { ',' });
@@ -107,7 +108,7 @@ fn write_tree(value: &serde_json::Value, out: &mut String) {
         Value::Object(map) => {
             for (at, (name, item)) in map.iter().enumerate() {
                 out.push(if at == 0 { '{' } else { ',' });
-                push_quoted(name.as_bytes(), out);
+                json::string(out, name, Escapes::Jsoniter);
                 out.push(':');
                 write_tree(item, out);
             }
@@ -124,7 +125,7 @@ fn number(text: &Text<'_>, token: &Token) -> Result<f64, JsonFault> {
 fn write_value(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), JsonFault> {
     match token.kind {
         Kind::Null | Kind::Boolean => out.push_str(&text.slice(token.start..token.end)),
-        Kind::String => push_quoted(string(text, token).as_bytes(), out),
+        Kind::String => json::string(out, &string(text, token), Escapes::Jsoniter),
         Kind::Number => write_number(number(text, token)?, out),
         Kind::Object => write_object(text, token, out)?,
         Kind::Array => {
@@ -158,7 +159,7 @@ fn write_object(text: &Text<'_>, token: &Token, out: &mut String) -> Result<(), 
         if place > 0 {
             out.push(',');
         }
-        push_quoted(key.as_bytes(), out);
+        json::string(out, key, Escapes::Jsoniter);
         out.push(':');
         write_value(text, value, out)?;
     }

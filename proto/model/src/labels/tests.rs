@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 #[test]
@@ -21,4 +23,18 @@ fn label_names_follow_prometheus() {
     for bad in ["", "9a", "a-b", "a.b", "ä"] {
         assert!(!is_label_name(bad));
     }
+}
+
+#[test]
+fn each_label_set_has_one_number() {
+    let of = |value: &str| Arc::new(Labels::from_pairs([("a", value)]));
+    let (x, y) = (of("x"), of("b"));
+    let mut numbers = LabelsNumbers::new();
+    assert_eq!(numbers.number(&x), (0, true));
+    assert_eq!(numbers.number(&x), (0, false));
+    assert_eq!(numbers.number(&y), (1, true));
+    // Equal labels in other memory are the same.
+    assert_eq!(numbers.number(&of("x")), (0, false));
+    assert_eq!(numbers.number(&y), (1, false));
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), [(y, 1), (x, 0)]);
 }

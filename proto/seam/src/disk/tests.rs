@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the real disk is looked at from beside it")]
+
 use std::path::PathBuf;
 
 use super::real::RealDisk;
@@ -98,7 +100,7 @@ fn what_happens_in_a_watched_directory_is_told() {
     disk.rename(&file, &logs.join("b.log")).unwrap();
     assert_eq!(watch.take().unwrap(), [Noticed::Named(file), Noticed::Named(logs.join("b.log"))]);
     // More than the queue holds.
-    let queue = disk.read_all(std::path::Path::new("/proc/sys/fs/inotify/max_queued_events"), 32).unwrap();
+    let queue = disk.read_all(Path::new("/proc/sys/fs/inotify/max_queued_events"), 32).unwrap();
     let queue: usize = String::from_utf8(queue).unwrap().trim().parse().unwrap();
     if queue <= 100_000 {
         let mut files: Vec<_> = ["c", "d"].iter().map(|name| disk.open(&logs.join(name), OpenHow::Append).unwrap()).collect();
@@ -110,5 +112,5 @@ fn what_happens_in_a_watched_directory_is_told() {
     std::fs::remove_dir_all(&logs).unwrap();
     assert!(watch.take().unwrap().contains(&Noticed::Ended(logs)));
     assert!(watch.add(dir.path().join("absent").as_path()).is_err());
-    assert_eq!(disk.watch().unwrap().add(std::path::Path::new("/proc/self")).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    assert_eq!(disk.watch().unwrap().add(Path::new("/proc/self")).unwrap_err().kind(), io::ErrorKind::Unsupported);
 }

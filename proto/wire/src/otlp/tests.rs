@@ -85,7 +85,7 @@ fn both_forms_give_the_same_by_lokis_mapping() {
 
 #[test]
 fn attributes_that_are_named_become_labels_and_no_others() {
-    let names = std::collections::BTreeSet::from(["host.name".to_owned(), "absent".to_owned()]);
+    let names = BTreeSet::from(["host.name".to_owned(), "absent".to_owned()]);
     for resources in [protobuf(&example(), Index::Named(&names)).unwrap(), json(EXAMPLE.as_bytes(), Index::Named(&names)).unwrap()] {
         assert_eq!(resources[0].labels, Labels::from_pairs([("host_name", "n1")]));
         assert!(resources[0].metadata.contains(&("service_name".to_owned(), "shop".to_owned())));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proto_model::json::{self, Escapes};
 
 use super::Pairs;
 use crate::otlp_messages::any_value::Value;
@@ -32,7 +33,7 @@ pub(super) fn text(value: &AnyValue) -> String {
         Some(Value::ArrayValue(_) | Value::KvlistValue(_)) => {
             let mut out = String::new();
             // What JSON has no form for (NaN) makes the whole empty, as there.
-            if json(value, &mut out).is_some() { out } else { String::new() }
+            if put_json(value, &mut out).is_some() { out } else { String::new() }
         }
     }
 }
@@ -52,18 +53,18 @@ fn double(number: f64) -> String {
     if size < 1.0 { text } else { text.replacen('e', "e+", 1) }
 }
 
-fn json(value: &AnyValue, out: &mut String) -> Option<()> {
+fn put_json(value: &AnyValue, out: &mut String) -> Option<()> {
     match &value.value {
         None => out.push_str("null"),
-        Some(Value::StringValue(text)) => string(text, out),
+        Some(Value::StringValue(text)) => json::string(out, text, Escapes::Go),
         Some(Value::BoolValue(_) | Value::IntValue(_)) => out.push_str(&text(value)),
         Some(Value::DoubleValue(number)) => out.push_str(&Some(number).filter(|number| number.is_finite()).map(|number| double(*number))?),
-        Some(Value::BytesValue(_)) => string(&text(value), out),
+        Some(Value::BytesValue(_)) => json::string(out, &text(value), Escapes::Go),
         Some(Value::ArrayValue(list)) => {
             out.push('[');
             for (i, inner) in list.values.iter().enumerate() {
                 out.push_str(if i == 0 { "" } else { "," });
-                json(inner, out)?;
+                put_json(inner, out)?;
             }
             out.push(']');
         }
@@ -72,31 +73,12 @@ fn json(value: &AnyValue, out: &mut String) -> Option<()> {
             out.push('{');
             for (i, (name, inner)) in by_name.into_iter().enumerate() {
                 out.push_str(if i == 0 { "" } else { "," });
-                string(name, out);
+                json::string(out, name, Escapes::Go);
                 out.push(':');
-                json(inner.unwrap_or(&AnyValue { value: None }), out)?;
+                put_json(inner.unwrap_or(&AnyValue { value: None }), out)?;
             }
             out.push('}');
         }
     }
     Some(())
-}
-
-/// As Go's encoder writes it: `<`, `>` and `&` escaped.
-fn string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
