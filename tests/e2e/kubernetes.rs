@@ -160,7 +160,7 @@ fn writers(cluster: &Cluster) {
     cluster.static_pod("fixed", &pod("fixed", ", labels: {app: fixed}", "Never", &format!("  containers:\n{fixed}")));
 }
 
-fn phase<'a>(name: &'a str) -> [&'a str; 5] {
+fn phase(name: &str) -> [&str; 5] {
     ["get", "pod", name, "-o", "jsonpath={.status.phase}"]
 }
 

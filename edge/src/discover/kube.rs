@@ -241,7 +241,11 @@ impl Feed {
                 self.tables.list_is_whole(at);
             }
             Seen::Trouble(why) => {
-                tracing::warn!(why, "discovery has no word from the API server; what is known stays in use");
+                if self.troubles[at].is_empty() {
+                    tracing::warn!(why, "discovery has no word from the API server; what is known stays in use");
+                } else {
+                    tracing::debug!(why, "discovery still has no word from the API server");
+                }
                 self.troubles[at] = why;
                 return;
             }
