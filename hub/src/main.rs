@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use hub::fsck::{self, Asked};
 use hub::producers::{self, Action, ProducerFault};
 use hub::settings::{Checked, HubSettings};
 use hub::tokens::{self, TokenFault, Wanted};
-use hub::fsck::{self, Asked};
 use hub::{Addresses, HubFault, segments, tenant_map};
 use hub_store::{GiveUpFault, SegmentId, SegmentRef, StoreFault};
 use hub_tenant::{Role, Tenants};

@@ -8,7 +8,7 @@ use tests::ask::Ask;
 use tests::hub::Hub;
 use tests::place;
 
-use crate::endpoints::operator;
+use crate::folder_store;
 
 /// Lane objects below `store`, by name.
 fn lane_objects(store: &Path) -> Vec<PathBuf> {
@@ -39,7 +39,7 @@ async fn push(ask: &Ask, app: &str, count: usize) {
 async fn a_damaged_lane_object_is_found_and_given_up() {
     let dir = place::folder("fsck");
     let store = dir.path().join("store");
-    let mut hub = Hub::start(dir.path(), &format!("store: \"file://{}\"\n", store.display()), "");
+    let mut hub = Hub::start(dir.path(), &folder_store(dir.path()), "");
     let writer = Ask::new(&hub.url(), &hub.token(&["--role", "writer", "--tenant", "acme"]));
     let reader = Ask::new(&hub.url(), &hub.acme);
     for app in ["one", "two", "three"] {
@@ -72,7 +72,7 @@ async fn a_damaged_lane_object_is_found_and_given_up() {
     reader.until_count("{app=~\".+\"}", 20, Duration::from_secs(20)).await;
     push(&writer, "four", 10).await;
     reader.until_count("{app=~\".+\"}", 30, Duration::from_secs(20)).await;
-    let losses = operator(&hub).json("/admin/v1/losses", &[("tenant", "acme")]).await;
+    let losses = Ask::new(&hub.admin_url(), &hub.operator).json("/admin/v1/losses", &[("tenant", "acme")]).await;
     assert!(losses.to_string().contains("SKIPPED_OBJECT"), "{losses}");
     // A hub that starts anew sees the same.
     hub.kill();
