@@ -172,6 +172,7 @@ fn chunks() -> mpsc::Receiver<std::io::Result<Bytes>> {
             }
         }
     };
+    #[expect(clippy::disallowed_methods, reason = "a worker that waits for input would keep the program from ending")]
     drop(std::thread::spawn(read));
     receiver
 }

@@ -107,7 +107,7 @@ fn row_16_a_hundred_thousand_files_and_a_storm_of_names() {
     }
     real.search();
     let open = real.tail.sources().count();
-    assert!(open <= SOURCES_MAX && open >= 100, "{open}");
+    assert!((100..=SOURCES_MAX).contains(&open), "{open}");
     assert_eq!(real.tail.refused().count(), 100_000 - open, "those that are not read are listed");
     assert_eq!(real.tail.watches().0, 1, "one watch");
     // A quiet file among them is heard while names come and go.

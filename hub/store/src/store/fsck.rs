@@ -83,12 +83,13 @@ const SNAPSHOT: &str = "hubs pass over it for an older one; fsck --repair delete
 
 /// The reason, where the fault speaks of an object that is not as it was written; other faults are the store's.
 fn damage_of(fault: StoreFault) -> Result<String, StoreFault> {
-    match fault {
-        StoreFault::Damaged { reason, .. } | StoreFault::ManifestUnreadable { reason, .. } => Ok(reason),
-        StoreFault::Version { .. } | StoreFault::Chain { .. } => Ok(fault.to_string()),
-        StoreFault::Moved { .. } => Ok("it is gone".to_owned()),
-        other => Err(other),
+    if let StoreFault::Damaged { reason, .. } | StoreFault::ManifestUnreadable { reason, .. } = fault {
+        return Ok(reason);
     }
+    if matches!(fault, StoreFault::Moved { .. }) {
+        return Ok("it is gone".to_owned());
+    }
+    if matches!(fault, StoreFault::Version { .. } | StoreFault::Chain { .. }) { Ok(fault.to_string()) } else { Err(fault) }
 }
 
 impl Keeper {
