@@ -532,7 +532,7 @@ impl State {
     fn written(&mut self, number: u64) {
         if !self.watches.is_empty() {
             let names: Vec<PathBuf> = self.names.iter().filter(|(_, node)| **node == Node::File(number)).map(|(path, _)| path.clone()).collect();
-            names.iter().for_each(|path| self.watches.told(path, Noticed::Written(path.clone())));
+            names.iter().for_each(|path| self.watches.told(path, &Noticed::Written(path.clone())));
         }
     }
 

@@ -118,10 +118,14 @@ impl Decoder {
             Self::Zlib(decoder) => decoder.read(buf),
             Self::Bzip2(decoder) => decoder.read(buf),
         };
-        got.map_err(|fault| match fault.kind() {
-            _ if self.packed().is_disk => fault,
-            io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends in the middle"),
-            _ => io::Error::new(io::ErrorKind::InvalidData, format!("the archive is damaged: {fault}")),
+        got.map_err(|fault| {
+            if self.packed().is_disk {
+                fault
+            } else if fault.kind() == io::ErrorKind::UnexpectedEof {
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends in the middle")
+            } else {
+                io::Error::new(io::ErrorKind::InvalidData, format!("the archive is damaged: {fault}"))
+            }
         })
     }
 }

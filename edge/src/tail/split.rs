@@ -94,7 +94,7 @@ impl Splitter {
         for end in memchr_iter(low, bytes) {
             let before = if end > from { bytes[end - 1] } else { self.last };
             let at = self.unfinished() + (end - from) as u64;
-            if at % 2 == 0 || before != high {
+            if at.is_multiple_of(2) || before != high {
                 continue;
             }
             let goes_on = if self.unfinished() == 0 {

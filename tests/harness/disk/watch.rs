@@ -38,11 +38,11 @@ impl Watches {
     }
 
     pub(super) fn named(&mut self, path: &Path) {
-        self.told(path, Noticed::Named(path.to_path_buf()));
+        self.told(path, &Noticed::Named(path.to_path_buf()));
     }
 
     /// Whoever watches the directory of `path` is told.
-    pub(super) fn told(&mut self, path: &Path, what: Noticed) {
+    pub(super) fn told(&mut self, path: &Path, what: &Noticed) {
         let Some(dir) = path.parent() else { return };
         for watcher in self.watchers.values_mut().filter(|watcher| watcher.dirs.contains(dir)) {
             watcher.noticed.insert(what.clone());

@@ -96,19 +96,17 @@ impl Source {
         if !self.content.is_archive() {
             return Err(fault);
         }
-        match fault.kind() {
-            // It may still be written.
-            io::ErrorKind::UnexpectedEof => {
-                self.at_end = true;
-                self.early_end.get_or_insert(now);
-                Ok(ReadEnd::Idle)
-            }
-            io::ErrorKind::InvalidData => {
-                tracing::warn!(path = %self.found.path.display(), offset = self.offset, %fault, "an archive cannot be unpacked any further");
-                Ok(ReadEnd::Damaged)
-            }
-            _ => Err(fault),
+        // It may still be written.
+        if fault.kind() == io::ErrorKind::UnexpectedEof {
+            self.at_end = true;
+            self.early_end.get_or_insert(now);
+            return Ok(ReadEnd::Idle);
         }
+        if fault.kind() == io::ErrorKind::InvalidData {
+            tracing::warn!(path = %self.found.path.display(), offset = self.offset, %fault, "an archive cannot be unpacked any further");
+            return Ok(ReadEnd::Damaged);
+        }
+        Err(fault)
     }
 
     /// Whether `bytes`, just read at `at`, are of the file that was known: its first bytes are still the same. Otherwise
