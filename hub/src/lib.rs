@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod api;
 pub mod canary;
+pub mod fsck;
 pub mod memory;
 pub mod producers;
 pub mod segments;

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use hub::fsck::{self, Asked};
 use hub::producers::{self, Action, ProducerFault};
 use hub::settings::{Checked, HubSettings};
 use hub::tokens::{self, TokenFault, Wanted};
 use hub::{Addresses, HubFault, segments, tenant_map};
-use hub_store::{SegmentId, SegmentRef, StoreFault};
+use hub_store::{GiveUpFault, SegmentId, SegmentRef, StoreFault};
 use hub_tenant::{Role, Tenants};
 use proto_boot::telemetry::log;
 use proto_boot::{Mistake, Stop, arguments, settings, units};
@@ -52,6 +53,24 @@ enum Command {
         /// The settings file.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Look at all that hubs read in the object store; exit code 4 when something is damaged.
+    Fsck {
+        /// The settings file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Every block of every segment too: reads the whole store.
+        #[arg(long)]
+        blocks: bool,
+        /// Delete damaged snapshots and write new ones.
+        #[arg(long)]
+        repair: bool,
+        /// Give up what this damaged lane object held, so that its lane goes on; a loss is recorded.
+        #[arg(long, value_name = "KEY")]
+        skip_object: Vec<String>,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
     },
     /// Look into segments.
     Segment {
@@ -165,7 +184,7 @@ enum ProducerCommand {
 }
 
 /// Flags of this program that are no settings.
-const OWN_FLAGS: [&str; 8] = ["config", "role", "tenant", "id", "expires", "json", "help", "version"];
+const OWN_FLAGS: [&str; 11] = ["config", "role", "tenant", "id", "expires", "json", "help", "version", "blocks", "repair", "skip-object"];
 
 fn main() -> ExitCode {
     hub::memory::settle();
@@ -211,6 +230,7 @@ async fn act(command: Command, overrides: &[(String, String)]) -> u8 {
     match command {
         Command::Serve { config } => serve(world, &config, overrides).await,
         Command::Revoke { uri, config } => revoke(world, &config, overrides, &uri).await,
+        Command::Fsck { config, blocks, repair, skip_object, json } => fsck(&world, &config, overrides, (Asked { blocks, repair }, &skip_object), json).await,
         Command::Segment { command: SegmentCommand::List { tenant, config, json } } => segment_show(&world, &config, overrides, (&tenant, None), json).await,
         Command::Segment { command: SegmentCommand::Show { key, config, json } } => match SegmentRef::parse_key(&key) {
             Some((tenant, id)) => segment_show(&world, &config, overrides, (&tenant, Some(id)), json).await,
@@ -395,6 +415,28 @@ async fn segment_show(world: &World, file: &Path, overrides: &[(String, String)]
         }
         Err(fault) => {
             complain(&fault.to_string());
+            1
+        }
+    }
+}
+
+async fn fsck(world: &World, file: &Path, overrides: &[(String, String)], (asked, given_up): (Asked, &[String]), json: bool) -> u8 {
+    let store = match store_of(world, file, overrides).await {
+        Ok((store, _)) => store,
+        Err(code) => return code,
+    };
+    let mut shown = |row: serde_json::Value| say(&if json { row.to_string() } else { plain(&row) });
+    for key in given_up {
+        if let Err(fault) = fsck::give_up(&store, key, &mut shown).await {
+            complain(&fault.to_string());
+            return if matches!(fault, GiveUpFault::Unfit(_)) { 3 } else { 1 };
+        }
+    }
+    match fsck::examine(&store, asked, &mut shown).await {
+        Ok(false) => 0,
+        Ok(true) => 4,
+        Err(fault) => {
+            complain(&format!("not all could be looked at: {fault}"));
             1
         }
     }

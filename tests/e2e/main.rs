@@ -15,6 +15,7 @@ mod drilldown;
 mod edges;
 mod endpoints;
 mod faults;
+mod fsck;
 mod grafana;
 mod hubs;
 mod kubernetes;

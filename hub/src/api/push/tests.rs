@@ -102,7 +102,7 @@ fn metadata_is_judged_named_and_levelled_as_loki_does() {
     let many: Vec<_> = many.iter().map(|name| (name.as_str(), "v")).collect();
     assert!(text(&judge(&mut with(&many), &Limits::default(), now).unwrap_err()).contains("has too many structured metadata labels: '129', limit: '128'"));
     let mut record = with(&[("a.b", "1"), ("a-b", "2"), ("9", "3")])[0].records[0].clone();
-    rename(&mut record);
+    normalize(&mut record.metadata);
     assert_eq!(record.metadata, [("a_b".to_owned(), "1".to_owned()), ("key_9".to_owned(), "3".to_owned())]);
     let labels = Labels::from_pairs([("level", "Verbose")]);
     assert_eq!(find_level(&labels, &mut record), LEVEL_NONE);
