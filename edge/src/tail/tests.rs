@@ -700,5 +700,6 @@ fn a_limited_source_is_left_until_a_line_is_due() {
     rig.turn();
     rig.turn();
     assert!(!rig.turn(), "it is not read again and again");
-    assert!(rig.tail.due_in(rig.now) >= Duration::from_millis(100), "{:?}", rig.tail.due_in(rig.now));
+    // What is due first is the question to the watch, whose longest wait comes when nothing happens.
+    assert!(rig.tail.due_in(rig.now) >= Duration::from_millis(25), "{:?}", rig.tail.due_in(rig.now));
 }
