@@ -107,12 +107,15 @@ impl State {
 
     fn track_report(&self, usage: &TrackUsage) -> TrackReport {
         let standing = self.standings.iter().find(|standing| standing.track == usage.state.track);
+        // The WAL's figures are a second old: those of a producer that another has followed are not of that one.
+        let of_another = standing.is_some_and(|standing| standing.producer.is_some() && standing.producer != usage.state.producer);
+        let known = if of_another { 0 } else { usage.state.acked.0 };
         TrackReport {
             track: usage.state.track.0,
             producer: standing.and_then(|standing| standing.producer).or(usage.state.producer).map(|producer| producer.to_string()),
             epoch: standing.map_or(0, |standing| standing.epoch.0),
             sequence: usage.state.next.0 - 1,
-            acked: usage.state.acked.0.max(standing.map_or(0, |standing| standing.acked.0)),
+            acked: known.max(standing.map_or(0, |standing| standing.acked.0)),
             backlog_bytes: usage.unacked_bytes,
             oldest_s: usage.oldest_unacked.map_or(0, |oldest| self.tracks_at.since(oldest).as_secs()),
             state: standing.filter(|_| self.session.is_some()).map_or("closed", |standing| standing.state),

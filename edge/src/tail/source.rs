@@ -88,6 +88,8 @@ pub struct Source {
     doubtful: bool,
     /// When bytes came last.
     fed: Timestamp,
+    /// When its end was met last.
+    end_met: Timestamp,
     /// Since when an archive ends in the middle.
     early_end: Option<Timestamp>,
     /// Since when it has no name.
@@ -176,6 +178,7 @@ impl Source {
             at_end: false,
             doubtful: false,
             fed: now,
+            end_met: Timestamp::MIN,
             early_end: None,
             deleted: None,
             rank: 0,
@@ -343,6 +346,7 @@ impl Source {
     pub fn set_back(&mut self, now: Timestamp) {
         self.next_look = self.next_look.min(now);
         self.fed = self.fed.min(now);
+        self.end_met = self.end_met.min(now);
         self.early_end = self.early_end.map(|since| since.min(now));
         self.deleted = self.deleted.map(|since| since.min(now));
         if let Life::Draining(last) = &mut self.life {
@@ -350,9 +354,16 @@ impl Source {
         }
     }
 
-    /// The wall clock was set by so much: what the pipeline holds waits as long as it would have.
+    /// The wall clock was set by so much: what waits for a time waits as long as it would have.
     pub fn clock_stepped(&mut self, by_ns: i64) {
         self.run.clock_stepped(by_ns);
+        let moved = |at: &mut Timestamp| *at = Timestamp(at.nanos().saturating_add(by_ns));
+        moved(&mut self.fed);
+        moved(&mut self.end_met);
+        self.early_end.iter_mut().chain(&mut self.deleted).for_each(moved);
+        if let Life::Draining(last) = &mut self.life {
+            moved(last);
+        }
     }
 
     /// Looks whether the file was truncated, renamed, or is finished; to be called when it is idle. It is finished

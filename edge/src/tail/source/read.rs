@@ -54,6 +54,7 @@ impl Source {
         self.troubled = false;
         self.at_end = got == 0;
         if got == 0 {
+            self.end_met = now;
             if self.content.is_archive() {
                 self.content.rest();
             }
@@ -132,9 +133,14 @@ impl Source {
     /// Lets the pipeline flush what is due, and a last line without newline that has waited long enough.
     pub fn tick(&mut self, now: Timestamp, gather: &mut Gather) -> LineCount {
         let mut count = LineCount::default();
-        if self.partial_due().is_some_and(|due| due <= now) {
-            count = self.finish_line(now, gather);
-            self.settle();
+        if let Some(due) = self.partial_due().filter(|due| *due <= now) {
+            if self.end_met >= due {
+                count = self.finish_line(now, gather);
+                self.settle();
+            } else {
+                // Its rest may have come while nobody looked: it is read once more first.
+                (self.at_end, self.next_look) = (false, now);
+            }
         }
         if self.run.deadline().is_some_and(|deadline| deadline <= now) {
             self.run.tick(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
