@@ -310,10 +310,15 @@ impl<'s> Talk<'s> {
         positions: &[Position],
         continues: bool,
     ) -> Result<(), String> {
-        let settled = self.wal(move |wal| wal.settle(track, last, chain)).await?;
         let now = self.shipper.steady();
-        let Some(bound) = self.tracks.window(track).map(|window| window.report().0) else { return Ok(()) };
+        let Some((bound, _, acked)) = self.tracks.window(track).map(|window| window.report()) else { return Ok(()) };
         let is_moved = bound != Some(producer);
+        let is_drained = self.tracks.newest() > Some(track) && acked >= self.shipper.reader.durable(track);
+        if is_moved && is_drained && self.shipper.reader.chain_at(track, last) != Some(chain) {
+            // Its end stands already, though the answer was lost: the hub names what the track that follows it became.
+            return self.close(track, None).await;
+        }
+        let settled = self.wal(move |wal| wal.settle(track, last, chain)).await?;
         match settled {
             Settled::Behind => return self.adopt(track, (producer, last, chain), positions, (true, continues)).await,
             // Another producer with another past: all of this track ended in it once, when this WAL was further on.
