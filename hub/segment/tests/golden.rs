@@ -106,7 +106,9 @@ fn version_2_is_read_with_filters_and_tallies() {
     let filters = GramFilters::read(&region(&filters), &filters, footer.blocks.len()).expect("sound filters");
     let tallies = Tallies::read(&region(&tallies), &tallies, &footer.blocks).expect("sound tallies");
     let may_hold = |text: &str| (0..footer.blocks.len()).filter(|block| filters.may_hold(*block, &Needle::new(text.as_bytes()))).count();
-    assert_eq!((may_hold("ts=69999 level"), may_hold("last of the day"), may_hold("checkout-7"), may_hold("panic: runtime error")), (1, 1, 1, 0));
+    assert_eq!((may_hold("last of the day"), may_hold("checkout-7"), may_hold("panic: runtime error")), (1, 1, 0));
+    // Lines that count up share their pieces: more blocks than the one that holds it may be looked at, not all.
+    assert!((1..footer.blocks.len()).contains(&may_hold("ts=69999 level")), "{} of {}", may_hold("ts=69999 level"), footer.blocks.len());
     let run = footer.streams.iter().find(|stream| stream.lines == 70_000).and_then(|stream| stream.runs.first()).expect("a run");
     // The first line stands at the end of the minute before.
     let found = tallies.of(run.block as usize, run.at as usize);

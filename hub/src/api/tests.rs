@@ -95,9 +95,9 @@ async fn pages_hold_every_line_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_limit_refuses_comes_in_part_where_that_is_asked_for() {
-    let hub = Hub::start("max_query_series: 2, max_query_memory: 2KiB").await;
+    let hub = Hub::start("max_query_series: 2, max_query_memory: 6KiB").await;
     let streams: Vec<_> =
-        ["a", "b", "c"].into_iter().map(|app| json!({"stream": {"app": app}, "values": [[hub.api.now().nanos().to_string(), "x".repeat(900)]]})).collect();
+        ["a", "b", "c"].into_iter().map(|app| json!({"stream": {"app": app}, "values": [[hub.api.now().nanos().to_string(), "x".repeat(3_000)]]})).collect();
     assert_eq!(hub.push(json!({"streams": streams})).await.0, 204);
     let partial = [("x-tributary-partial", "true")];
     let query = [("query", "{app=~\".+\"}")];

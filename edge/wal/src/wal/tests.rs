@@ -685,7 +685,8 @@ fn a_v1_file_is_read_by_every_later_version() {
     assert_eq!(recovered.wal_id.to_string(), "d3fcbaad63e7f21f");
     assert_eq!((recovered.bad_records, recovered.torn_bytes, recovered.positions_doubtful), (0, 0, false));
     assert_eq!(recovered.tracks[0].producer, Some(bed::producer(3)));
-    assert_eq!(recovered.positions, [position(1, 5)]);
+    // What positions say since then is unknown in it.
+    assert_eq!(recovered.positions, [SourcePosition { size: 0, modified_ns: 0, after: String::new(), done: false, ..position(1, 5) }]);
     let Some(Entry::Batch { body, digest, written, raw_bytes, .. }) = wal.read(TRACK, Sequence(1)).unwrap() else { panic!("no batch") };
     assert_eq!((digest::of_batch(&body), written, raw_bytes), (digest, NOW, 10));
     let Some(Entry::Gap { lines, reason, source, max, .. }) = wal.read(TRACK, Sequence(2)).unwrap() else { panic!("no gap") };
