@@ -40,7 +40,7 @@ async fn a_damaged_lane_object_is_found_and_given_up() {
     let dir = place::folder("fsck");
     let store = dir.path().join("store");
     let mut hub = Hub::start(dir.path(), &folder_store(dir.path()), "");
-    let writer = Ask::new(&hub.url(), &hub.token(&["--role", "writer", "--tenant", "acme"]));
+    let writer = Ask::new(&hub.url(), &hub.acme_writer);
     let reader = Ask::new(&hub.url(), &hub.acme);
     for app in ["one", "two", "three"] {
         push(&writer, app, 10).await;
