@@ -148,7 +148,7 @@ impl Sealer {
         let (mut attempt, mut unsure) = (0, Taken::default());
         loop {
             // A push whose sender was told 503 meanwhile is not built.
-            requests.retain(|request| !matches!(request, Request::Push(push) if push.reply.is_closed()));
+            requests.retain(|request| !is_left(request));
             shed_strays(&mut requests, writer.lane());
             let tenants = Arc::clone(&self.with.tenants.borrow());
             if !cfg!(planted = "old_map") && writer.fold().map_version() > tenants.version() {
@@ -416,6 +416,16 @@ fn refuse(request: Request, why: &Refusal) {
         Request::Close(close) => (close.reply, Some(close.producer), close.sequence),
     };
     drop(to.try_send(Reply::Refused { producer, sequence, why: why.clone() }));
+}
+
+/// Whether nobody waits for the answer any more: a push whose client left, and an opening whose session ended, which would
+/// fence the process that came after it.
+fn is_left(request: &Request) -> bool {
+    match request {
+        Request::Push(push) => push.reply.is_closed(),
+        Request::Open(open) => open.reply.is_closed(),
+        Request::Batch(_) | Request::Gap(_) | Request::Close(_) => false,
+    }
 }
 
 #[cfg(test)]
