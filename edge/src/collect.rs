@@ -25,6 +25,7 @@ use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
 use crate::receive::streams::{Streams, is_stream};
 use crate::reload::Reload;
+use crate::ship::window::FIRST_TRACK;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
 use crate::tail::{Missed, Tail};
@@ -41,8 +42,6 @@ const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Deliveries taken in one turn: what they hold is bounded by the intake.
 const TURN_DELIVERIES: usize = 64;
-/// The only one of most WALs.
-const FIRST_TRACK: TrackId = TrackId(1);
 /// Between two reports to the status page.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 

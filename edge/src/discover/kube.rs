@@ -39,23 +39,6 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(10);
 const RECONNECT: Duration = Duration::from_secs(15);
 const CLIENT_FAILS_MAX: Duration = Duration::from_secs(300);
 
-/// `role`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Containers of pods.
-    Pod,
-    /// Nodes.
-    Node,
-    /// Ports of services.
-    Service,
-    /// Addresses behind services.
-    Endpoints,
-    /// The same, in slices.
-    EndpointSlice,
-    /// Paths of ingresses.
-    Ingress,
-}
-
 /// Label and field selector of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
@@ -71,7 +54,7 @@ pub struct Selector {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeSettings {
     /// What is discovered.
-    pub role: Role,
+    pub role: Kind,
     /// Which server.
     pub access: Access,
     /// In which namespaces; none = in all.
@@ -88,15 +71,12 @@ impl KubeSettings {
     /// The kinds that must be watched.
     #[must_use]
     pub fn kinds(&self) -> Vec<Kind> {
-        let mut kinds = match self.role {
-            Role::Pod => vec![Kind::Pod],
-            Role::Node => vec![Kind::Node],
-            Role::Service => vec![Kind::Service],
-            Role::Endpoints => vec![Kind::Endpoints, Kind::Service, Kind::Pod],
-            Role::EndpointSlice => vec![Kind::EndpointSlice, Kind::Service, Kind::Pod],
-            Role::Ingress => vec![Kind::Ingress],
-        };
-        if self.attach_node && matches!(self.role, Role::Pod | Role::Endpoints | Role::EndpointSlice) {
+        let of_services = matches!(self.role, Kind::Endpoints | Kind::EndpointSlice);
+        let mut kinds = vec![self.role];
+        if of_services {
+            kinds.extend([Kind::Service, Kind::Pod]);
+        }
+        if self.attach_node && (of_services || self.role == Kind::Pod) {
             kinds.push(Kind::Node);
         }
         kinds

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::http::{Secret, with_http};
 use super::labels::LabelsYaml;
 use super::{Placed, span_of};
+use crate::discover::kube::records::Kind;
 
 /// One of `static_configs`, and one group of a file of `file_sd_configs`.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,7 +30,7 @@ with_http! {
     /// One of `kubernetes_sd_configs`
     pub struct KubernetesSdSettings {
         /// What is listed.
-        pub role: KubernetesRole,
+        pub role: Kind,
         /// Where the API is; absent = in the cluster, by the service account.
         #[serde(default)]
         pub api_server: Option<Placed<String>>,
@@ -48,24 +49,6 @@ with_http! {
     }
 }
 
-/// `role`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KubernetesRole {
-    /// Pods, those of this node alone.
-    Pod,
-    /// Nodes.
-    Node,
-    /// Services.
-    Service,
-    /// Endpoints.
-    Endpoints,
-    /// Endpoint slices.
-    EndpointSlice,
-    /// Ingresses.
-    Ingress,
-}
-
 /// `namespaces`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,7 +64,7 @@ pub struct KubernetesNamespaces {
 #[serde(deny_unknown_fields)]
 pub struct KubernetesSelector {
     /// What it selects.
-    pub role: KubernetesRole,
+    pub role: Kind,
     /// By labels, in Kubernetes' words.
     #[serde(default)]
     pub label: String,

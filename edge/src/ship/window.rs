@@ -15,8 +15,8 @@ use proto_wire::edge_hub::{Carry, Close, Message, Open, Position, Refuse, Refuse
 
 /// Tries of one batch that the hub calls damaged, before it is set aside (reliability: a poisoned batch never blocks others).
 const CORRUPT_TRIES_MAX: u32 = 3;
-/// The number of a WAL's first track.
-const FIRST_TRACK: TrackId = TrackId(1);
+/// The number of a WAL's first track, the only one of most.
+pub const FIRST_TRACK: TrackId = TrackId(1);
 /// How long a quarantined producer waits before it asks again whether an operator let it out.
 const DIVERGED_RETRY: Duration = Duration::from_secs(30);
 /// How long to wait before opening again after being fenced: two edges on one WAL must not spin.

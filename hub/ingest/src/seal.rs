@@ -147,7 +147,6 @@ impl Sealer {
         let started = self.now();
         let (mut attempt, mut unsure) = (0, Taken::default());
         loop {
-            // A push whose sender was told 503 meanwhile is not built.
             requests.retain(|request| !is_left(request));
             shed_strays(&mut requests, writer.lane());
             let tenants = Arc::clone(&self.with.tenants.borrow());
@@ -418,7 +417,7 @@ fn refuse(request: Request, why: &Refusal) {
     drop(to.try_send(Reply::Refused { producer, sequence, why: why.clone() }));
 }
 
-/// Whether nobody waits for the answer any more: a push whose client left, and an opening whose session ended, which would
+/// Whether nobody waits for the answer any more: a push whose sender was told 503 meanwhile, and an opening whose session ended, which would
 /// fence the process that came after it.
 fn is_left(request: &Request) -> bool {
     match request {

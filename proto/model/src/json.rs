@@ -6,6 +6,8 @@
 /// What is escaped besides `"`, `\` and the characters below U+0020.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escapes {
+    /// Nothing more (RFC 8259).
+    Plain,
     /// For answers of the API: U+007F and the line separators U+2028 and U+2029.
     Answer,
     /// As Go's `encoding/json` writes: `<`, `>`, `&` and the line separators; U+0008 and U+000C by their letters.
@@ -20,6 +22,7 @@ impl Escapes {
     /// Whether a character from `"` upward, that is neither `"` nor `\`, is escaped.
     const fn has(self, c: char) -> bool {
         match self {
+            Self::Plain => false,
             Self::Answer => matches!(c, '\u{7f}' | '\u{2028}' | '\u{2029}'),
             Self::Go | Self::Jsoniter => matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
             Self::Log => matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),

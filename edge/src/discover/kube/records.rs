@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerPort, ContainerStatus, Endp
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
 
 /// Longest text of an annotation that is kept: longer ones are whole objects (`last-applied-configuration`), no labels.
 pub const ANNOTATION_BYTES_MAX: usize = 8 * 1024;
@@ -193,8 +194,9 @@ pub enum Object {
     Ingress(IngressRecord),
 }
 
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What an object is; in settings the `role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// `pods`
     Pod,

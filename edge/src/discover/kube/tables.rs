@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use proto_model::{Labels, Timestamp};
 
-use super::Role;
 use super::endpoints::{self, Around};
 use super::labels;
 use super::memory::Remembered;
@@ -54,7 +53,7 @@ struct Listing {
 /// Objects and groups of one discovery.
 #[derive(Debug)]
 pub struct Tables {
-    role: Role,
+    role: Kind,
     attach_node: bool,
     rows: BTreeMap<Key, Row>,
     listings: Vec<Listing>,
@@ -79,7 +78,7 @@ fn key(object: &Object) -> Key {
 impl Tables {
     /// Nothing known yet.
     #[must_use]
-    pub fn new(role: Role, attach_node: bool) -> Self {
+    pub fn new(role: Kind, attach_node: bool) -> Self {
         Self {
             role,
             attach_node,
@@ -94,17 +93,6 @@ impl Tables {
             changed: false,
             now: Timestamp(0),
             lingering: 0,
-        }
-    }
-
-    const fn kind(&self) -> Kind {
-        match self.role {
-            Role::Pod => Kind::Pod,
-            Role::Node => Kind::Node,
-            Role::Service => Kind::Service,
-            Role::Endpoints => Kind::Endpoints,
-            Role::EndpointSlice => Kind::EndpointSlice,
-            Role::Ingress => Kind::Ingress,
         }
     }
 
@@ -188,7 +176,7 @@ impl Tables {
         if !self.rows.contains_key(key) {
             return;
         }
-        if key.0 == self.kind() {
+        if key.0 == self.role {
             // It may have come and gone between two rounds: it is named all the same.
             self.make_one(key);
             if let Some((source, group)) = self.made.remove(key).and_then(|source| self.groups.remove_entry(&source)) {
@@ -214,7 +202,7 @@ impl Tables {
     }
 
     fn touch(&mut self, key: &Key) {
-        if key.0 != self.kind() {
+        if key.0 != self.role {
             self.dirty = Dirty::All;
         }
         match &mut self.dirty {
@@ -246,7 +234,7 @@ impl Tables {
         let keys: Vec<Key> = match std::mem::take(&mut self.dirty) {
             Dirty::Nothing => return,
             Dirty::These(keys) => keys.into_iter().collect(),
-            Dirty::All => self.rows.keys().filter(|key| key.0 == self.kind()).cloned().collect(),
+            Dirty::All => self.rows.keys().filter(|key| key.0 == self.role).cloned().collect(),
         };
         for key in keys {
             self.make_one(&key);

@@ -134,7 +134,7 @@ impl Bed {
     fn new(url: &str) -> Self {
         let access = Access::Server(Box::new(ServerAccess { url: url.to_owned(), ..ServerAccess::default() }));
         let selectors = vec![Selector { kind: Kind::Pod, label: String::new(), field: "spec.nodeName=node1".to_owned() }];
-        let settings = KubeSettings { role: Role::Pod, access, namespaces: Vec::new(), own_namespace: false, selectors, attach_node: false };
+        let settings = KubeSettings { role: Kind::Pod, access, namespaces: Vec::new(), own_namespace: false, selectors, attach_node: false };
         Self { dir: tempfile::tempdir().unwrap(), settings: Arc::new(settings) }
     }
 

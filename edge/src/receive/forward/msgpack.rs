@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proto_model::json::{self, Escapes};
 
 /// How deep values may nest.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -236,19 +237,7 @@ fn token<'b>(head: &[u8], body: &'b [u8]) -> Token<'b> {
 
 /// Text in JSON; what is not UTF-8 is replaced.
 pub(super) fn quoted(out: &mut String, text: &[u8]) {
-    out.push('"');
-    for c in String::from_utf8_lossy(text).chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{0}'..='\u{1f}' => write(out, format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    json::string(out, &String::from_utf8_lossy(text), Escapes::Plain);
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! Promises: pods are narrowed to those of this node, as Promtail narrows them, unless the settings name nodes themselves;
 //! what cannot be done is refused by name. Must not do: reach a cluster.
 
-use super::super::discovery::{KubernetesRole, KubernetesSdSettings};
+use super::super::discovery::KubernetesSdSettings;
 use super::super::http::{Authorization, BasicAuth, HttpSettings};
 use super::Checker;
 use crate::discover::kube::client::{Access, Secret, ServerAccess};
 use crate::discover::kube::records::Kind;
-use crate::discover::kube::{KubeSettings, Role, Selector};
+use crate::discover::kube::{KubeSettings, Selector};
 
 /// The field that says on which node a pod is.
 const NODE_FIELD: &str = "spec.nodeName";
@@ -18,7 +18,7 @@ impl Checker<'_> {
     pub(super) fn kubernetes(&mut self, written: &KubernetesSdSettings, host: &str, at: (u64, u64)) -> Option<KubeSettings> {
         let before = self.mistakes.len();
         let access = self.access(written, at);
-        let role = role(written.role);
+        let role = written.role;
         let selectors = self.selectors(written, host, at);
         if written.attach_metadata.namespace {
             self.mistake_at(at, "attach_metadata.namespace is not supported", "take it out; attach_metadata.node is there");
@@ -91,16 +91,16 @@ impl Checker<'_> {
 
     fn selectors(&mut self, written: &KubernetesSdSettings, host: &str, at: (u64, u64)) -> Vec<Selector> {
         let allowed: &[Kind] = match written.role {
-            KubernetesRole::Pod => &[Kind::Pod],
-            KubernetesRole::Node => &[Kind::Node],
-            KubernetesRole::Service => &[Kind::Service],
-            KubernetesRole::Endpoints => &[Kind::Pod, Kind::Service, Kind::Endpoints],
-            KubernetesRole::EndpointSlice => &[Kind::Pod, Kind::Service, Kind::EndpointSlice],
-            KubernetesRole::Ingress => &[Kind::Ingress],
+            Kind::Pod => &[Kind::Pod],
+            Kind::Node => &[Kind::Node],
+            Kind::Service => &[Kind::Service],
+            Kind::Endpoints => &[Kind::Pod, Kind::Service, Kind::Endpoints],
+            Kind::EndpointSlice => &[Kind::Pod, Kind::Service, Kind::EndpointSlice],
+            Kind::Ingress => &[Kind::Ingress],
         };
         let mut out: Vec<Selector> = Vec::new();
         for selector in &written.selectors {
-            let kind = kind(selector.role);
+            let kind = selector.role;
             if !allowed.contains(&kind) {
                 self.mistake_at(at, format!("role {:?} has no use for a selector of role {:?}", written.role, selector.role), "take the selector out");
             } else if out.iter().any(|other| other.kind == kind) {
@@ -108,7 +108,7 @@ impl Checker<'_> {
             }
             out.push(Selector { kind, label: selector.label.clone(), field: selector.field.clone() });
         }
-        if written.role == KubernetesRole::Pod {
+        if written.role == Kind::Pod {
             narrow(&mut out, host);
         }
         out
@@ -136,28 +136,6 @@ fn token(own: &Authorization) -> Secret {
         (_, Some(file)) => Secret::File(file.clone()),
         (Some(text), None) => Secret::Text(text.expose().to_owned()),
         (None, None) => Secret::None,
-    }
-}
-
-const fn role(written: KubernetesRole) -> Role {
-    match written {
-        KubernetesRole::Pod => Role::Pod,
-        KubernetesRole::Node => Role::Node,
-        KubernetesRole::Service => Role::Service,
-        KubernetesRole::Endpoints => Role::Endpoints,
-        KubernetesRole::EndpointSlice => Role::EndpointSlice,
-        KubernetesRole::Ingress => Role::Ingress,
-    }
-}
-
-const fn kind(written: KubernetesRole) -> Kind {
-    match written {
-        KubernetesRole::Pod => Kind::Pod,
-        KubernetesRole::Node => Kind::Node,
-        KubernetesRole::Service => Kind::Service,
-        KubernetesRole::Endpoints => Kind::Endpoints,
-        KubernetesRole::EndpointSlice => Kind::EndpointSlice,
-        KubernetesRole::Ingress => Kind::Ingress,
     }
 }
 

@@ -134,37 +134,22 @@ const fn equal_bytes(word: u64, byte: u8) -> u64 {
 }
 
 /// Position of the quote that ends the string whose first byte is at `at`, and whether it has escapes.
-pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut escaped = false;
-    loop {
-        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
-            if hits != 0 {
-                at += hits.trailing_zeros() as usize / 8;
-                break;
-            }
-            at += 8;
-        }
-        match *bytes.get(at)? {
-            b'"' => return Some((at, escaped)),
-            b'\\' => {
-                escaped = true;
-                at += 2;
-            }
-            _ => at += 1,
-        }
-    }
+pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    end_of::<false>(bytes, at)
 }
 
 /// As [`string_end`], for a string without control characters; `None` also where there is one.
-pub(crate) fn strict_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+pub(crate) fn strict_end(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    end_of::<true>(bytes, at)
+}
+
+fn end_of<const STRICT: bool>(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
     loop {
         while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let word = u64::from_le_bytes(*chunk);
             // bytes below a space borrow when one is taken off, as `equal_bytes` does with zero
-            let low = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+            let low = if STRICT { word.wrapping_sub(ONES * 0x20) & !word & TOPS } else { 0 };
             let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\') | low;
             if hits != 0 {
                 at += hits.trailing_zeros() as usize / 8;
@@ -178,10 +163,12 @@ pub(crate) fn strict_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
                 escaped = true;
                 at += 1;
                 // what is escaped may not be a control character either
-                bytes.get(at).filter(|b| **b >= b' ')?;
+                if STRICT && bytes.get(at).is_none_or(|b| *b < b' ') {
+                    return None;
+                }
                 at += 1;
             }
-            ..b' ' => return None,
+            ..b' ' if STRICT => return None,
             _ => at += 1,
         }
     }

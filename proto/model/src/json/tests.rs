@@ -36,6 +36,12 @@ fn each_rule_escapes_its_own() {
 }
 
 #[test]
+fn the_plain_rule_escapes_what_must_be() {
+    assert_eq!(written("\0\u{8}\n\"\\", Escapes::Plain), r#""\u0000\u0008\n\"\\""#);
+    assert_eq!(written("<&>\u{7f}\u{2028}\u{202e}", Escapes::Plain), "\"<&>\u{7f}\u{2028}\u{202e}\"");
+}
+
+#[test]
 fn it_is_appended() {
     let mut out = "{\"a\":".to_owned();
     string(&mut out, "b", Answer);

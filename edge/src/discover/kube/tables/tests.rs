@@ -33,7 +33,7 @@ fn listed(tables: &mut Tables, scope: usize, objects: Vec<Object>) {
 
 #[test]
 fn a_pod_that_lived_a_moment_is_named_for_a_while() {
-    let mut tables = Tables::new(Role::Pod, false);
+    let mut tables = Tables::new(Kind::Pod, false);
     tables.begin(1);
     at(&mut tables, 100);
     listed(&mut tables, 0, vec![]);
@@ -54,7 +54,7 @@ fn a_pod_that_lived_a_moment_is_named_for_a_while() {
 
 #[test]
 fn a_new_list_takes_away_what_it_does_not_name_and_only_that_of_its_scope() {
-    let mut tables = Tables::new(Role::Pod, false);
+    let mut tables = Tables::new(Kind::Pod, false);
     tables.begin(2);
     listed(&mut tables, 0, vec![pod("a", "1", "Running"), pod("b", "2", "Running")]);
     assert!(!tables.is_all_whole());
@@ -77,7 +77,7 @@ fn a_new_list_takes_away_what_it_does_not_name_and_only_that_of_its_scope() {
 
 #[test]
 fn a_new_pod_of_an_old_name_is_another_group() {
-    let mut tables = Tables::new(Role::Pod, false);
+    let mut tables = Tables::new(Kind::Pod, false);
     tables.begin(1);
     at(&mut tables, 5);
     listed(&mut tables, 0, vec![pod("web-0", "1", "Running")]);
@@ -90,7 +90,7 @@ fn a_new_pod_of_an_old_name_is_another_group() {
 
 #[test]
 fn what_was_recalled_stays_until_the_lists_are_whole() {
-    let mut first = Tables::new(Role::Pod, false);
+    let mut first = Tables::new(Kind::Pod, false);
     first.begin(1);
     at(&mut first, 1_000);
     listed(&mut first, 0, vec![pod("a", "1", "Running"), pod("b", "2", "Running"), pod("c", "3", "Running")]);
@@ -99,7 +99,7 @@ fn what_was_recalled_stays_until_the_lists_are_whole() {
     let remembered = first.remembered();
     assert_eq!(remembered.len(), 3);
 
-    let mut second = Tables::new(Role::Pod, false);
+    let mut second = Tables::new(Kind::Pod, false);
     at(&mut second, 1_500);
     second.recall(remembered.clone());
     assert_eq!(sources(&mut second), ["pod/n/a/1", "pod/n/b/2", "pod/n/c/3"], "a gone one is named once more: its last lines may be unread");
@@ -111,7 +111,7 @@ fn what_was_recalled_stays_until_the_lists_are_whole() {
     at(&mut second, 1_561);
     assert_eq!(sources(&mut second), ["pod/n/b/2"]);
     // Too old to be recalled at all.
-    let mut third = Tables::new(Role::Pod, false);
+    let mut third = Tables::new(Kind::Pod, false);
     at(&mut third, 1_000 + 3_600);
     third.recall(remembered);
     assert_eq!(sources(&mut third), ["pod/n/a/1", "pod/n/b/2"]);
@@ -119,7 +119,7 @@ fn what_was_recalled_stays_until_the_lists_are_whole() {
 
 #[test]
 fn a_nodes_labels_reach_the_pods_when_they_change() {
-    let mut tables = Tables::new(Role::Pod, true);
+    let mut tables = Tables::new(Kind::Pod, true);
     tables.begin(2);
     listed(&mut tables, 0, vec![pod("a", "1", "Running")]);
     listed(&mut tables, 1, vec![node("x")]);

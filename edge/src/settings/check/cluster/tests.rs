@@ -80,6 +80,6 @@ fn the_settings_of_deploy_edge_are_taken() {
     let prepared = parsed.unwrap().prepare("edge.yaml", "node7").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     assert!(prepared.remarks.is_empty(), "{:?}", prepared.remarks);
     let Discovery::Kubernetes(settings) = &prepared.jobs[0].discoveries[0] else { panic!("pods are discovered") };
-    assert_eq!((settings.role, &settings.access), (Role::Pod, &Access::InCluster));
+    assert_eq!((settings.role, &settings.access), (Kind::Pod, &Access::InCluster));
     assert_eq!(settings.scopes("tributary")[0].field, "spec.nodeName=node7");
 }
