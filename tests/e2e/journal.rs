@@ -148,15 +148,15 @@ async fn a_journal_that_needs_it_is_read_by_journalctl() {
         return skipped(TEST, "this journalctl does not know XZ");
     }
     let mut bed = Bed::start("");
-    let file = bed.journal.join("made");
-    let mut writer = Writer::start(&tool, file.clone());
+    let made = bed.journal.with_file_name("made");
+    std::fs::create_dir_all(&made).expect("a folder can be made");
+    let mut writer = Writer::start(&tool, made.join("system.journal"));
     writer.write(0..1_500);
     writer.rotate(1);
     // A file that may hold fields packed with XZ.
-    let rotated = bed.journal.join("system@1.journal");
+    let rotated = made.join("system@1.journal");
     let mut bytes = std::fs::read(&rotated).expect("the file can be read");
     bytes[12] |= 1;
-    std::fs::remove_file(&rotated).expect("the file can be removed");
     std::fs::write(bed.journal.join("made.tmp"), bytes).expect("the file can be written");
     std::fs::rename(bed.journal.join("made.tmp"), bed.journal.join("old.journal")).expect("the file can be renamed");
     bed.ask().until_count(SELECTOR, 1_000, WITHIN).await;

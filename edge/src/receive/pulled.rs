@@ -91,8 +91,7 @@ impl Pull {
         }
         let before = self.count();
         let cursor = Cursor { count: before + passed.max(1), held };
-        let position =
-            SourcePosition { path: self.path.clone(), offset: cursor.count, resume: before, held: cursor.held.clone(), ..SourcePosition::default() };
+        let position = SourcePosition { path: self.path.clone(), offset: cursor.count, resume: before, held: cursor.held.clone(), ..SourcePosition::default() };
         match self.post.hand_in_with(records, vec![position]).await {
             Ok(durable) => {
                 self.stand.under_way.push_back((cursor, durable));

@@ -107,7 +107,9 @@ impl Reader {
         let opened = self.disk.open_beneath(&path, std::slice::from_ref(&root.dir)).map_err(FileFault::Io);
         let file = match opened.and_then(|file| JournalFile::new(file, path.clone(), root.is_runtime)) {
             Ok(file) => file,
-            Err(FileFault::Damaged(why @ Damage::Unknown(_))) if !self.skips_unknown => return Err(Unreadable { path: path.display().to_string(), why: why.to_string() }),
+            Err(FileFault::Damaged(why @ Damage::Unknown(_))) if !self.skips_unknown => {
+                return Err(Unreadable { path: path.display().to_string(), why: why.to_string() });
+            }
             Err(FileFault::Io(fault)) => {
                 self.tell(&path, &fault);
                 return Ok(fault.kind() == io::ErrorKind::PermissionDenied);

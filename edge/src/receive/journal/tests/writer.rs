@@ -35,8 +35,7 @@ impl Journal {
         bytes[16] = 1;
         bytes[24..40].fill(file_id);
         bytes[72..88].fill(seqnum_id);
-        let mut journal =
-            Self { bytes, compact: false, packing: Packing::None, data: BTreeMap::new(), array: None, entries: 0, tail: 0, places: Vec::new() };
+        let mut journal = Self { bytes, compact: false, packing: Packing::None, data: BTreeMap::new(), array: None, entries: 0, tail: 0, places: Vec::new() };
         journal.put(88, HEADER as u64);
         journal
     }
