@@ -103,8 +103,8 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (wal, recovered) = open_wal(&prepared, &world).await?;
-    let track = newest_track(&recovered);
+    let (mut wal, recovered) = open_wal(&prepared, &world).await?;
+    let track = newest_track(&mut wal)?;
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
@@ -218,6 +218,8 @@ fn chance(world: &World) -> u16 {
     u16::try_from(world.entropy.fork("canary").below(1 << 16)).unwrap_or_default()
 }
 
-fn newest_track(recovered: &Recovered) -> TrackId {
-    recovered.tracks.iter().filter(|track| !track.closed).map(|track| track.track).max().unwrap_or(TrackId(1))
+/// The track that new batches join: the newest that is not closed, or one begun now where damage left none.
+fn newest_track(wal: &mut Wal) -> Result<TrackId, WalFault> {
+    let open = wal.tracks().into_iter().filter(|track| !track.closed).map(|track| track.track).max();
+    open.map_or_else(|| wal.new_track(), Ok)
 }
