@@ -21,6 +21,7 @@ mod hubs;
 mod kubernetes;
 mod live;
 mod logcli;
+mod migration;
 mod network;
 mod outage;
 mod partial;
