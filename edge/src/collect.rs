@@ -285,8 +285,8 @@ impl Desk {
         let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
         for (identity, position) in &mut untold {
             if hub_knows_all {
-                // Nothing of it was ever stored: it is looked for by its identity, and read again from its beginning.
-                *position = SourcePosition { offset: 0, resume: 0, held: Default::default(), gone: false, ..position.clone() };
+                // Nothing of it was ever stored: it is looked for by its identity, and read again from where this edge began.
+                *position = SourcePosition { offset: position.begun, resume: position.begun, held: Default::default(), gone: false, ..position.clone() };
             } else if is_void.contains(identity) {
                 // A part of it may be stored: what lies before is not read again, and counted as lost.
                 self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
