@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::Room;
 use super::listen::ReceiveFault;
 use super::post::Post;
-use super::{Inlet, Intake, forward, gelf, journal, otlp, push, syslog};
+use super::{Inlet, Intake, forward, gelf, journal, kafka, otlp, push, syslog};
 use crate::discover::Job;
 use crate::settings::Origin;
 use crate::status::Status;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
 pub struct Running {
     /// Its job.
     pub job: String,
-    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`, `journal`.
+    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`, `journal`, `kafka`.
     pub kind: &'static str,
     /// Where it listens; `None` = it asks.
     pub address: Option<SocketAddr>,
@@ -99,6 +99,7 @@ async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &Cancellat
         Origin::Forward(settings) => Ok(vec![forward::start(shared, post("forward", settings.labels.labels()), settings, stop).await?]),
         Origin::Otlp(settings) => otlp::start(shared, post("otlp", settings.labels.labels()), settings, stop).await,
         Origin::Journal(settings) => Ok(vec![journal::start(shared, post("journal", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
-        Origin::Files(_) | Origin::Kafka(_) | Origin::Docker(_) => Ok(Vec::new()),
+        Origin::Kafka(settings) => Ok(vec![kafka::start(shared, post("kafka", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
+        Origin::Files(_) | Origin::Docker(_) => Ok(Vec::new()),
     }
 }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod jobs;
+mod kafka;
 mod supply;
 mod supported;
 mod traps;

@@ -120,12 +120,7 @@ impl Checker<'_> {
                 self.label_names(&push.labels);
                 self.unused("loki_push_api.server", push.server.without_effect());
             }
-            Origin::Kafka(kafka) => {
-                self.label_names(&kafka.labels);
-                if kafka.brokers.value.is_empty() || kafka.topics.value.is_empty() {
-                    self.mistake_at(at, "kafka needs brokers and topics", "name at least one of each");
-                }
-            }
+            Origin::Kafka(kafka) => self.kafka(kafka, at),
             Origin::Gelf(gelf) => self.label_names(&gelf.labels),
             Origin::Docker(all) => {
                 for docker in all {
