@@ -53,6 +53,8 @@ pub(crate) struct Oracle {
     pub(crate) manifests: BTreeMap<TenantId, BTreeMap<u64, Manifest>>,
     pub(crate) floors: BTreeMap<LaneId, u64>,
     pub(crate) acked: BTreeMap<(TenantId, String), Instant>,
+    /// Tenants whose sections hold no floor back.
+    pub(crate) erased: BTreeSet<TenantId>,
     /// Lines that were deleted, and when that was answered.
     pub(crate) gone: BTreeMap<(TenantId, String), Instant>,
     /// Lines whose delete is not answered.
@@ -91,7 +93,7 @@ impl Oracle {
             if let LaneRecord::Floor(floor) = record {
                 self.floors.insert(lane, *floor);
                 for (at, below) in known.range(..=*floor) {
-                    for section in &below.sections {
+                    for section in below.sections.iter().filter(|section| !self.erased.contains(&section.tenant)) {
                         let mark = self.manifests.get(&section.tenant).and_then(|log| log.values().next_back()).map_or(0, |newest| newest.watermark(lane));
                         if mark < *at {
                             self.breaches.push(format!("floor {floor} of lane {lane} passes number {at}, absorbed up to {mark}"));

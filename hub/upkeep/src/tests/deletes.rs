@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hub_store::{Keeper, StoreFault};
+use hub_store::{Delete, Keeper, StoreFault};
 use proto_model::{TimeRange, Timestamp};
 
 use crate::rig::{Hub, Sea, Weather, batch, commit, grant, once, push, shown, tenants};
@@ -24,7 +24,18 @@ fn without(mut all: BTreeMap<String, usize>, keys: &[&str], app: &str) -> BTreeM
     all
 }
 
+/// A view of this very moment counts as fresh.
+async fn tick() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+async fn deleted(hub: &Hub, query: &str, range: TimeRange) -> Delete {
+    tick().await;
+    hub.store.delete(&grant("acme"), query, range).await.unwrap()
+}
+
 async fn both(one: &Hub, two: &Hub, expected: &BTreeMap<String, usize>) {
+    tick().await;
     for hub in [one, two] {
         assert_eq!(shown(&hub.store, "acme", NOW).await.unwrap(), *expected);
     }
@@ -39,10 +50,11 @@ async fn a_delete_is_in_force_on_every_hub_at_once_and_new_lines_are_new() {
     commit(&sea, &mut writer, &["acme", "blue"], "b", 6).await;
     both(&one, &two, &once(&["a", "b"], 6)).await;
     // Of a segment and of a section, on the hub that has cached the manifest before.
-    let delete = one.store.delete(&grant("acme"), r#"{app="web"}"#, ALWAYS).await.unwrap();
+    let delete = deleted(&one, r#"{app="web"}"#, ALWAYS).await;
     assert_eq!((delete.heads.len(), delete.pieces), (1, 3), "two segments and a lane");
     let expected = without(once(&["a", "b"], 6), &["a", "b"], "web");
     both(&one, &two, &expected).await;
+    tick().await;
     assert_eq!(shown(&two.store, "blue", NOW).await.unwrap(), once(&["a", "b"], 6), "another tenant's lines stay");
     // What comes later is not meant, before and after it is absorbed.
     commit(&sea, &mut writer, &["acme"], "c", 6).await;
@@ -61,19 +73,18 @@ async fn a_delete_is_in_force_on_every_hub_at_once_and_new_lines_are_new() {
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_is_meant_whole_goes_and_lines_are_taken_by_filter_and_time() {
     let (sea, one, two) = two().await;
-    let acme = grant("acme");
     let mut writer = one.store.writer().await.unwrap();
     commit(&sea, &mut writer, &["acme"], "a", 6).await;
     one.upkeep.absorb_all(None).await.unwrap();
     assert_eq!(one.manifest("acme").await.segments.len(), 2, "web of today, db of yesterday");
-    one.store.delete(&acme, r#"{app="db"}"#, ALWAYS).await.unwrap();
+    deleted(&one, r#"{app="db"}"#, ALWAYS).await;
     one.upkeep.rewrite_all(None).await.unwrap();
     let manifest = one.manifest("acme").await;
     assert_eq!((manifest.segments.len(), manifest.deletes.len(), manifest.deleted_lines), (1, 0, 2));
     // By the line alone; a time that no line lies in takes nothing, and is over at once.
     let elsewhere = TimeRange { start: Timestamp(0), end: Timestamp(1) };
-    assert!(one.store.delete(&acme, r#"{app="web"}"#, elsewhere).await.unwrap().done.is_some());
-    one.store.delete(&acme, r#"{app="web"} |= "a-3""#, ALWAYS).await.unwrap();
+    assert!(deleted(&one, r#"{app="web"}"#, elsewhere).await.done.is_some());
+    deleted(&one, r#"{app="web"} |= "a-3""#, ALWAYS).await;
     let mut expected = without(once(&["a"], 6), &["a"], "db");
     expected.remove("a-3");
     both(&one, &two, &expected).await;
@@ -81,7 +92,7 @@ async fn a_segment_that_is_meant_whole_goes_and_lines_are_taken_by_filter_and_ti
     both(&one, &two, &expected).await;
     // A stream that is not there costs no rewriting.
     let before = one.manifest("acme").await.segments.clone();
-    one.store.delete(&acme, r#"{app="other"}"#, ALWAYS).await.unwrap();
+    deleted(&one, r#"{app="other"}"#, ALWAYS).await;
     one.upkeep.rewrite_all(None).await.unwrap();
     let after = one.manifest("acme").await;
     assert_eq!((after.segments[0].id, after.deletes.len()), (before[0].id, 0));
@@ -95,7 +106,7 @@ async fn a_delete_stays_until_its_lanes_are_absorbed_and_jobs_that_did_not_know_
     let (mut first, mut second) = (one.store.writer().await.unwrap(), two.store.writer().await.unwrap());
     commit(&sea, &mut first, &["acme"], "a", 6).await;
     commit(&sea, &mut second, &["acme"], "b", 6).await;
-    let delete = one.store.delete(&acme, r#"{app="web"}"#, ALWAYS).await.unwrap();
+    let delete = deleted(&one, r#"{app="web"}"#, ALWAYS).await;
     assert_eq!(delete.heads.len(), 2);
     let expected = without(once(&["a", "b"], 6), &["a", "b"], "web");
     // One lane is absorbed: it stays for the other.
@@ -107,7 +118,7 @@ async fn a_delete_stays_until_its_lanes_are_absorbed_and_jobs_that_did_not_know_
     // A hub that does not know of a second one yet builds what the other has in mind: its number is lost, nothing comes back.
     let keeper = Keeper::new(std::sync::Arc::clone(&two.store));
     keeper.newest(acme.tenant()).await.unwrap();
-    one.store.delete(&acme, r#"{app="db"}"#, ALWAYS).await.unwrap();
+    deleted(&one, r#"{app="db"}"#, ALWAYS).await;
     let mut state = two.upkeep.state.lock().await;
     let known = keeper.known(acme.tenant()).unwrap();
     assert_eq!(known.deletes.len(), 1);
@@ -134,7 +145,7 @@ async fn merging_waits_for_rewriting_and_brings_nothing_back() {
         commit(&sea, &mut writer, &["acme"], key, 6).await;
         one.upkeep.absorb_all(None).await.unwrap();
     }
-    one.store.delete(&acme, r#"{app="web"}"#, ALWAYS).await.unwrap();
+    deleted(&one, r#"{app="web"}"#, ALWAYS).await;
     for key in ["d", "e"] {
         commit(&sea, &mut writer, &["acme"], key, 6).await;
         // Absorbed while the delete is open: not a line of it is meant.
@@ -160,7 +171,7 @@ async fn a_rewriting_that_dies_is_done_again_and_leaves_its_output_to_the_sweep(
     let mut writer = one.store.writer().await.unwrap();
     commit(&sea, &mut writer, &["acme"], "a", 6).await;
     one.upkeep.absorb_all(None).await.unwrap();
-    one.store.delete(&acme, r#"{app="web"} |= "a-1""#, ALWAYS).await.unwrap();
+    deleted(&one, r#"{app="web"} |= "a-1""#, ALWAYS).await;
     // The output stands; the hub dies before it names it.
     let manifest = one.manifest("acme").await;
     let segment = manifest.segments.iter().find(|segment| manifest.of_segment(segment).next().is_some()).unwrap();
@@ -190,16 +201,18 @@ async fn a_delete_is_called_off_while_it_took_nothing_and_is_asked_twice_once() 
     assert_eq!(two.store.cancel_delete(&acme, 1, false).await.unwrap_err(), StoreFault::NoDelete);
     commit(&sea, &mut writer, &["acme"], "a", 6).await;
     one.upkeep.absorb_all(None).await.unwrap();
-    let delete = one.store.delete(&acme, r#"{app="web"}"#, ALWAYS).await.unwrap();
-    assert_eq!(two.store.delete(&acme, r#"{app="web"}"#, ALWAYS).await.unwrap().number, delete.number, "asked again, it is the same");
+    let delete = deleted(&one, r#"{app="web"}"#, ALWAYS).await;
+    assert_eq!(deleted(&two, r#"{app="web"}"#, ALWAYS).await.number, delete.number, "asked again, it is the same");
     both(&one, &two, &without(once(&["a"], 6), &["a"], "web")).await;
+    tick().await;
     two.store.cancel_delete(&acme, delete.number, false).await.unwrap();
     both(&one, &two, &once(&["a"], 6)).await;
     // Two kinds of segments: one is rewritten, then only force helps.
-    let delete = one.store.delete(&acme, r#"{app=~"web|db"} |~ "a-[015]""#, ALWAYS).await.unwrap();
+    let delete = deleted(&one, r#"{app=~"web|db"} |~ "a-[015]""#, ALWAYS).await;
     assert!(one.upkeep.rewrite_once(acme.tenant()).await.unwrap());
     assert_eq!(two.store.cancel_delete(&acme, delete.number, false).await.unwrap_err(), StoreFault::DeleteBegun);
     two.store.cancel_delete(&acme, delete.number, true).await.unwrap();
+    tick().await;
     let left = shown(&one.store, "acme", NOW).await.unwrap();
     assert_eq!(left, shown(&two.store, "acme", NOW).await.unwrap());
     assert!(left.len() < 6 && left.len() > 3, "what was taken out stays out, the rest is back: {left:?}");
@@ -226,6 +239,7 @@ async fn an_erased_tenant_holds_nothing_back_and_is_swept_away() {
     let floor = |hub: &Hub| hub.store.lanes()[0].floor;
     let before = floor(&one);
     one.store.erase(tenants(&["acme"]));
+    sea.oracle.lock().unwrap().erased = tenants(&["acme"]);
     assert!(one.upkeep.waiting(writer.lane(), u64::MAX).is_empty(), "nothing of it is absorbed any more");
     one.upkeep.absorb_all(None).await.unwrap();
     one.store.follow_round().await.unwrap();
@@ -246,6 +260,7 @@ async fn an_erased_tenant_holds_nothing_back_and_is_swept_away() {
     }
     let left: Vec<String> = sea.names("tenants/acme/").await;
     assert!(left.iter().all(|name| name.contains("/manifest/")) && left.len() <= 8, "{left:?}");
+    tick().await;
     assert_eq!(shown(&two.store, "blue", NOW).await.unwrap(), once(&["a", "b"], 6));
     sea.must_be_sound();
     drop(acme);

@@ -107,7 +107,7 @@ async fn delete(sea: Arc<Sea>, store: Arc<Store>, way: Arc<crate::rig::Way>) {
             key
         };
         // As one whose client asks until it has an answer.
-        let query = format!(r#"{{app=~"web|db"}} |= "{key}-{line}""#) + "\"";
+        let query = format!(r#"{{app=~"web|db"}} |= "{key}-{line}""#);
         let range = TimeRange { start: Timestamp(0), end: Timestamp::MAX };
         while let Err(fault) = store.delete(&grant, &query, range).await {
             assert!(!matches!(fault, StoreFault::Draft { .. }), "{fault}");
