@@ -9,6 +9,7 @@ mod catalogue;
 mod certificates;
 mod compatibility;
 mod configs;
+mod deletes;
 mod delivery;
 mod disk;
 mod drilldown;
