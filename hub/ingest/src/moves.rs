@@ -286,13 +286,14 @@ impl Walk {
             return Step::Denied(Refusal::Denied);
         }
         let carry = carry_of(self.at, state);
+        // Sources are stored so far whatever the numbering.
+        let positions = state.positions.values().cloned().collect();
         if state.quarantined {
             if self.asker.producer.is_some() || self.asker.same_track(state) {
                 (self.carry, self.released) = (Some(carry.clone()), true);
             }
-            self.beginning = Some(Beginning { after: Some(self.at), ..Beginning::default() });
+            self.beginning = Some(Beginning { positions, after: Some(self.at), ..Beginning::default() });
         } else {
-            let positions = state.positions.values().cloned().collect();
             self.beginning = Some(Beginning { sequence: state.last, chain: state.chain, positions, after: Some(self.at) });
         }
         self.from = Some(Before { producer: self.at, epoch: state.epoch, carry });
