@@ -246,7 +246,8 @@ impl Walk {
     /// it. Its edge drained that track, or had another WAL meanwhile. `None`: the walk goes on.
     fn cross(&mut self, state: &ProducerState) -> Option<Step> {
         let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
-        if self.ended.is_some() || self.asker.producer.is_none() {
+        // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
+        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
             return None;
         }
         let Before { epoch, carry, .. } = before;
