@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::discover::{Job, discover};
+use crate::discover::files::Listing;
+use crate::discover::{Job, discover_listed};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
@@ -251,13 +252,12 @@ impl Desk {
 
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, was_bound, is_whole, done } = adoption;
+        let Adoption { track, producer, last, chain, mut positions, done } = adoption;
         positions.retain(|position| !is_stream(position));
         let mut waiting = self.lock().sources_unacked(track);
         waiting.retain(|position| !is_stream(position));
-        // The hub's word is all there is, unless another track or producer of this WAL had a part of the sources.
-        let is_all = !was_bound || (is_whole && self.track == FIRST_TRACK);
-        positions.extend(self.untold(&positions, &waiting, is_all, now));
+        // The hub's word is all there is, unless another track of this WAL had a part of the sources.
+        positions.extend(self.untold(&positions, &waiting, self.track == FIRST_TRACK, now));
         self.gather.clear();
         self.pending = None;
         let lost = self.streams.discard();
@@ -415,30 +415,38 @@ impl Desk {
 
     fn discover(&mut self, now: Timestamp) {
         let mut troubles = Vec::new();
-        if self.tail.refresh(now) || self.next_report == Timestamp::MIN {
+        let changed = self.tail.refresh(now);
+        self.next_discovery = now.plus(self.discover_every);
+        if changed || self.next_report == Timestamp::MIN {
             self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+        } else if !self.tail.needs_search(now) {
+            return;
         }
-        let found = discover(self.tail.jobs(), self.disk.as_ref(), &mut |why| troubles.push(why));
+        let mut listing = Listing::new(self.disk.as_ref());
+        let found = discover_listed(self.tail.jobs(), &mut listing, &mut |why| troubles.push(why));
         for why in troubles {
             tracing::warn!(why, "a directory cannot be searched");
         }
         self.tail.found(&found, now);
-        self.next_discovery = now.plus(self.discover_every);
+        self.tail.cover(&listing, &found, now);
     }
 
     fn report(&mut self, now: Timestamp) {
         self.next_report = now.plus(REPORT_EVERY);
-        let jobs = self.tail.jobs();
-        let sources = self.tail.sources().map(|source| SourceReport {
-            path: source.path().to_string_lossy().into_owned(),
-            job: jobs[source.found.job].name.clone(),
-            labels: source.found.labels.to_string(),
-            offset: source.position().offset,
-            behind: source.behind(),
-            draining: source.is_draining(),
-        });
-        let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
-        self.status.sources(sources.collect(), refused.collect());
+        // Files that nothing was heard of are as they were reported.
+        if self.tail.take_touched() {
+            let jobs = self.tail.jobs();
+            let sources = self.tail.sources().map(|source| SourceReport {
+                path: source.path().to_string_lossy().into_owned(),
+                job: jobs[source.found.job].name.clone(),
+                labels: source.found.labels.to_string(),
+                offset: source.offset(),
+                behind: source.behind(),
+                draining: source.is_draining(),
+            });
+            let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
+            self.status.sources(sources.collect(), refused.collect());
+        }
         // The jobs of a configuration share one.
         if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
             registry.expire(now);

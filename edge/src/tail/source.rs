@@ -312,6 +312,12 @@ impl Source {
         self.identity
     }
 
+    /// Bytes handed out; unpacked ones of an archive.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
     #[must_use]
     pub fn behind(&self) -> u64 {
@@ -459,6 +465,12 @@ impl Source {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.life, Life::Draining(_))
+    }
+
+    /// Whether it ends only after another search than that at `searched`.
+    #[must_use]
+    pub fn awaits_search(&self, searched: Timestamp) -> bool {
+        matches!(self.life, Life::Draining(last) if searched <= last)
     }
 
     /// What the WAL must hold with the lines handed out so far.
