@@ -47,6 +47,7 @@ use crate::canary::CanaryParts;
 use crate::discover::Job;
 use crate::gather::GatherSettings;
 use crate::limit::LimitSettings;
+use crate::sink::Target;
 
 /// A value and where it stands.
 pub type Placed<T> = Spanned<T>;
@@ -128,7 +129,9 @@ pub struct Prepared {
     /// Share of an old backlog beside live lines, per mille.
     pub backlog_mille: u32,
     /// Lokis to push to.
-    pub clients: Vec<ClientSettings>,
+    pub clients: Vec<Target>,
+    /// What each of them may keep in the WAL that others have passed, in bytes.
+    pub sink_lag_max: u64,
     /// Labels of every line that has none of that name: `-client.external-labels`.
     pub external_labels: Labels,
     /// `limits_config`.

@@ -127,7 +127,7 @@ impl Track {
 
     /// All slots from the first batch for which `is_after` holds, each with the last sequence it covers. Batches lie in order:
     /// once it holds for one, it holds for all that follow.
-    pub(crate) fn from_batch(&self, is_after: impl Fn(&Slot) -> bool) -> impl Iterator<Item = (Slot, u64)> + '_ {
+    pub(crate) fn since_batch(&self, is_after: impl Fn(&Slot) -> bool) -> impl Iterator<Item = (Slot, u64)> + '_ {
         let (mut low, mut high) = (0, self.slots.len());
         while low < high {
             let middle = usize::midpoint(low, high);

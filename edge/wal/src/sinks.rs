@@ -115,7 +115,7 @@ impl Sinks {
 /// The durable batches of `track` after `passed`, each with the last sequence it covers.
 fn batches_after(track: &Track, passed: Cursor) -> impl Iterator<Item = (Slot, u64)> + '_ {
     let is_due = move |slot: &Slot| slot.kind() == SlotKind::Batch && slot.is_durable() && Cursor::of(slot.where_it_lies()) > passed;
-    track.from_batch(move |slot| Cursor::of(slot.where_it_lies()) > passed).filter(move |(slot, _)| is_due(slot))
+    track.since_batch(move |slot| Cursor::of(slot.where_it_lies()) > passed).filter(move |(slot, _)| is_due(slot))
 }
 
 impl Index {
@@ -139,7 +139,7 @@ impl Index {
 
     /// The oldest batch after `after`; `None` when there is none that is durable.
     fn next_batch(&self, after: Cursor) -> Option<(u32, Slot)> {
-        let first = |(number, track): (&u32, &Track)| Some((*number, track.from_batch(|slot| Cursor::of(slot.where_it_lies()) > after).next()?.0));
+        let first = |(number, track): (&u32, &Track)| Some((*number, track.since_batch(|slot| Cursor::of(slot.where_it_lies()) > after).next()?.0));
         let next = self.tracks.iter().filter_map(first).min_by_key(|(_, slot)| Cursor::of(slot.where_it_lies()))?;
         Some(next).filter(|(_, slot)| slot.is_durable())
     }
