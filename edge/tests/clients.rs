@@ -1,6 +1,14 @@
 //! The program with `clients`: what a Loki gets from it, whatever it answers, and what becomes of the WAL meanwhile.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, clippy::disallowed_types, clippy::float_cmp, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::float_cmp,
+    reason = "tests"
+)]
 
 #[path = "clients/answers.rs"]
 mod answers;

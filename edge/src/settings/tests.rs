@@ -220,7 +220,11 @@ fn without_a_hub_the_wal_lies_beside_the_positions_and_clients_are_checked() {
     assert_eq!(run.clients.iter().map(|target| (target.name.len(), target.host.as_str())).collect::<Vec<_>>(), [(6, "l"), (1, "l")]);
     assert!(run.remarks.iter().any(|remark| remark.to_string().contains("the WAL lies in /run/promtail/tributary-wal")));
     for (lag, bytes) in [("50%", 10_737_418 * 50), ("100MiB", 100 << 20)] {
-        assert_eq!(prepared(&format!("hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w, max_bytes: 1GiB, sink_max_lag: {lag}}}\n")).sink_lag_max, bytes);
+        assert_eq!(
+            prepared(&format!("hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w, max_bytes: 1GiB, sink_max_lag: {lag}}}\n"))
+                .sink_lag_max,
+            bytes
+        );
     }
     for (more, word) in [
         ("", "twice"),

@@ -57,7 +57,10 @@ fn record(wal_id: WalId, at: Cursor) -> [u8; RECORD_BYTES] {
 /// The last sound record of this WAL.
 fn last(bytes: &[u8], wal_id: WalId) -> Option<Cursor> {
     let word = |record: &[u8], at: usize| record.get(at..at + 4).and_then(|word| <[u8; 4]>::try_from(word).ok()).map_or(0, u32::from_le_bytes);
-    let found = bytes.chunks_exact(RECORD_BYTES).rev().find(|found| found[..4] == MAGIC && word(found, 20) == crc32c::crc32c(&found[..20]) && found[12..20] == wal_id.0.to_le_bytes())?;
+    let found = bytes
+        .chunks_exact(RECORD_BYTES)
+        .rev()
+        .find(|found| found[..4] == MAGIC && word(found, 20) == crc32c::crc32c(&found[..20]) && found[12..20] == wal_id.0.to_le_bytes())?;
     Some(Cursor { file: word(found, 4), offset: word(found, 8) })
 }
 

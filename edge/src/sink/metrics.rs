@@ -40,7 +40,12 @@ impl SinkMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         const WHY: [&str; 3] = ["host", "tenant", "reason"];
         Self {
-            requests: metrics.histograms("promtail_request_duration_seconds", "Duration of push requests; status_code -1 = no answer", ["status_code", "host"], &SECONDS),
+            requests: metrics.histograms(
+                "promtail_request_duration_seconds",
+                "Duration of push requests; status_code -1 = no answer",
+                ["status_code", "host"],
+                &SECONDS,
+            ),
             encoded_bytes: metrics.counters("promtail_encoded_bytes_total", "Bytes of requests made, each once", ["host"]),
             sent_bytes: metrics.counters("promtail_sent_bytes_total", "Bytes of requests that were taken", ["host"]),
             sent_entries: metrics.counters("promtail_sent_entries_total", "Lines of requests that were taken", ["host"]),
@@ -52,7 +57,11 @@ impl SinkMetrics {
             lag_bytes: metrics.gauges("tributary_edge_sink_lag_bytes", "Bytes of the WAL that a client has yet to get", ["client"]),
             lag_seconds: metrics.gauges("tributary_edge_sink_lag_seconds", "Age of the oldest batch that a client has yet to get", ["client"]),
             lost: metrics.counters("tributary_edge_sink_losses_total", "Times that lines for a client were given up", ["client", "reason"]),
-            lost_lines: metrics.counters("tributary_edge_sink_lines_lost_total", "Lines that a client will not get, where their number is known", ["client", "reason"]),
+            lost_lines: metrics.counters(
+                "tributary_edge_sink_lines_lost_total",
+                "Lines that a client will not get, where their number is known",
+                ["client", "reason"],
+            ),
         }
     }
 

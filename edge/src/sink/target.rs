@@ -51,10 +51,8 @@ impl Target {
     /// # Errors
     /// [`Unfit`]: its url, headers, proxy or TLS settings cannot be used.
     pub fn new(settings: &ClientSettings) -> Result<Self, Unfit> {
-        let url = url(&settings.url.value).ok_or_else(|| Unfit {
-            text: "a client's url is no http:// or https:// url".to_owned(),
-            fix: "write http://HOST:PORT/loki/api/v1/push",
-        })?;
+        let url = url(&settings.url.value)
+            .ok_or_else(|| Unfit { text: "a client's url is no http:// or https:// url".to_owned(), fix: "write http://HOST:PORT/loki/api/v1/push" })?;
         let http = settings.http();
         if let Some(why) = http.contradiction() {
             return unfit(format!("the client has {why}"), "keep one of them");
@@ -66,7 +64,10 @@ impl Target {
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let (Ok(header), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose())) else {
-                return unfit(format!("the client's header {name:?} cannot be sent"), "write a name of letters, digits and -, and a value of visible characters");
+                return unfit(
+                    format!("the client's header {name:?} cannot be sent"),
+                    "write a name of letters, digits and -, and a value of visible characters",
+                );
             };
             value.set_sensitive(true);
             headers.insert(header, value);

@@ -7,7 +7,10 @@ use crate::program::{Place, numbered, until};
 async fn a_token_by_client_credentials_is_kept_and_asked_for_anew_when_it_is_not_taken() {
     let (place, loki) = (Place::new(), Loki::start(Mood::Answers(204)).await);
     let secret = place.write("secret", "ge heim\n");
-    let oauth2 = format!("oauth2: {{client_id: edge, client_secret_file: {secret}, token_url: '{}', scopes: [a, b], endpoint_params: {{audience: logs}}}}", loki.token_url());
+    let oauth2 = format!(
+        "oauth2: {{client_id: edge, client_secret_file: {secret}, token_url: '{}', scopes: [a, b], endpoint_params: {{audience: logs}}}}",
+        loki.token_url()
+    );
     place.settings(&format!("[{{url: '{}', {oauth2}}}]", loki.url()), "", "");
     let edge = place.start();
     for n in 1..=3 {
@@ -62,7 +65,9 @@ async fn a_proxy_is_asked_unless_the_host_needs_none() {
 
 /// Writes a certificate and its key as `NAME.crt` and `NAME.key`.
 fn keep(place: &Place, name: &str, issued: &certs::Issued) -> (String, String) {
-    (place.write(&format!("{name}.crt"), &issued.cert_pem), place.write(&format!("{name}.key"), &issued.key_pem))
+    let key = place.write(&format!("{name}.key"), &issued.key_pem);
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (place.write(&format!("{name}.crt"), &issued.cert_pem), key)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,8 +107,7 @@ async fn tls_goes_by_the_files_that_are_named_and_takes_new_ones() {
     let edge = front.start();
     until("the gate does not know it", &front, async || front.said().contains("a push was not taken")).await;
     let right = authority.issue_edge(&cluster, &"one".parse().unwrap(), validity()).unwrap();
-    front.write("own.crt", &right.cert_pem);
-    front.write("own.key", &right.key_pem);
+    keep(&front, "own", &right);
     until("new files are taken", &front, async || loki.lines() == numbered(1..=2)).await;
     assert!(loki.asked()[0].streams[0].labels.to_string().contains("via=\"gate\""));
     let refused = front.said().matches("a push was not taken").count();

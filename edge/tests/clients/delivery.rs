@@ -67,10 +67,12 @@ async fn a_killed_edge_repeats_what_was_on_its_way_and_no_more() {
     }
     let edge = place.start();
     let all = numbered(1..=written);
-    let counts = |lines: Vec<String>| lines.into_iter().fold(BTreeMap::<String, u64>::new(), |mut counts, line| {
-        *counts.entry(line).or_default() += 1;
-        counts
-    });
+    let counts = |lines: Vec<String>| {
+        lines.into_iter().fold(BTreeMap::<String, u64>::new(), |mut counts, line| {
+            *counts.entry(line).or_default() += 1;
+            counts
+        })
+    };
     until("every line is there", &place, async || counts(loki.lines()).len() as u64 >= written).await;
     edge.end();
     let found = counts(loki.lines());
