@@ -1,6 +1,6 @@
 //! The edge: discover -> tail -> pipeline -> gather -> WAL -> ship.
 //!
-//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
+//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`import`] (where another agent stood), [`tail`] (their lines,
 //! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
 //! acks back), [`sink`] (WAL to any Loki, a cursor each). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
@@ -14,6 +14,7 @@ pub mod collect;
 pub mod discover;
 pub mod flags;
 pub mod gather;
+pub mod import;
 pub mod limit;
 pub mod metrics;
 pub mod pages;
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edge_wal::{Recovered, Wal, WalFault};
+use edge_wal::{Recovered, SourcePosition, Wal, WalFault};
 use proto_boot::Metrics;
 use proto_link::Dial;
 use proto_model::{Timestamp, TrackId};
@@ -44,7 +45,7 @@ use collect::{Collector, CollectorParts};
 use discover::Job;
 use gather::Gather;
 use metrics::EdgeMetrics;
-use receive::streams::is_stream;
+use receive::streams::{is_held, is_stream};
 use reload::Reload;
 use settings::Prepared;
 use ship::{Mark, Order, Shipper};
@@ -80,6 +81,8 @@ pub struct Edge {
     feeds: Feeds,
     sinks: Sinks,
     orders: mpsc::Sender<Order>,
+    /// Where pulled sources stood when the WAL was opened.
+    pulled: Vec<SourcePosition>,
 }
 
 /// The discoveries of the present jobs.
@@ -107,7 +110,8 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (wal, recovered, track) = open_wal(&prepared, dial.is_some(), &world).await?;
+    let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
+    let track = newest_track(&mut wal)?;
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
@@ -137,6 +141,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);
+    let pulled = recovered.positions.iter().filter(|position| is_stream(position) && !is_held(position)).cloned().collect();
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
         gather,
@@ -173,10 +178,15 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         };
         tasks.spawn(shipper.run());
     }
-    Ok(Edge { tasks, feeds, sinks, orders })
+    Ok(Edge { tasks, feeds, sinks, orders, pulled })
 }
 
 impl Edge {
+    /// Where pulled sources stood when the WAL was opened, for [`receive::pulled::Stands::recovered`].
+    pub fn take_pulled(&mut self) -> Vec<SourcePosition> {
+        std::mem::take(&mut self.pulled)
+    }
+
     /// Waits until all tasks have ended; a task that failed is told.
     pub async fn ended(mut self) -> Result<(), String> {
         let mut result = Ok(());
@@ -222,22 +232,22 @@ impl Edge {
     }
 }
 
-/// The WAL, what it knew, and the track that new batches join.
-async fn open_wal(prepared: &Prepared, has_hub: bool, world: &World) -> Result<(Wal, Recovered, TrackId), WalFault> {
+async fn open_wal(prepared: &mut Prepared, has_hub: bool, world: &World) -> Result<(Wal, Recovered), WalFault> {
     let (settings, disk, entropy) = (prepared.wal.clone(), Arc::clone(&world.disk), world.entropy.fork("wal"));
-    let now = Timestamp(world.clock.now_ns());
+    let (now, imported) = (Timestamp(world.clock.now_ns()), std::mem::take(&mut prepared.imported));
     let open = move || {
-        let (mut wal, recovered) = Wal::open(settings, disk, &entropy, now)?;
-        if has_hub {
+        let (mut wal, mut recovered) = Wal::open(settings, disk, &entropy, now)?;
+        // Where records are damaged, what told that a hub had a track may be among them.
+        if has_hub && recovered.bad_records == 0 {
             match wal.begin_for_hub() {
                 Ok(()) | Err(WalFault::DiskFull { .. }) => {}
                 Err(other) => return Err(other),
             }
         }
-        let track = wal.live_track()?;
-        Ok::<_, WalFault>((wal, recovered, track))
+        import::keep(imported, &mut wal, &mut recovered)?;
+        Ok((wal, recovered))
     };
-    let (wal, recovered, track) = world.workers.run(open).await?;
+    let (wal, recovered) = world.workers.run(open).await?;
     if recovered.torn_bytes > 0 || recovered.bad_records > 0 {
         tracing::warn!(
             torn_bytes = recovered.torn_bytes,
@@ -248,9 +258,15 @@ async fn open_wal(prepared: &Prepared, has_hub: bool, world: &World) -> Result<(
     for lost in &recovered.lost {
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
     }
-    Ok((wal, recovered, track))
+    Ok((wal, recovered))
 }
 
 fn chance(world: &World) -> u16 {
     u16::try_from(world.entropy.fork("canary").below(1 << 16)).unwrap_or_default()
+}
+
+/// The track that new batches join: the newest that is not closed, or one begun now where damage left none.
+fn newest_track(wal: &mut Wal) -> Result<TrackId, WalFault> {
+    let open = wal.tracks().into_iter().filter(|track| !track.closed).map(|track| track.track).max();
+    open.map_or_else(|| wal.new_track(), Ok)
 }

@@ -46,7 +46,8 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
         sink_lag_max: supply.sink_lag_max,
         external_labels: supply.external_labels,
         limits,
-        positions: supply.positions,
+        import: supply.import,
+        imported: crate::import::Imported::default(),
         remarks,
     })
 }

@@ -277,15 +277,6 @@ impl Wal {
         Ok(())
     }
 
-    /// The track that new batches join; a new one where all are closed.
-    ///
-    /// # Errors
-    /// As [`Self::new_track`].
-    pub fn live_track(&mut self) -> Result<TrackId, WalFault> {
-        let newest = locked(&self.shared).tracks.iter().filter(|(_, track)| !track.closed).map(|(number, _)| TrackId(*number)).next_back();
-        newest.map_or_else(|| self.new_track(), Ok)
-    }
-
     /// A hub comes to a WAL that sinks alone have read: it gets what is written from now on, on a track of its own, since what
     /// went before can have left the WAL and would be told as lost.
     ///
