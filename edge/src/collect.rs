@@ -437,7 +437,9 @@ impl Desk {
         }
         self.lock().sync()?;
         self.streams.synced();
-        self.metrics.limited(&self.gather.take_given());
+        let given = self.gather.take_given();
+        self.metrics.limited(&given);
+        self.status.limited(&given);
         let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
         if !wait.is_zero() {
             return Ok(wait.min(due).min(IDLE_MAX));
