@@ -11,6 +11,7 @@
 
 pub mod canary;
 pub mod collect;
+pub mod convert;
 pub mod discover;
 pub mod flags;
 pub mod gather;
