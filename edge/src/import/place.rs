@@ -186,7 +186,8 @@ impl<'a> Placer<'a> {
 
     /// A line must begin at the offset: where none does, the file was cut and has grown again.
     fn check_line(&self, path: &Path, file: &dyn DiskFile, offset: u64) -> Result<(), Doubt> {
-        let has_wide_characters = matches!(owner(self.jobs, path), Owner::Target(found) if self.jobs[found.job].reading.text != crate::tail::text::Text::default());
+        let has_wide_characters =
+            matches!(owner(self.jobs, path), Owner::Target(found) if self.jobs[found.job].reading.text != crate::tail::text::Text::default());
         if offset == 0 || has_wide_characters {
             return Ok(());
         }
@@ -263,7 +264,10 @@ fn past_end(offset: u64, len: u64) -> String {
 }
 
 fn number(written: &str) -> Result<u64, Doubt> {
-    written.trim().parse().map_err(|_| Doubt { why: if written.trim_start().starts_with('-') { format!("{written} is negative") } else { format!("{written:?} is no number") } })
+    written
+        .trim()
+        .parse()
+        .map_err(|_| Doubt { why: if written.trim_start().starts_with('-') { format!("{written} is negative") } else { format!("{written:?} is no number") } })
 }
 
 /// How far a packed file was unpacked.
@@ -332,4 +336,3 @@ fn stamp_ns(date: &str) -> Option<i64> {
     let at = jiff::civil::DateTime::new(date.get(..4)?.parse().ok()?, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, part(12, 14)?, 0).ok()?;
     i64::try_from(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_nanosecond()).ok()
 }
-

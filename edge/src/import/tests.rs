@@ -87,7 +87,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn both_shapes_are_read_and_entries_know_their_line() {
     let entries = parse::parse(b"positions:\n  /a: \"12\"\n  cursor-j: s=1;i=2\n").unwrap();
-    assert_eq!(entries.iter().map(|entry| (entry.path.as_str(), entry.value.as_str(), entry.line)).collect::<Vec<_>>(), [("/a", "12", 2), ("cursor-j", "s=1;i=2", 3)]);
+    assert_eq!(
+        entries.iter().map(|entry| (entry.path.as_str(), entry.value.as_str(), entry.line)).collect::<Vec<_>>(),
+        [("/a", "12", 2), ("cursor-j", "s=1;i=2", 3)]
+    );
     for alloy in ["positions:\n  ? path: /a\n    labels: '{a=\"b\"}'\n  : \"12\"\n", "positions:\n  {path: /a, labels: '{a=\"b\"}'}: \"12\"\n"] {
         let entries = parse::parse(alloy.as_bytes()).unwrap();
         assert_eq!((entries[0].path.as_str(), entries[0].labels.as_str(), entries[0].value.as_str(), entries[0].line), ("/a", "{a=\"b\"}", "12", 2), "{alloy}");
@@ -238,7 +241,8 @@ fn a_file_with_several_entries_goes_on_at_the_least() {
     let place = Place::new();
     place.log("a.log", b"one\ntwo\nthree\n", 10);
     place.positions(
-        format!("positions:\n  ? path: {0}\n    labels: '{{a=\"1\"}}'\n  : \"14\"\n  ? path: {0}\n    labels: '{{a=\"2\"}}'\n  : \"4\"\n", place.path("a.log")).as_bytes(),
+        format!("positions:\n  ? path: {0}\n    labels: '{{a=\"1\"}}'\n  : \"14\"\n  ? path: {0}\n    labels: '{{a=\"2\"}}'\n  : \"4\"\n", place.path("a.log"))
+            .as_bytes(),
     );
     assert_eq!(place.found(), ("a.log".to_owned(), 4));
     assert_eq!(place.read().unwrap().remarks.len(), 1);
