@@ -116,7 +116,11 @@ impl Checker<'_> {
     fn import(&mut self, positions: &PositionsSettings, file: PathBuf) -> ImportPlan {
         let ways = [("stop", WhenDoubtful::Stop), ("start", WhenDoubtful::Start), ("end", WhenDoubtful::End), ("time", WhenDoubtful::Time)];
         let when_doubtful = self.word(positions.when_doubtful.as_ref(), "positions.when_doubtful", &ways);
-        ImportPlan { files: std::iter::once(file).chain(positions.legacy.iter().cloned()).collect(), ignore_invalid: positions.ignore_invalid_yaml, when_doubtful }
+        ImportPlan {
+            files: std::iter::once(file).chain(positions.legacy.iter().cloned()).collect(),
+            ignore_invalid: positions.ignore_invalid_yaml,
+            when_doubtful,
+        }
     }
 
     fn canary(&mut self, canary: &CanaryYaml, host: &str) -> Option<CanaryParts> {
