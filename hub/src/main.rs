@@ -187,7 +187,7 @@ enum ProducerCommand {
 const OWN_FLAGS: [&str; 11] = ["config", "role", "tenant", "id", "expires", "json", "help", "version", "blocks", "repair", "skip-object"];
 
 fn main() -> ExitCode {
-    hub::memory::settle();
+    proto_boot::memory::settle();
     let taken = match arguments::split(std::env::args(), &OWN_FLAGS) {
         Ok(taken) => taken,
         Err(mistakes) => return ExitCode::from(refuse(&mistakes)),
