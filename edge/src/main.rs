@@ -44,7 +44,7 @@ async fn act(asked: Asked) -> u8 {
     let Asked { task, flags } = asked;
     let from = From::new(&flags);
     match task {
-        Task::Status { url, json } => look::status(&url, json).await,
+        Task::Status { url, json, watch } => look::status(&url, json, watch).await,
         Task::InspectWal { dir, json } => look::inspect(world.disk.as_ref(), &dir, json),
         Task::Check => check(&from, &world),
         Task::Run if flags.dry_run => show::dry_run(&from, world, &flags).await,

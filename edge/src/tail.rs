@@ -10,6 +10,7 @@
 
 mod archives;
 pub mod content;
+mod counts;
 pub mod notice;
 pub mod reading;
 mod reload;
@@ -37,6 +38,7 @@ use proto_seam::{Disk, FileIdentity};
 use crate::discover::{Found, Job, refresh};
 use crate::gather::Gather;
 use archives::Done;
+use counts::Counts;
 use notice::Notice;
 use siblings::Dirs;
 use source::read::{LineCount, ReadEnd};
@@ -117,6 +119,7 @@ pub struct Tail {
     sources_max: usize,
     buffer: Vec<u8>,
     missed: Vec<Missed>,
+    counts: Counts,
 }
 
 impl Tail {
@@ -145,6 +148,7 @@ impl Tail {
             sources_max: SOURCES_MAX.min(usize::try_from(descriptors).unwrap_or(SOURCES_MAX)),
             buffer: Vec::new(),
             missed: Vec::new(),
+            counts: Counts::default(),
         };
         tail.remember(positions);
         tail
@@ -255,7 +259,8 @@ impl Tail {
         }
         for identity in ends.stale {
             // Its descriptor leads nowhere: the next search opens it anew, at its position.
-            if let Some(source) = self.sources.remove(&identity) {
+            if let Some(mut source) = self.sources.remove(&identity) {
+                self.counts.leave(&mut source);
                 self.notice.end(identity);
                 self.farewell.push(source.position());
                 self.known.insert(identity, source.position());
@@ -318,6 +323,7 @@ impl Tail {
             self.notice.end(identity);
             turn.count.add(source.finish(now, gather));
             turn.counters.add(&source.take_counters());
+            self.counts.leave(&mut source);
             tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
             let position = source.position();
             if position.done {

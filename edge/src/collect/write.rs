@@ -20,6 +20,7 @@ impl Desk {
             // One that the WAL does not take now waits.
             self.lock().append_loss(self.track, &loss, &[], now)?;
             self.status.lost(&loss.reason, None);
+            self.status.missed(&self.job_of(&loss.source), &loss.reason, loss.bytes);
             self.missed.remove(0);
         }
         Ok(())

@@ -77,6 +77,7 @@ pub async fn start(jobs: &[Job], intake: &Intake, world: &World, stop: &Cancella
             }
         }
     }
+    intake.board.running(&receivers.running);
     for running in &receivers.running {
         let address = running.address.map(|address| address.to_string()).unwrap_or_default();
         tracing::info!(job = running.job, kind = running.kind, address, "a receiver listens");

@@ -55,6 +55,7 @@ impl Source {
         self.at_end = got == 0;
         if got == 0 {
             self.end_met = now;
+            self.note_behind(now);
             if self.content.is_archive() {
                 self.content.rest();
             }
@@ -78,6 +79,8 @@ impl Source {
             !gather.is_stopped() && run.wait_until(now).is_none()
         });
         self.dirty |= count.lines > 0;
+        self.progress.add(count);
+        self.note_behind(now);
         self.wait = LOOK_WAIT.0;
         if self.splitter.skipped() > SKIPPED_FAST_MAX {
             self.next_look = now.plus(SKIPPED_WAIT);
@@ -178,6 +181,7 @@ impl Source {
             run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
             true
         });
+        self.progress.add(count);
         count
     }
 
