@@ -6,6 +6,7 @@
 pub mod process;
 pub mod series;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edge_pipeline::Counters as PipelineCounters;
@@ -14,6 +15,7 @@ use proto_boot::telemetry::{Counter, Counters, Gauge, Gauges, Metrics};
 use proto_model::Timestamp;
 
 use crate::limit::Given;
+use crate::limit::budget::Spent;
 use crate::tail::source::read::LineCount;
 
 /// Label values of tracks, by age: their numbers rise for ever.
@@ -48,6 +50,10 @@ pub struct EdgeMetrics {
     refusals: Counters<1>,
     bytes_lost: Counters<1>,
     job_losses: Counters<2>,
+    tenant_lines: Counters<1>,
+    tenant_bytes: Counters<1>,
+    tenant_waits: Counters<1>,
+    tenant_dropped: Counters<1>,
     wal_max_bytes: Gauge,
     wal_lines: Gauge,
     seconds_behind: Gauge,
@@ -106,20 +112,33 @@ impl EdgeMetrics {
                 "Times that lines of a job's files were gone before they were read",
                 ["job", "reason"],
             ),
+            tenant_lines: metrics.counters("tributary_edge_tenant_lines_total", "Lines taken under a tenant's budget", ["tenant"]),
+            tenant_bytes: metrics.counters("tributary_edge_tenant_bytes_total", "Their bytes", ["tenant"]),
+            tenant_waits: metrics.counters("tributary_edge_tenant_waits_total", "Times that a source had to wait for its tenant's budget", ["tenant"]),
+            tenant_dropped: metrics.counters("tributary_edge_tenant_dropped_lines_total", "Lines beyond a tenant's budget", ["tenant"]),
             wal_max_bytes: metrics.gauge("tributary_edge_wal_max_bytes", "Bytes that the WAL may take"),
             wal_lines: metrics.gauge("tributary_edge_wal_lines", "Lines in the WAL that are not acknowledged yet"),
             seconds_behind: metrics.gauge("tributary_edge_seconds_behind", "How long at most bytes of known files have waited to be read"),
             partials_unfinished: metrics.counter("tributary_edge_partials_unfinished_total", "Pieces of lines sent on without the rest, which did not come"),
             lines_rehomed: metrics.counter("tributary_edge_lines_rehomed_total", "Lines held by stages that new settings do not have, sent on as they were"),
             dropped_lines: metrics.counters("logentry_dropped_lines_total", "A count of all log lines dropped as a result of a pipeline stage", ["reason"]),
-            files_active: metrics.gauge("promtail_files_active_total", "Number of active files."),
-            targets_active: metrics.gauge("promtail_targets_active_total", "Number of active total."),
-            targets_failed: metrics.counters("promtail_targets_failed_total", "Number of failed targets.", ["reason"]),
+            files_active: metrics.gauge("promtail_files_active_total", "Number of active files"),
+            targets_active: metrics.gauge("promtail_targets_active_total", "Number of active total"),
+            targets_failed: metrics.counters("promtail_targets_failed_total", "Number of failed targets", ["reason"]),
         }
     }
 
     /// What `limits_config` cost.
-    pub fn limited(&self, given: &Given) {
+    pub fn limited(&self, (given, spent): &(Given, BTreeMap<String, Spent>)) {
+        for (tenant, spent) in spent {
+            self.tenant_lines.with([tenant]).add(spent.lines);
+            self.tenant_bytes.with([tenant]).add(spent.bytes);
+            self.tenant_waits.with([tenant]).add(spent.waits);
+            self.tenant_dropped.with([tenant]).add(spent.dropped);
+            if spent.dropped > 0 {
+                self.drop("tenant_budget", "tenant_budget", spent.dropped);
+            }
+        }
         for (reason, lines) in [("rate_limited", given.rate_limited), ("stream_limited", given.stream_limit), ("line_too_long", given.line_too_long)] {
             if lines > 0 {
                 self.drop(reason, if reason == "rate_limited" { "global_rate_limiter_drop" } else { reason }, lines);

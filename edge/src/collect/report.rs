@@ -43,7 +43,8 @@ impl Desk {
     /// What the jobs discovered, as it is now.
     pub(super) fn discovered(&self) {
         let jobs = self.tail.jobs();
-        self.status.discovered(jobs.iter().map(Job::discovered).collect(), jobs.iter().map(Job::target_count).sum());
+        let files = jobs.iter().filter(|job| matches!(*job.origin, Origin::Files(_)));
+        self.status.discovered(files.map(Job::discovered).collect(), jobs.iter().map(Job::target_count).sum());
     }
 
     /// Adds up what was read of each job.

@@ -110,7 +110,7 @@ fn wal(status: &Value) -> (String, Mood) {
     text.push_str(&match number(status, "unacked_lines") {
         0 => "; all is acknowledged".to_owned(),
         lines => format!(
-            "; {} lines ({}) wait, the oldest since {}",
+            "; {} lines ({}) wait, the oldest for {}",
             count(lines),
             bytes(number(status, "unacked_bytes")),
             age(Duration::from_secs(number(status, "oldest_unacked_s")))

@@ -21,7 +21,7 @@ fn a_wide_terminal_has_it_all_in_columns() {
     for line in [
         "hub       session over quic; producer 4-9, epoch 3; certificate until 2026-12-24T00:00:00Z",
         "lines     1,000,000 read, 998,766 acknowledged; the newest took 120 ms",
-        "WAL       1.5 MiB of 10.0 GiB (0 %); 1,234 lines (2.0 KiB) wait, the oldest since 1 min 15 s",
+        "WAL       1.5 MiB of 10.0 GiB (0 %); 1,234 lines (2.0 KiB) wait, the oldest for 1 min 15 s",
         "behind    4.9 KiB of 2 files are not read yet",
         "losses    times  lines    bytes",
         "vanished      1      ?  4.0 KiB",

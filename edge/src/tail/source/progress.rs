@@ -16,6 +16,8 @@ pub(super) struct Progress {
     total: LineCount,
     /// What of it was asked for already.
     counted: LineCount,
+    /// Its tenant's budget is used up until then.
+    pub(super) held_until: Option<Timestamp>,
     /// Since when something is there that was not read.
     pub(super) behind_since: Option<Timestamp>,
 }
