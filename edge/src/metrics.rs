@@ -110,7 +110,7 @@ impl EdgeMetrics {
             job_losses: metrics.counters(
                 "tributary_edge_job_losses_total",
                 "Times that lines of a job's files were gone before they were read",
-                ["job", "reason"],
+                ["job_name", "reason"],
             ),
             tenant_lines: metrics.counters("tributary_edge_tenant_lines_total", "Lines taken under a tenant's budget", ["tenant"]),
             tenant_bytes: metrics.counters("tributary_edge_tenant_bytes_total", "Their bytes", ["tenant"]),

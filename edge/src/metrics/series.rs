@@ -10,6 +10,8 @@ use crate::status::{PathReport, ReceiverReport, Snapshot};
 
 /// Paths with series of their own.
 pub const PATHS_MAX: usize = 5_000;
+/// The label of a job: `job` is what Prometheus calls its own.
+const JOB: &str = "job_name";
 /// The path of the rest.
 const OTHER: &str = "_other";
 
@@ -27,17 +29,17 @@ pub fn text(snapshot: &Snapshot, receivers: &[ReceiverReport]) -> String {
     let jobs = &snapshot.jobs;
     let of_job = |value: fn(&crate::status::JobReport) -> f64| jobs.iter().map(move |job| (job.job.as_str(), value(job)));
     let sent_to = |value: fn(&ReceiverReport) -> f64| receivers.iter().map(move |one| (one.job.as_str(), value(one)));
-    add(&mut out, "tributary_edge_job_files", "gauge", "Files of a job that are read", "job", of_job(|job| whole(job.files)));
-    add(&mut out, "tributary_edge_job_files_behind", "gauge", "Those with bytes not read yet", "job", of_job(|job| whole(job.files_behind)));
-    add(&mut out, "tributary_edge_job_bytes_behind", "gauge", "Bytes of a job's files not read yet", "job", of_job(|job| whole(job.bytes_behind)));
+    add(&mut out, "tributary_edge_job_files", "gauge", "Files of a job that are read", JOB, of_job(|job| whole(job.files)));
+    add(&mut out, "tributary_edge_job_files_behind", "gauge", "Those with bytes not read yet", JOB, of_job(|job| whole(job.files_behind)));
+    add(&mut out, "tributary_edge_job_bytes_behind", "gauge", "Bytes of a job's files not read yet", JOB, of_job(|job| whole(job.bytes_behind)));
     let help = "How long at most bytes of a job's files have waited to be read";
-    add(&mut out, "tributary_edge_job_seconds_behind", "gauge", help, "job", of_job(|job| job.behind_s));
+    add(&mut out, "tributary_edge_job_seconds_behind", "gauge", help, JOB, of_job(|job| job.behind_s));
     let lines = joined(of_job(|job| whole(job.lines)).chain(sent_to(|one| whole(one.records))));
-    add(&mut out, "tributary_edge_job_lines_total", "counter", "Lines of a job that were read or taken", "job", lines.into_iter());
+    add(&mut out, "tributary_edge_job_lines_total", "counter", "Lines of a job that were read or taken", JOB, lines.into_iter());
     let bytes = joined(of_job(|job| whole(job.bytes)).chain(sent_to(|one| whole(one.bytes))));
-    add(&mut out, "tributary_edge_job_bytes_total", "counter", "Their bytes", "job", bytes.into_iter());
+    add(&mut out, "tributary_edge_job_bytes_total", "counter", "Their bytes", JOB, bytes.into_iter());
     let waits = receivers.iter().filter_map(|one| Some((one.job.as_str(), whole(one.last_entry_s?))));
-    add(&mut out, "tributary_edge_job_last_entry_seconds", "gauge", "Time since a job that is sent to, or pulls, has taken a record", "job", waits);
+    add(&mut out, "tributary_edge_job_last_entry_seconds", "gauge", "Time since a job that is sent to, or pulls, has taken a record", JOB, waits);
     out
 }
 

@@ -29,9 +29,9 @@ fn paths_and_jobs_have_their_series_with_escaped_names() {
         r#"promtail_read_bytes_total{path="/a\"b\\c\nd"} 40"#,
         r#"promtail_read_lines_total{path="/a\"b\\c\nd"} 4"#,
         r#"tributary_edge_file_seconds_behind{path="/a\"b\\c\nd"} 1.5"#,
-        r#"tributary_edge_job_files{job="j"} 2"#,
-        r#"tributary_edge_job_lines_total{job="j"} 7"#,
-        r#"tributary_edge_job_lines_total{job="s"} 3"#,
+        r#"tributary_edge_job_files{job_name="j"} 2"#,
+        r#"tributary_edge_job_lines_total{job_name="j"} 7"#,
+        r#"tributary_edge_job_lines_total{job_name="s"} 3"#,
         "# TYPE promtail_read_lines_total counter",
         "# TYPE promtail_read_bytes_total gauge",
     ] {
