@@ -138,7 +138,7 @@ impl Gather {
 
     /// What limits cost since the last call.
     pub fn take_given(&mut self) -> (Given, BTreeMap<String, Spent>) {
-        self.limits.take_given()
+        (self.limits.take_given(), self.limits.budgets().take_spent())
     }
 
     /// How long it may still wait; `None` when it is empty.

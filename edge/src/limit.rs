@@ -6,10 +6,9 @@
 
 pub mod budget;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use budget::{BudgetSettings, Budgets, Spent};
+use budget::{BudgetSettings, Budgets};
 use proto_model::Timestamp;
 
 /// As the settings say.
@@ -193,8 +192,8 @@ impl Limits {
     }
 
     /// What they cost since the last call.
-    pub fn take_given(&mut self) -> (Given, BTreeMap<String, Spent>) {
-        (std::mem::take(&mut self.given), self.budgets.take_spent())
+    pub fn take_given(&mut self) -> Given {
+        std::mem::take(&mut self.given)
     }
 }
 

@@ -24,7 +24,8 @@ mod table;
 use serde_json::Value;
 use site::Site;
 
-const RECEIVERS: &str = "  - {job_name: sys, syslog: {listen_address: '127.0.0.1:0', labels: {job: sys}}}\n  - {job_name: gelf, gelf: {listen_address: '127.0.0.1:0'}}\n";
+const RECEIVERS: &str =
+    "  - {job_name: sys, syslog: {listen_address: '127.0.0.1:0', labels: {job: sys}}}\n  - {job_name: gelf, gelf: {listen_address: '127.0.0.1:0'}}\n";
 
 #[tokio::test]
 async fn every_page_comes_as_html_json_and_text() {
@@ -33,7 +34,10 @@ async fn every_page_comes_as_html_json_and_text() {
     site.until("the file is read", |text| text.contains("offset=8")).await;
     for page in ["", "targets", "service-discovery", "config"] {
         let html = site.get(page, "text/html,application/xhtml+xml,*/*;q=0.8").await;
-        assert!(html.kind.starts_with("text/html") && html.body.starts_with("<!doctype html>") && html.policy.contains("default-src 'none'"), "{page}: {html:?}");
+        assert!(
+            html.kind.starts_with("text/html") && html.body.starts_with("<!doctype html>") && html.policy.contains("default-src 'none'"),
+            "{page}: {html:?}"
+        );
         let json = site.get(page, "application/json").await;
         assert!(json.kind.starts_with("application/json") && serde_json::from_str::<Value>(&json.body).is_ok(), "{page}: {json:?}");
         let text = site.get(page, "*/*").await;
@@ -128,7 +132,8 @@ fn alerts_and_dashboard_ask_for_metrics_of_the_table() {
     assert!(asked.len() > 40, "{}", asked.len());
     for asks in &asked {
         let words = asks.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let metrics: Vec<&str> = words.filter(|word| ["tributary_", "promtail_", "logentry_", "process_"].iter().any(|begin| word.starts_with(begin))).collect();
+        let metrics: Vec<&str> =
+            words.filter(|word| ["tributary_", "promtail_", "logentry_", "process_"].iter().any(|begin| word.starts_with(begin))).collect();
         assert!(!metrics.is_empty(), "{asks} asks for nothing of the edge");
         for metric in metrics {
             assert!(names.contains(&metric), "{metric} in {asks} is not in docs/metrics.md");

@@ -6,7 +6,8 @@ const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
 fn budgets(of: &[(&str, f64, u64, bool)]) -> Budgets {
     let mut budgets = Budgets::default();
-    let settings = of.iter().map(|(name, bytes_rate, bytes_burst, drop)| ((*name).to_owned(), Budget { bytes_rate: *bytes_rate, bytes_burst: *bytes_burst, drop: *drop }));
+    let settings =
+        of.iter().map(|(name, bytes_rate, bytes_burst, drop)| ((*name).to_owned(), Budget { bytes_rate: *bytes_rate, bytes_burst: *bytes_burst, drop: *drop }));
     budgets.set(Arc::new(settings.collect()));
     budgets
 }
