@@ -265,13 +265,12 @@ impl Desk {
 
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, was_bound, is_whole, done } = adoption;
+        let Adoption { track, producer, last, chain, mut positions, done } = adoption;
         positions.retain(|position| !is_stream(position));
         let mut waiting = self.lock().sources_unacked(track);
         waiting.retain(|position| !is_stream(position));
-        // The hub's word is all there is, unless another track or producer of this WAL had a part of the sources.
-        let is_all = !was_bound || (is_whole && self.track == FIRST_TRACK);
-        positions.extend(self.untold(&positions, &waiting, is_all, now));
+        // The hub's word is all there is, unless another track of this WAL had a part of the sources.
+        positions.extend(self.untold(&positions, &waiting, self.track == FIRST_TRACK, now));
         self.gather.clear();
         self.pending = None;
         let lost = self.streams.discard();

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edge_wal::{Recovered, Wal, WalFault};
+use edge_wal::{Recovered, SourcePosition, Wal, WalFault};
 use proto_boot::Metrics;
 use proto_link::Dial;
 use proto_model::{Timestamp, TrackId};
@@ -43,7 +43,7 @@ use collect::{Collector, CollectorParts};
 use discover::Job;
 use gather::Gather;
 use metrics::EdgeMetrics;
-use receive::streams::is_stream;
+use receive::streams::{is_held, is_stream};
 use reload::Reload;
 use settings::Prepared;
 use ship::{Mark, Order, Shipper};
@@ -76,6 +76,8 @@ pub struct Edge {
     /// Who find targets; a reload ends them and starts others.
     feeds: Feeds,
     orders: mpsc::Sender<Order>,
+    /// Where pulled sources stood when the WAL was opened.
+    pulled: Vec<SourcePosition>,
 }
 
 /// The discoveries of the present jobs.
@@ -103,8 +105,8 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (wal, recovered) = open_wal(&prepared, &world).await?;
-    let track = newest_track(&recovered);
+    let (mut wal, recovered) = open_wal(&prepared, &world).await?;
+    let track = newest_track(&mut wal)?;
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
@@ -119,6 +121,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);
+    let pulled = recovered.positions.iter().filter(|position| is_stream(position) && !is_held(position)).cloned().collect();
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
         gather,
@@ -153,10 +156,15 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
     tasks.spawn(shipper.run());
-    Ok(Edge { tasks, feeds, orders })
+    Ok(Edge { tasks, feeds, orders, pulled })
 }
 
 impl Edge {
+    /// Where pulled sources stood when the WAL was opened, for [`receive::pulled::Stands::recovered`].
+    pub fn take_pulled(&mut self) -> Vec<SourcePosition> {
+        std::mem::take(&mut self.pulled)
+    }
+
     /// Waits until all tasks have ended; a task that failed is told.
     pub async fn ended(mut self) -> Result<(), String> {
         let mut result = Ok(());
@@ -219,6 +227,8 @@ fn chance(world: &World) -> u16 {
     u16::try_from(world.entropy.fork("canary").below(1 << 16)).unwrap_or_default()
 }
 
-fn newest_track(recovered: &Recovered) -> TrackId {
-    recovered.tracks.iter().filter(|track| !track.closed).map(|track| track.track).max().unwrap_or(TrackId(1))
+/// The track that new batches join: the newest that is not closed, or one begun now where damage left none.
+fn newest_track(wal: &mut Wal) -> Result<TrackId, WalFault> {
+    let open = wal.tracks().into_iter().filter(|track| !track.closed).map(|track| track.track).max();
+    open.map_or_else(|| wal.new_track(), Ok)
 }

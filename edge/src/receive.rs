@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`), and what they
-//! share: `post` (a job's labels), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
+//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`), and what they
+//! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
@@ -16,10 +16,12 @@ pub mod board;
 mod forward;
 mod gelf;
 mod http;
+pub mod journal;
 pub mod listen;
 pub mod metrics;
 mod otlp;
 mod post;
+pub mod pulled;
 mod push;
 mod repeats;
 pub mod start;
@@ -87,7 +89,8 @@ pub struct Delivery {
     /// In their order.
     pub records: Vec<Arrival>,
     /// Cursor of a pulled source after the last record, durable together with it: `path` names the source
-    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes.
+    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes, `offset` rises. Where `resume`
+    /// is not 0 and below `offset`, it is the `offset` this delivery follows: it is not taken if the one before was not.
     pub positions: Vec<SourcePosition>,
     /// Told once all of it is durable; dropped: it was not taken.
     pub(crate) done: oneshot::Sender<()>,
@@ -107,6 +110,11 @@ impl Durable {
     pub async fn wait(self) -> Result<(), NotTaken> {
         self.0.await.map_err(|_| NotTaken)
     }
+
+    /// The same, and safe to be asked again after it was dropped; not after it answered.
+    pub(crate) async fn told(&mut self) -> Result<(), NotTaken> {
+        (&mut self.0).await.map_err(|_| NotTaken)
+    }
 }
 
 /// The records were not taken.
@@ -123,6 +131,8 @@ pub struct Intake {
     pub metrics: ReceiveMetrics,
     /// What each job has taken.
     pub board: Board,
+    /// Where pulled sources stand.
+    pub stands: pulled::Stands,
 }
 
 impl Intake {
@@ -130,7 +140,16 @@ impl Intake {
     #[must_use]
     pub fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<Delivery>) {
         let (deliveries, taken) = mpsc::channel(DELIVERIES_MAX);
-        (Self { deliveries, room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), metrics: ReceiveMetrics::new(metrics), board: Board::default() }, taken)
+        (
+            Self {
+                deliveries,
+                room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)),
+                metrics: ReceiveMetrics::new(metrics),
+                stands: pulled::Stands::default(),
+                board: Board::default(),
+            },
+            taken,
+        )
     }
 
     /// Hands records in, waiting for room as long as it takes: for receivers that can let their senders wait.

@@ -18,6 +18,7 @@ mod faults;
 mod fsck;
 mod grafana;
 mod hubs;
+mod journal;
 mod kubernetes;
 mod live;
 mod logcli;

@@ -85,6 +85,7 @@ struct Running {
 /// What is sent to the edge.
 struct Listeners {
     intake: Intake,
+    status: Status,
     /// Those of these jobs.
     running: Option<Receivers>,
     jobs: Vec<Job>,
@@ -96,13 +97,13 @@ impl Listeners {
         if let Some(running) = self.running.take() {
             running.end().await;
         }
-        match receive::start(&jobs, &self.intake, world, &stop.token()).await {
+        match receive::start(&jobs, &self.intake, &self.status, world, &stop.token()).await {
             Ok(running) => {
                 (self.running, self.jobs) = (Some(running), jobs);
                 Ok(())
             }
             Err(fault) => {
-                self.running = receive::start(&self.jobs, &self.intake, world, &stop.token())
+                self.running = receive::start(&self.jobs, &self.intake, &self.status, world, &stop.token())
                     .await
                     .map_err(|again| tracing::error!(%again, "receivers that ran cannot be started again"))
                     .ok();
@@ -162,11 +163,12 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     let reloads = ReloadMetrics::new(&metrics);
     let receivers = sent_to(&prepared.jobs);
     let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
-    let edge = match edge::run(parts, &stop.token()).await {
+    let mut edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
-    let mut listeners = Listeners { intake: intake.clone(), running: None, jobs: Vec::new() };
+    intake.stands.recovered(edge.take_pulled());
+    let mut listeners = Listeners { intake: intake.clone(), status: status.clone(), running: None, jobs: Vec::new() };
     if let Err(why) = listeners.replace(receivers, &world, &stop).await {
         complain(&why);
         return 1;

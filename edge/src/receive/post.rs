@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use edge_pipeline::Relabeling;
+use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
 use proto_seam::Clock;
 
@@ -145,8 +146,13 @@ impl Post {
 
     /// Hands in, however long it takes.
     pub(crate) async fn hand_in(&self, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
+        self.hand_in_with(records, Vec::new()).await
+    }
+
+    /// The same with cursors of a pulled source.
+    pub(crate) async fn hand_in_with(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let count = self.count(&records);
-        let durable = self.intake.deliver(&self.inlet, records, Vec::new()).await?;
+        let durable = self.intake.deliver(&self.inlet, records, positions).await?;
         self.taken(count);
         Ok(durable)
     }
