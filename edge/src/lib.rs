@@ -1,6 +1,6 @@
 //! The edge: discover -> tail -> pipeline -> gather -> WAL -> ship.
 //!
-//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
+//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`import`] (where another agent stood), [`tail`] (their lines,
 //! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
 //! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
@@ -14,6 +14,7 @@ pub mod collect;
 pub mod discover;
 pub mod flags;
 pub mod gather;
+pub mod import;
 pub mod limit;
 pub mod metrics;
 pub mod pages;
@@ -105,7 +106,7 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (mut wal, recovered) = open_wal(&prepared, &world).await?;
+    let (mut wal, recovered) = open_wal(&mut prepared, &world).await?;
     let track = newest_track(&mut wal)?;
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
@@ -206,10 +207,15 @@ impl Edge {
     }
 }
 
-async fn open_wal(prepared: &Prepared, world: &World) -> Result<(Wal, Recovered), WalFault> {
+async fn open_wal(prepared: &mut Prepared, world: &World) -> Result<(Wal, Recovered), WalFault> {
     let (settings, disk, entropy) = (prepared.wal.clone(), Arc::clone(&world.disk), world.entropy.fork("wal"));
-    let now = Timestamp(world.clock.now_ns());
-    let (wal, recovered) = world.workers.run(move || Wal::open(settings, disk, &entropy, now)).await?;
+    let (now, imported) = (Timestamp(world.clock.now_ns()), std::mem::take(&mut prepared.imported));
+    let open = move || {
+        let (mut wal, mut recovered) = Wal::open(settings, disk, &entropy, now)?;
+        import::keep(imported, &mut wal, &mut recovered)?;
+        Ok((wal, recovered))
+    };
+    let (wal, recovered) = world.workers.run(open).await?;
     if recovered.torn_bytes > 0 || recovered.bad_records > 0 {
         tracing::warn!(
             torn_bytes = recovered.torn_bytes,

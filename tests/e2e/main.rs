@@ -22,6 +22,7 @@ mod journal;
 mod kubernetes;
 mod live;
 mod logcli;
+mod migration;
 mod network;
 mod outage;
 mod partial;

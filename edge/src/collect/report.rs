@@ -22,14 +22,18 @@ impl Desk {
     pub(super) fn report(&mut self, now: Timestamp) {
         self.next_report = now.plus(REPORT_EVERY);
         self.status.searched();
-        self.count_jobs();
+        // Files that nothing was heard of were not read.
+        if self.tail.take_touched() {
+            self.count_jobs();
+        }
         // The jobs of a configuration share one.
         if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
             registry.expire(now);
             self.status.custom(registry);
         }
         let (bytes_behind, files_behind) = self.tail.behind();
-        let longest = self.tail.sources().map(|source| source.behind_for(now)).max().unwrap_or_default();
+        let waiting = self.tail.sources().filter(|_| files_behind > 0);
+        let longest = waiting.map(|source| source.behind_for(now)).max().unwrap_or_default();
         self.metrics.behind(bytes_behind, files_behind, longest);
         self.metrics.files(self.tail.sources().count(), self.tail.refused().count(), self.tail.watches());
         self.status.behind(bytes_behind, files_behind);

@@ -127,6 +127,9 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         return code;
     }
     begin(&loaded, flags);
+    if let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await {
+        return refuse(&mistakes);
+    }
     let stop = Stop::new();
     let hangups = match stop.on_signals().and_then(|()| signal(SignalKind::hangup())) {
         Ok(hangups) => hangups,

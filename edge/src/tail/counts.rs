@@ -1,7 +1,7 @@
 //! What was read of each job and each path, in numbers.
 //!
 //! Sources count for themselves; here is kept what is left of those that ended. Parts: [`Counts`], [`Tail::take_job_counts`],
-//! [`Tail::lines_before`]. Promises: the lines of a path go on counting when its file is rotated, and are forgotten when no
+//! [`Tail::lines_before`], [`Tail::behind`]. Promises: the lines of a path go on counting when its file is rotated, and are forgotten when no
 //! source bears it any more. Must not do: count while lines are read.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,12 @@ impl Counts {
 }
 
 impl Tail {
+    /// Bytes that were found but not read yet, and the number of files they are in.
+    #[must_use]
+    pub fn behind(&self) -> (u64, u64) {
+        self.sources.values().map(Source::behind).filter(|bytes| *bytes > 0).fold((0, 0), |(bytes, files), more| (bytes + more, files + 1))
+    }
+
     /// What was read since the last call, by job.
     #[must_use]
     pub fn take_job_counts(&mut self) -> Vec<LineCount> {

@@ -66,6 +66,8 @@ pub struct Source {
     offset: u64,
     /// The newest line boundary at which the pipeline held nothing.
     clean: u64,
+    /// What lies before was read by another program.
+    begun: u64,
     splitter: Splitter,
     text: Text,
     run: Run,
@@ -164,6 +166,7 @@ impl Source {
             generation: 0,
             offset: 0,
             clean: 0,
+            begun: 0,
             splitter: Splitter::new(text),
             text,
             run: Run::new(Arc::clone(program), Arc::clone(&labels)),
@@ -197,6 +200,7 @@ impl Source {
         match change {
             Change::Same => {
                 source.generation = position.generation;
+                source.begun = position.begun;
                 source.restore(position, program, labels);
                 source.dirty |= is_copy;
                 source.run.read_by(now);
@@ -313,20 +317,10 @@ impl Source {
         self.identity
     }
 
-    /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
+    /// Bytes handed out; unpacked ones of an archive.
     #[must_use]
-    pub fn behind(&self) -> u64 {
-        match (self.content.is_archive(), self.at_end) {
-            (false, _) => self.len_seen.saturating_sub(self.offset),
-            (true, true) => 0,
-            (true, false) => self.len_seen.saturating_sub(self.content.packed_at()).max(1),
-        }
-    }
-
-    /// Bytes that are in the file and were never read, by its last known length; those of an unfinished line were.
-    #[must_use]
-    pub fn unread(&self) -> u64 {
-        if self.content.is_archive() { self.behind() } else { self.len_seen.saturating_sub(self.offset + self.splitter.unfinished()) }
+    pub const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Disk space that only this process keeps from being free, and since when.
@@ -447,6 +441,7 @@ impl Source {
         self.generation += 1;
         self.offset = 0;
         self.clean = 0;
+        self.begun = 0;
         self.text = self.text.of_file(first);
         self.splitter = Splitter::new(self.text);
         self.len_seen = len;
@@ -460,6 +455,12 @@ impl Source {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.life, Life::Draining(_))
+    }
+
+    /// Whether it ends only after another search than that at `searched`.
+    #[must_use]
+    pub fn awaits_search(&self, searched: Timestamp) -> bool {
+        matches!(self.life, Life::Draining(last) if searched <= last)
     }
 
     /// What the WAL must hold with the lines handed out so far.
@@ -481,6 +482,7 @@ impl Source {
             modified_ns: self.modified_seen_ns,
             after: self.after.clone(),
             done: is_done,
+            begun: self.begun,
         }
     }
 

@@ -74,7 +74,7 @@ impl Site {
             world: world.clone(),
         };
         let edge = edge::run(parts, &stop).await.unwrap();
-        let receivers = receive::start(&jobs, &intake, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
+        let receivers = receive::start(&jobs, &intake, &status, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
         let settings = Effective::default();
         settings.set(parse_all::<serde_json::Value>("e.yaml", &text).0.unwrap());
         let reloads = ReloadMetrics::new(&metrics);

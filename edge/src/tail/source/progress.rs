@@ -1,6 +1,6 @@
 //! How far a source has come, for people: what was taken from it since it was opened, and since when bytes of it wait.
 //!
-//! Pure. Parts: [`Progress`]; [`Source::lines`], [`Source::behind_for`], [`Source::take_uncounted`]. Bytes wait since they were
+//! Pure. Parts: [`Progress`]; [`Source::behind`], [`Source::lines`], [`Source::behind_for`], [`Source::take_uncounted`]. Bytes wait since they were
 //! noticed; those that were there when it was opened, since it was last written to before. Must not do: decide when to read.
 
 use std::time::Duration;
@@ -40,10 +40,20 @@ impl Source {
         self.note_behind(if modified_ns > 0 { now.min(Timestamp(modified_ns)) } else { now });
     }
 
-    /// Where its next line begins.
+    /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
     #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.offset
+    pub fn behind(&self) -> u64 {
+        match (self.content.is_archive(), self.at_end) {
+            (false, _) => self.len_seen.saturating_sub(self.offset),
+            (true, true) => 0,
+            (true, false) => self.len_seen.saturating_sub(self.content.packed_at()).max(1),
+        }
+    }
+
+    /// Bytes that are in the file and were never read, by its last known length; those of an unfinished line were.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        if self.content.is_archive() { self.behind() } else { self.len_seen.saturating_sub(self.offset + self.splitter.unfinished()) }
     }
 
     /// Lines taken from it since it was opened.
