@@ -2,7 +2,7 @@
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
 //! turn, since files and the WAL block), `write` (its last step), `report` (what pages and counters are told),
-//! `adopt` (the WAL was set back, the hub's word counts). Promises: a batch and the positions after it are one WAL record;
+//! `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
@@ -290,14 +290,6 @@ impl Desk {
         }
     }
 
-    /// The hub's word on the sources: it counts where positions are in doubt.
-    fn hub_told(&mut self, positions: Vec<SourcePosition>) {
-        if self.hub_awaited_until.take().is_some() {
-            let advanced = self.tail.advance(positions);
-            tracing::warn!(advanced, "the WAL was damaged: sources that the hub knows further on are read from there");
-        }
-    }
-
     /// The wall clock was set: what waits by it must not wait longer or shorter.
     fn heed_clock(&mut self, now: Now) {
         if let Some(last) = self.last_turn {
@@ -431,7 +423,9 @@ impl Desk {
         }
         self.lock().sync()?;
         self.streams.synced();
-        self.metrics.limited(&self.gather.take_given());
+        let given = self.gather.take_given();
+        self.metrics.limited(&given);
+        self.status.limited(&given.0);
         let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
         if !wait.is_zero() {
             return Ok(wait.min(due).min(IDLE_MAX));

@@ -17,8 +17,11 @@ use proto_wire::edge_hub::Heartbeat;
 use tokio::sync::{Notify, watch};
 
 use crate::discover::live::JobDiscovered;
+use crate::limit::Given;
 use crate::receive::board::Board;
-pub use report::{JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding};
+use crate::sink::Target;
+use crate::sink::metrics::SinkMetrics;
+pub use report::{JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding};
 
 /// Longest wait of a page for what the collector knows: it may be kept by a disk.
 const FRESH_WAIT: Duration = Duration::from_secs(2);
@@ -96,6 +99,9 @@ struct State {
     board: Option<Board>,
     /// Metrics that stages make.
     custom: Option<Arc<Registry>>,
+    sinks: Vec<SinkReport>,
+    /// Who counts, for every client, what limits cost.
+    sink_limits: Option<(SinkMetrics, Vec<Target>)>,
     on_session: u64,
 }
 
@@ -227,6 +233,26 @@ impl Status {
         self.state().board = Some(board);
     }
 
+    /// Where the clients stand.
+    pub fn sinks(&self, sinks: Vec<SinkReport>) {
+        self.state().sinks = sinks;
+    }
+
+    /// Who is pushed to from now on.
+    pub fn sink_targets(&self, metrics: SinkMetrics, targets: Vec<Target>) {
+        let standing = |target: &Target| SinkReport { client: target.name.clone(), host: target.host.clone(), ..SinkReport::default() };
+        let mut state = self.state();
+        state.sinks = targets.iter().map(standing).collect();
+        state.sink_limits = Some((metrics, targets));
+    }
+
+    /// What `limits_config` cost: every client counts it under Promtail's names.
+    pub fn limited(&self, given: &Given) {
+        if let Some((metrics, targets)) = self.state().sink_limits.as_ref().filter(|_| *given != Given::default()) {
+            targets.iter().for_each(|target| metrics.limited(target, given));
+        }
+    }
+
     /// What the jobs discovered, `targets` globs in all.
     pub fn discovered(&self, jobs: Vec<JobDiscovered>, targets: usize) {
         let mut state = self.state();
@@ -329,6 +355,7 @@ impl Status {
             lost_lines: state.lost_lines + state.damaged_lines,
             live_latency_ms: u64::try_from(state.live_latency.as_millis()).unwrap_or(u64::MAX),
             tracks: state.tracks.iter().map(|usage| state.track_report(usage)).collect(),
+            clients: state.sinks.clone(),
             cert_not_after: state.certificate.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
             trouble: state.trouble.clone(),
             version: env!("CARGO_PKG_VERSION"),

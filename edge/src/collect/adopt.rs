@@ -1,11 +1,13 @@
-//! The WAL was set back: what the hub knows of this edge's sources counts, and reading goes on there.
+//! The hub's word on the sources, where a WAL knows less.
 //!
-//! Parts: [`Desk::adopt`]. Promises: what may be missing is a [`Missed`], never silent. Must not do: ask the hub.
+//! Parts: [`Desk::adopt`] (a WAL that is new or was set back goes on where the hub stands), [`Desk::hub_told`] (one that was damaged). Promises: no line
+//! that a hub has is read again where the hub's word tells of its source; what cannot be told is counted. Must not do: talk to the hub.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use edge_wal::{SourcePosition, WalFault};
 use proto_model::Timestamp;
+use tokio::sync::oneshot;
 
 use super::Desk;
 use crate::receive::streams::is_stream;
@@ -15,7 +17,7 @@ use crate::tail::Missed;
 
 impl Desk {
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
-    pub(super) fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
+    pub(super) fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, oneshot::Sender<Result<(), WalFault>>) {
         let Adoption { track, producer, last, chain, mut positions, done } = adoption;
         positions.retain(|position| !is_stream(position));
         let mut waiting = self.lock().sources_unacked(track);
@@ -58,5 +60,13 @@ impl Desk {
             }
         }
         untold.into_values().collect()
+    }
+
+    /// The hub's word on the sources: it counts where positions are in doubt.
+    pub(super) fn hub_told(&mut self, positions: Vec<SourcePosition>) {
+        if self.hub_awaited_until.take().is_some() {
+            let advanced = self.tail.advance(positions);
+            tracing::warn!(advanced, "the WAL was damaged: sources that the hub knows further on are read from there");
+        }
     }
 }

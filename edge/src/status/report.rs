@@ -161,6 +161,25 @@ pub struct TrackReport {
     pub state: &'static str,
 }
 
+/// One of `clients`, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SinkReport {
+    /// Its name.
+    pub client: String,
+    /// Host and port.
+    pub host: String,
+    /// Bytes of the WAL that it has yet to get.
+    pub lag_bytes: u64,
+    /// Age of the oldest batch among them, whole seconds.
+    pub lag_s: u64,
+    /// Lines that it took since the start.
+    pub sent_lines: u64,
+    /// Lines that it will not get, since the start, as far as they can be counted.
+    pub lost_lines: u64,
+    /// Why it did not take the last request; empty when it did.
+    pub trouble: String,
+}
+
 /// What `status` prints (`docs/contract.md`).
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusReport {
@@ -184,6 +203,8 @@ pub struct StatusReport {
     pub live_latency_ms: u64,
     /// Tracks that are not closed, oldest first.
     pub tracks: Vec<TrackReport>,
+    /// The clients that are pushed to.
+    pub clients: Vec<SinkReport>,
     /// When the certificate ends, RFC 3339; empty when there is none.
     pub cert_not_after: String,
     /// Why there is no session, or what the hub refused last; empty when all is well.

@@ -54,7 +54,7 @@ pub fn view(status: &Value, before: Option<(&Value, Duration)>, look: Look) -> S
     if rows(status, "losses").is_empty() {
         fact("losses", ("none since the start".to_owned(), Mood::Fine));
     }
-    for part in [losses(status, look), jobs(status, look), receivers(status, look), tracks(status, look), sinks(status, look)] {
+    for part in [losses(status, look), jobs(status, look), receivers(status, look), tracks(status, look), clients(status, look)] {
         if !part.is_empty() {
             out.push('\n');
             out.push_str(&part);
@@ -195,19 +195,21 @@ fn tracks(status: &Value, look: Look) -> String {
     table(&columns.map(Column::of), rows(status, "tracks").iter().map(row).collect(), look.width)
 }
 
-/// Whatever an edge says of its sinks, in its own words.
-fn sinks(status: &Value, look: Look) -> String {
-    let rows = rows(status, "sinks");
-    let Some(mut names) = rows.first().and_then(Value::as_object).map(|first| first.keys().cloned().collect::<Vec<_>>()) else { return String::new() };
-    names.sort_by_key(|name| name != "name");
-    let cell = |value: &Value| match value {
-        Value::String(text) => clean(text),
-        Value::Null => String::new(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => clean(&value.to_string()),
+fn clients(status: &Value, look: Look) -> String {
+    let columns =
+        [("client", Align::Left), ("host", Align::Left), ("waits", Align::Right), ("oldest", Align::Right), ("sent", Align::Right), ("lost", Align::Right), ("trouble", Align::Left)];
+    let row = |row: &Value| {
+        vec![
+            string(row, "client"),
+            string(row, "host"),
+            bytes(number(row, "lag_bytes")),
+            age(Duration::from_secs(number(row, "lag_s"))),
+            count(number(row, "sent_lines")),
+            count(number(row, "lost_lines")),
+            string(row, "trouble"),
+        ]
     };
-    let columns: Vec<Column> =
-        names.iter().enumerate().map(|(at, name)| Column::new(&if at == 0 { format!("sink {name}") } else { clean(name) }, Align::Left)).collect();
-    table(&columns, rows.iter().map(|row| names.iter().map(|name| cell(&row[name])).collect()).collect(), look.width)
+    table(&columns.map(Column::of), rows(status, "clients").iter().map(row).collect(), look.width)
 }
 
 fn rows<'v>(status: &'v Value, name: &str) -> &'v [Value] {

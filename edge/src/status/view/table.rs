@@ -12,17 +12,13 @@ pub(super) enum Align {
 /// A column's heading.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
-    name: String,
+    name: &'static str,
     align: Align,
 }
 
 impl Column {
-    pub(super) fn new(name: &str, align: Align) -> Self {
-        Self { name: name.to_owned(), align }
-    }
-
-    pub(super) fn of((name, align): (&str, Align)) -> Self {
-        Self::new(name, align)
+    pub(super) fn of((name, align): (&'static str, Align)) -> Self {
+        Self { name, align }
     }
 }
 
@@ -41,7 +37,7 @@ pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, width: usize) ->
     if total > width {
         return rows.iter().map(|row| listed(columns, row, width)).collect();
     }
-    let line = |cells: &mut dyn Iterator<Item = &String>| {
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
         let cells = cells.zip(columns).zip(&widths).map(|((cell, column), width)| match column.align {
             Align::Left => format!("{cell:width$}"),
             Align::Right => format!("{cell:>width$}"),
@@ -49,9 +45,9 @@ pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, width: usize) ->
         let line = cells.collect::<Vec<_>>().join(GAP);
         format!("{}\n", line.trim_end())
     };
-    let mut out = line(&mut columns.iter().map(|column| &column.name));
+    let mut out = line(&mut columns.iter().map(|column| column.name));
     for row in &rows {
-        out.push_str(&line(&mut row.iter()));
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     out
 }

@@ -11,7 +11,7 @@ fn status() -> Value {
         "losses": [{"reason": "vanished", "times": 1, "lines": 0, "bytes": 4096}, {"reason": "wal_full", "times": 2, "lines": 7, "bytes": 0}],
         "jobs": [{"job": "pods", "files": 12, "files_behind": 2, "bytes_behind": 5000, "behind_s": 4.5, "lines": 999_000, "bytes": 123_456_789}],
         "receivers": [{"job": "sys", "kind": "syslog", "addresses": ["0.0.0.0:514"], "records": 1000, "last_entry_s": 3, "errors": [["unreadable", 2]]}],
-        "sinks": [{"name": "loki", "lag_bytes": 9, "trouble": null}],
+        "clients": [{"client": "loki", "host": "loki:3100", "lag_bytes": 9, "lag_s": 61, "sent_lines": 1000, "lost_lines": 0, "trouble": "it answers 503"}],
     })
 }
 
@@ -31,8 +31,8 @@ fn a_wide_terminal_has_it_all_in_columns() {
         "receiver  kind    address      records     last  errors",
         "sys       syslog  0.0.0.0:514    1,000  3 s ago  unreadable 2",
         "    1  open      10  12  2.0 KiB  1 min 15 s",
-        "sink name  lag_bytes  trouble",
-        "loki       9",
+        "client  host       waits     oldest   sent  lost  trouble",
+        "loki    loki:3100    9 B  1 min 1 s  1,000     0  it answers 503",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
@@ -71,7 +71,7 @@ fn rates_come_from_two_looks_and_an_empty_object_is_no_fault() {
     let text = view(&json!({}), None, Look { width: 80, colour: false });
     assert!(text.contains("no session; no certificate") && text.contains("losses    none since the start"), "{text}");
     let odd =
-        view(&json!({"jobs": [1, null, {"job": 7}], "receivers": [{"errors": [1]}], "sinks": [[]], "losses": "x"}), None, Look { width: 0, colour: false });
+        view(&json!({"jobs": [1, null, {"job": 7}], "receivers": [{"errors": [1]}], "clients": [[]], "losses": "x"}), None, Look { width: 0, colour: false });
     assert!(odd.contains("losses "), "{odd}");
 }
 
