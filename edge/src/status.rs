@@ -21,7 +21,9 @@ use crate::limit::Given;
 use crate::receive::board::Board;
 use crate::sink::Target;
 use crate::sink::metrics::SinkMetrics;
-pub use report::{JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding};
+pub use report::{
+    JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding,
+};
 
 /// Longest wait of a page for what the collector knows: it may be kept by a disk.
 const FRESH_WAIT: Duration = Duration::from_secs(2);

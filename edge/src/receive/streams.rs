@@ -160,6 +160,11 @@ impl Streams {
         self.held_until.is_some_and(|until| until > now)
     }
 
+    /// What waits for a tenant's budget need not wait now.
+    pub const fn release(&mut self) {
+        self.held_until = None;
+    }
+
     /// Gathers until the batch is full or nothing is left.
     pub fn turn(&mut self, now: Timestamp, gather: &mut Gather) -> Taken {
         let mut taken = Taken::default();

@@ -196,8 +196,15 @@ fn tracks(status: &Value, look: Look) -> String {
 }
 
 fn clients(status: &Value, look: Look) -> String {
-    let columns =
-        [("client", Align::Left), ("host", Align::Left), ("waits", Align::Right), ("oldest", Align::Right), ("sent", Align::Right), ("lost", Align::Right), ("trouble", Align::Left)];
+    let columns = [
+        ("client", Align::Left),
+        ("host", Align::Left),
+        ("waits", Align::Right),
+        ("oldest", Align::Right),
+        ("sent", Align::Right),
+        ("lost", Align::Right),
+        ("trouble", Align::Left),
+    ];
     let row = |row: &Value| {
         vec![
             string(row, "client"),

@@ -72,7 +72,7 @@ fn rates_come_from_two_looks_and_an_empty_object_is_no_fault() {
     assert!(text.contains("no session; no certificate") && text.contains("losses    none since the start"), "{text}");
     let odd =
         view(&json!({"jobs": [1, null, {"job": 7}], "receivers": [{"errors": [1]}], "clients": [[]], "losses": "x"}), None, Look { width: 0, colour: false });
-    assert!(odd.contains("losses "), "{odd}");
+    assert!(odd.contains("losses"), "{odd}");
 }
 
 #[test]
