@@ -120,6 +120,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
+    status.wal_limit(prepared.wal.max_bytes);
     let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));

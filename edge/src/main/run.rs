@@ -8,7 +8,7 @@ use std::time::Duration;
 use edge::discover::Job;
 use edge::flags::Flags;
 use edge::metrics::EdgeMetrics;
-use edge::pages::{Pages, routes};
+use edge::pages::{Effective, Pages, routes};
 use edge::receive::{self, Intake, Receivers};
 use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
 use edge::settings::load::Loaded;
@@ -89,6 +89,8 @@ struct Running {
     world: World,
     /// The settings in force.
     effective: Value,
+    /// The same for the page.
+    shown: Effective,
     metrics: ReloadMetrics,
     asks: mpsc::Receiver<Ask>,
     hangups: Signal,
@@ -168,7 +170,17 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     }
     let (intake, deliveries) = Intake::new(&metrics);
     let Loaded { settings, prepared, effective } = loaded;
-    let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: settings.server.health_check_target });
+    let shown = Effective::default();
+    shown.set(effective.clone());
+    status.receivers(intake.board.clone());
+    let pages = routes(Pages {
+        status: status.clone(),
+        metrics: metrics.clone(),
+        settings: shown.clone(),
+        ready_needs_targets: settings.server.health_check_target,
+        serves_metrics: settings.server.register_instrumentation,
+        world: world.clone(),
+    });
     let (ask, asks) = mpsc::channel(ASKS_MAX);
     let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let reloads = ReloadMetrics::new(&metrics);
@@ -189,6 +201,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         from,
         world,
         effective,
+        shown,
         metrics: reloads,
         asks,
         hangups,
@@ -354,6 +367,7 @@ impl Running {
             return Err("the edge is ending".to_owned());
         }
         self.effective = merged(loaded.effective, &self.effective);
+        self.shown.set(self.effective.clone());
         Ok(match later.as_slice() {
             [] => "the settings were reloaded".to_owned(),
             later => format!("the settings were reloaded; {} will count at the next start", later.join(", ")),
