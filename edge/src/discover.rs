@@ -6,6 +6,7 @@
 //! labels starting with `__` never leave here. Must not do: open a file.
 
 pub mod feeds;
+pub mod fetch;
 pub mod file_sd;
 pub mod files;
 pub mod groups;

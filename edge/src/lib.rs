@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edge_wal::{Recovered, Wal, WalFault};
+use edge_wal::{Recovered, SourcePosition, Wal, WalFault};
 use proto_boot::Metrics;
 use proto_link::Dial;
 use proto_model::{Timestamp, TrackId};
@@ -76,6 +76,8 @@ pub struct Edge {
     /// Who find targets; a reload ends them and starts others.
     feeds: Feeds,
     orders: mpsc::Sender<Order>,
+    /// What the WAL knew of sources that are no files.
+    cursors: Vec<SourcePosition>,
 }
 
 /// The discoveries of the present jobs.
@@ -118,6 +120,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);
+    let cursors = recovered.positions.iter().filter(|position| is_stream(position)).cloned().collect();
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
         gather,
@@ -152,10 +155,15 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
     tasks.spawn(shipper.run());
-    Ok(Edge { tasks, feeds, orders })
+    Ok(Edge { tasks, feeds, orders, cursors })
 }
 
 impl Edge {
+    /// What the WAL knew at the start of sources that are no files, for [`receive::Cursors::recover`].
+    pub fn take_cursors(&mut self) -> Vec<SourcePosition> {
+        std::mem::take(&mut self.cursors)
+    }
+
     /// Waits until all tasks have ended; a task that failed is told.
     pub async fn ended(mut self) -> Result<(), String> {
         let mut result = Ok(());

@@ -7,11 +7,14 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`), and what they
+//! (the collector's side); [`mod@start`] (all listeners and pullers), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`,
+//! `docker`), [`Cursors`] (how far pulled sources were read), and what they
 //! share: `post` (a job's labels), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
+mod cursors;
+mod docker;
 mod forward;
 mod gelf;
 mod http;
@@ -34,6 +37,8 @@ use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+pub use cursors::Cursors;
+pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
 pub use start::{Receivers, start};
@@ -117,6 +122,8 @@ pub struct NotTaken;
 pub struct Intake {
     deliveries: mpsc::Sender<Delivery>,
     room: Arc<Semaphore>,
+    /// How far pulled sources were read.
+    pub cursors: Cursors,
     /// Counters of all receivers.
     pub metrics: ReceiveMetrics,
 }
@@ -126,7 +133,8 @@ impl Intake {
     #[must_use]
     pub fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<Delivery>) {
         let (deliveries, taken) = mpsc::channel(DELIVERIES_MAX);
-        (Self { deliveries, room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), metrics: ReceiveMetrics::new(metrics) }, taken)
+        let (room, cursors) = (Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), Cursors::default());
+        (Self { deliveries, room, cursors, metrics: ReceiveMetrics::new(metrics) }, taken)
     }
 
     /// Hands records in, waiting for room as long as it takes: for receivers that can let their senders wait.

@@ -150,10 +150,11 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     let reloads = ReloadMetrics::new(&metrics);
     let receivers = sent_to(&prepared.jobs);
     let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
-    let edge = match edge::run(parts, &stop.token()).await {
+    let mut edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
+    intake.cursors.recover(edge.take_cursors());
     let mut listeners = Listeners { intake: intake.clone(), running: None, jobs: Vec::new() };
     if let Err(why) = listeners.replace(receivers, &world, &stop).await {
         complain(&why);

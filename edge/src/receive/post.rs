@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use edge_pipeline::Relabeling;
+use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
 use proto_seam::Clock;
 
@@ -143,8 +144,13 @@ impl Post {
 
     /// Hands in, however long it takes.
     pub(crate) async fn hand_in(&self, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
+        self.hand_in_at(records, Vec::new()).await
+    }
+
+    /// Hands in what was pulled, with the cursors after it.
+    pub(crate) async fn hand_in_at(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let count = self.count(&records);
-        let durable = self.intake.deliver(&self.inlet, records, Vec::new()).await?;
+        let durable = self.intake.deliver(&self.inlet, records, positions).await?;
         self.taken(count);
         Ok(durable)
     }

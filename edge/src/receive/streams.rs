@@ -272,7 +272,11 @@ impl Streams {
         self.waiting_since = None;
         let mut positions = std::mem::take(&mut self.farewell);
         for cursor in std::mem::take(&mut self.cursors) {
-            self.written_cursors.insert(cursor.path.clone(), cursor.clone());
+            if cursor.gone {
+                self.written_cursors.remove(&cursor.path);
+            } else {
+                self.written_cursors.insert(cursor.path.clone(), cursor.clone());
+            }
             // Of one source the newest counts.
             positions.retain(|position| position.path != cursor.path);
             positions.push(cursor);

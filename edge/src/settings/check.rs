@@ -3,6 +3,7 @@
 //! Pure. Parts: [`prepare`]; [`jobs`] (scrape configs), [`supply`] (where lines are kept and sent), [`traps`] (what loads
 //! and does not do what it seems to). Promises: every mistake is found in one go. Must not do: open anything.
 
+mod asked;
 mod cluster;
 mod jobs;
 mod supply;

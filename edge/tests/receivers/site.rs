@@ -73,7 +73,8 @@ impl Site {
             deliveries: Some(deliveries),
             world: world.clone(),
         };
-        let edge = edge::run(parts, &stop).await.unwrap();
+        let mut edge = edge::run(parts, &stop).await.unwrap();
+        intake.cursors.recover(edge.take_cursors());
         let receivers = receive::start(&jobs, &intake, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
         Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
     }

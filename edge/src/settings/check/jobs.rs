@@ -127,7 +127,7 @@ impl Checker<'_> {
             Origin::Gelf(gelf) => self.label_names(&gelf.labels),
             Origin::Docker(all) => {
                 for docker in all {
-                    self.contradiction(docker.http().contradiction(), at);
+                    self.docker(docker, at);
                 }
             }
             Origin::Otlp(otlp) => {
@@ -161,7 +161,7 @@ impl Checker<'_> {
         }
     }
 
-    fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
+    pub(super) fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
         if let Some(why) = why {
             self.mistake_at(at, format!("there is {why}"), "keep one of them");
         }
