@@ -101,10 +101,12 @@ impl Fetch {
             request = request.header(AUTHORIZATION, secret_header(&format!("{} {secret}", own.scheme))?);
         }
         let answered = tokio::time::timeout(within, request.send()).await;
-        answered.map_err(|_| format!("no answer within {} s", within.as_secs())).and_then(|answer| answer.map_err(|fault| explained(&fault))).inspect_err(|_| {
-            // Whatever it was, certificates may be new the next time.
-            *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        })
+        answered.map_err(|_| format!("no answer within {} s", within.as_secs())).and_then(|answer| answer.map_err(|fault| explained(&fault))).inspect_err(
+            |_| {
+                // Whatever it was, certificates may be new the next time.
+                *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            },
+        )
     }
 
     async fn client(&self, host: &str) -> Result<Client, String> {

@@ -63,12 +63,7 @@ pub(super) struct Asked {
 }
 
 /// Starts the entries of a job.
-pub(super) fn start(
-    shared: &Shared,
-    post: impl Fn() -> Post,
-    entries: &[DockerSdSettings],
-    stop: &CancellationToken,
-) -> Result<Vec<Running>, ReceiveFault> {
+pub(super) fn start(shared: &Shared, post: impl Fn() -> Post, entries: &[DockerSdSettings], stop: &CancellationToken) -> Result<Vec<Running>, ReceiveFault> {
     let mut out = Vec::new();
     for settings in entries {
         let (post, http) = (Arc::new(post()), settings.http());
@@ -321,7 +316,11 @@ impl Watch {
             }
         }
         if waiting > 0 && !self.is_crowded {
-            tracing::warn!(job = self.post.name(), waiting, "more than {CONTAINERS_MAX} containers: the rest is read when others end; narrow them with filters");
+            tracing::warn!(
+                job = self.post.name(),
+                waiting,
+                "more than {CONTAINERS_MAX} containers: the rest is read when others end; narrow them with filters"
+            );
         }
         self.is_crowded = waiting > 0;
         Ok(())

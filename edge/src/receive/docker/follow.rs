@@ -249,8 +249,7 @@ impl<'f> Reading<'f> {
         }
         self.settle().await?;
         let Follow { path, former, post, .. } = self.follow;
-        let position =
-            SourcePosition { path: path.clone(), offset: self.count, resume: self.count, held: self.cursor.to_bytes(), ..SourcePosition::default() };
+        let position = SourcePosition { path: path.clone(), offset: self.count, resume: self.count, held: self.cursor.to_bytes(), ..SourcePosition::default() };
         let mut positions = vec![position];
         // It was known under another name: that one is let go with the first record under the new one.
         positions.extend(former.as_deref().filter(|former| post.intake().cursors.find(former).is_some()).map(gone_position));

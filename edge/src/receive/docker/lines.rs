@@ -92,10 +92,19 @@ pub(super) struct Lines {
 #[derive(Debug)]
 enum Form {
     Terminal,
-    Header { bytes: [u8; HEADER_BYTES], len: usize },
-    Payload { stream: Stream, left: usize },
+    Header {
+        bytes: [u8; HEADER_BYTES],
+        len: usize,
+    },
+    Payload {
+        stream: Stream,
+        left: usize,
+    },
     /// Docker's own words on what went wrong.
-    Trouble { left: usize, text: Vec<u8> },
+    Trouble {
+        left: usize,
+        text: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Default)]
