@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use canary::Canary;
 use collect::{Collector, CollectorParts};
 use discover::Job;
+use discover::feeds::FeedMetrics;
 use gather::Gather;
 use metrics::EdgeMetrics;
 use receive::streams::is_stream;
@@ -85,6 +86,7 @@ struct Feeds {
     tasks: JoinSet<()>,
     dir: PathBuf,
     world: World,
+    metrics: FeedMetrics,
     /// Ends the edge.
     stop: CancellationToken,
     /// Ends these.
@@ -94,7 +96,7 @@ struct Feeds {
 impl Feeds {
     fn start(&mut self, jobs: &mut [Job]) {
         self.own_stop = self.stop.child_token();
-        discover::feeds::start(jobs, &self.dir, &self.world, &mut self.tasks, &self.own_stop);
+        discover::feeds::start(jobs, &self.dir, &self.world, &self.metrics, &mut self.tasks, &self.own_stop);
     }
 }
 
@@ -116,7 +118,8 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
     let dir = prepared.wal.dir.join("discovery");
-    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() };
+    let feed_metrics = FeedMetrics::new(&metrics);
+    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), metrics: feed_metrics, stop: stop.clone(), own_stop: stop.clone() };
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);

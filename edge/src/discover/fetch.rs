@@ -21,7 +21,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Largest secret or certificate file.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
-/// Of a refusal so much is shown.
+/// A refusal is read so far, and so much of it is shown.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 const SHOWN_BYTES: usize = 300;
 
 /// What of an HTTP client's settings cannot be done, with the other way.
@@ -184,6 +185,14 @@ fn with_tls(mut client: ClientBuilder, http: &HttpSettings, disk: &dyn Disk) -> 
     Ok(client.tls_danger_accept_invalid_certs(settings.insecure_skip_verify))
 }
 
+/// As a value in a query.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// A fault with what caused it; its url may hold a secret and is left out.
 fn explained(fault: &reqwest::Error) -> String {
     let mut out = if fault.is_timeout() { "no answer in time".to_owned() } else { String::new() };
@@ -202,28 +211,32 @@ fn explained(fault: &reqwest::Error) -> String {
 ///
 /// # Errors
 /// A text: another status with what the server says, a body beyond `bytes_max`, a connection that broke or stalled for `within`.
-pub async fn body(mut answer: Response, bytes_max: usize, within: Duration) -> Result<Vec<u8>, String> {
+pub async fn body(answer: Response, bytes_max: usize, within: Duration) -> Result<Vec<u8>, String> {
     let status = answer.status();
-    let most = if status.is_success() { bytes_max } else { SHOWN_BYTES };
+    if status.is_success() {
+        return body_of_any_status(answer, bytes_max, within).await;
+    }
+    let said = body_of_any_status(answer, REFUSAL_BYTES_MAX, within).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&said[..said.len().min(SHOWN_BYTES)]).trim().to_owned();
+    Err(format!("the server answers {}: {said:?}", status.as_u16()))
+}
+
+/// The body of an answer, whole, whatever its status.
+///
+/// # Errors
+/// As [`body`], but for the status.
+pub async fn body_of_any_status(mut answer: Response, bytes_max: usize, within: Duration) -> Result<Vec<u8>, String> {
     let read = async {
         let mut out = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|fault| explained(&fault))? {
             out.extend_from_slice(&chunk);
-            if out.len() > most {
-                if status.is_success() {
-                    return Err(format!("the answer is larger than {bytes_max} bytes"));
-                }
-                break;
+            if out.len() > bytes_max {
+                return Err(format!("the answer is larger than {bytes_max} bytes"));
             }
         }
         Ok(out)
     };
-    let out = tokio::time::timeout(within, read).await.map_err(|_| format!("the answer did not end within {} s", within.as_secs()))??;
-    if status.is_success() {
-        return Ok(out);
-    }
-    let said = String::from_utf8_lossy(&out[..out.len().min(SHOWN_BYTES)]).trim().to_owned();
-    Err(format!("the server answers {}: {said:?}", status.as_u16()))
+    tokio::time::timeout(within, read).await.map_err(|_| format!("the answer did not end within {} s", within.as_secs()))?
 }
 
 /// The same, as JSON.

@@ -51,6 +51,13 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
     })
 }
 
+/// One of `consul_sd_configs` as its task takes it, for tests of the task.
+#[cfg(test)]
+pub(crate) fn consul_of(written: &super::discovery::ConsulSdSettings, is_agent: bool) -> Result<crate::discover::consul::ConsulSd, Vec<Mistake>> {
+    let mut checker = Checker { file: "f", mistakes: Vec::new(), remarks: Vec::new(), surroundings: Surroundings::default() };
+    checker.consul(written, is_agent, (1, 1)).ok_or(checker.mistakes)
+}
+
 impl Checker<'_> {
     fn mistake<T>(&mut self, at: &Placed<T>, text: impl Into<String>, fix: impl Into<String>) {
         self.mistake_at(place(at), text, fix);

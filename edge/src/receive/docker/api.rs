@@ -13,7 +13,7 @@ use reqwest::Response;
 use serde::Deserialize;
 
 use super::labels::{Container, Network};
-use crate::discover::fetch::{Fetch, body, json};
+use crate::discover::fetch::{Fetch, body, encoded, json};
 use crate::settings::http::HttpSettings;
 use crate::settings::pulled::DockerFilter;
 
@@ -183,13 +183,6 @@ fn seconds(time: Timestamp) -> String {
 fn pair(version: &str) -> Option<(u32, u32)> {
     let (major, minor) = version.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-/// As a value in a query.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 #[cfg(test)]
