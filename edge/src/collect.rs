@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::discover::{Job, discover};
+use crate::discover::files::Listing;
+use crate::discover::{Job, discover_listed};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
@@ -251,13 +252,12 @@ impl Desk {
 
     /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
     fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, was_bound, is_whole, done } = adoption;
+        let Adoption { track, producer, last, chain, mut positions, done } = adoption;
         positions.retain(|position| !is_stream(position));
         let mut waiting = self.lock().sources_unacked(track);
         waiting.retain(|position| !is_stream(position));
-        // The hub's word is all there is, unless another track or producer of this WAL had a part of the sources.
-        let is_all = !was_bound || (is_whole && self.track == FIRST_TRACK);
-        positions.extend(self.untold(&positions, &waiting, is_all, now));
+        // The hub's word is all there is, unless another track of this WAL had a part of the sources.
+        positions.extend(self.untold(&positions, &waiting, self.track == FIRST_TRACK, now));
         self.gather.clear();
         self.pending = None;
         let lost = self.streams.discard();
@@ -286,8 +286,8 @@ impl Desk {
         let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
         for (identity, position) in &mut untold {
             if hub_knows_all {
-                // Nothing of it was ever stored: it is looked for by its identity, and read again from its beginning.
-                *position = SourcePosition { offset: 0, resume: 0, held: Default::default(), gone: false, ..position.clone() };
+                // Nothing of it was ever stored: it is looked for by its identity, and read again from where this edge began.
+                *position = SourcePosition { offset: position.begun, resume: position.begun, held: Default::default(), gone: false, ..position.clone() };
             } else if is_void.contains(identity) {
                 // A part of it may be stored: what lies before is not read again, and counted as lost.
                 self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
@@ -415,30 +415,38 @@ impl Desk {
 
     fn discover(&mut self, now: Timestamp) {
         let mut troubles = Vec::new();
-        if self.tail.refresh(now) || self.next_report == Timestamp::MIN {
+        let changed = self.tail.refresh(now);
+        self.next_discovery = now.plus(self.discover_every);
+        if changed || self.next_report == Timestamp::MIN {
             self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+        } else if !self.tail.needs_search(now) {
+            return;
         }
-        let found = discover(self.tail.jobs(), self.disk.as_ref(), &mut |why| troubles.push(why));
+        let mut listing = Listing::new(self.disk.as_ref());
+        let found = discover_listed(self.tail.jobs(), &mut listing, &mut |why| troubles.push(why));
         for why in troubles {
             tracing::warn!(why, "a directory cannot be searched");
         }
         self.tail.found(&found, now);
-        self.next_discovery = now.plus(self.discover_every);
+        self.tail.cover(&listing, &found, now);
     }
 
     fn report(&mut self, now: Timestamp) {
         self.next_report = now.plus(REPORT_EVERY);
-        let jobs = self.tail.jobs();
-        let sources = self.tail.sources().map(|source| SourceReport {
-            path: source.path().to_string_lossy().into_owned(),
-            job: jobs[source.found.job].name.clone(),
-            labels: source.found.labels.to_string(),
-            offset: source.position().offset,
-            behind: source.behind(),
-            draining: source.is_draining(),
-        });
-        let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
-        self.status.sources(sources.collect(), refused.collect());
+        // Files that nothing was heard of are as they were reported.
+        if self.tail.take_touched() {
+            let jobs = self.tail.jobs();
+            let sources = self.tail.sources().map(|source| SourceReport {
+                path: source.path().to_string_lossy().into_owned(),
+                job: jobs[source.found.job].name.clone(),
+                labels: source.found.labels.to_string(),
+                offset: source.offset(),
+                behind: source.behind(),
+                draining: source.is_draining(),
+            });
+            let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
+            self.status.sources(sources.collect(), refused.collect());
+        }
         // The jobs of a configuration share one.
         if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
             registry.expire(now);

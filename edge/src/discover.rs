@@ -170,10 +170,15 @@ pub fn refresh(jobs: &mut [Job], disk: &dyn Disk, now: Timestamp) -> bool {
 /// All files that the jobs name now, by path. Directories that cannot be read are told to `trouble`.
 #[must_use]
 pub fn discover(jobs: &[Job], disk: &dyn Disk, trouble: &mut dyn FnMut(String)) -> BTreeMap<PathBuf, Found> {
+    discover_listed(jobs, &mut Listing::new(disk), trouble)
+}
+
+/// The same; `listing` tells afterwards where was looked.
+#[must_use]
+pub fn discover_listed(jobs: &[Job], listing: &mut Listing<'_>, trouble: &mut dyn FnMut(String)) -> BTreeMap<PathBuf, Found> {
     let mut found = BTreeMap::new();
-    let mut listing = Listing::new(disk);
     for (job, target) in jobs.iter().enumerate().flat_map(|(at, job)| job.all_targets().map(move |target| (at, target))) {
-        for path in target.pattern.expand_listed(&mut listing, trouble) {
+        for path in target.pattern.expand_listed(listing, trouble) {
             if target.exclude.as_ref().is_some_and(|exclude| exclude.matches(&path)) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The edge: discover -> tail -> pipeline -> gather -> WAL -> ship.
 //!
-//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`tail`] (their lines,
+//! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`import`] (where another agent stood), [`tail`] (their lines,
 //! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
 //! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
@@ -14,6 +14,7 @@ pub mod collect;
 pub mod discover;
 pub mod flags;
 pub mod gather;
+pub mod import;
 pub mod limit;
 pub mod metrics;
 pub mod pages;
@@ -44,7 +45,7 @@ use discover::Job;
 use discover::feeds::FeedMetrics;
 use gather::Gather;
 use metrics::EdgeMetrics;
-use receive::streams::is_stream;
+use receive::streams::{is_held, is_stream};
 use reload::Reload;
 use settings::Prepared;
 use ship::{Mark, Order, Shipper};
@@ -77,8 +78,8 @@ pub struct Edge {
     /// Who find targets; a reload ends them and starts others.
     feeds: Feeds,
     orders: mpsc::Sender<Order>,
-    /// What the WAL knew of sources that are no files.
-    cursors: Vec<SourcePosition>,
+    /// Where pulled sources stood when the WAL was opened.
+    pulled: Vec<SourcePosition>,
 }
 
 /// The discoveries of the present jobs.
@@ -107,8 +108,8 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (wal, recovered) = open_wal(&prepared, &world).await?;
-    let track = newest_track(&recovered);
+    let (mut wal, recovered) = open_wal(&mut prepared, &world).await?;
+    let track = newest_track(&mut wal)?;
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
@@ -123,7 +124,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);
-    let cursors = recovered.positions.iter().filter(|position| is_stream(position)).cloned().collect();
+    let pulled = recovered.positions.iter().filter(|position| is_stream(position) && !is_held(position)).cloned().collect();
     let collector = Collector::new(CollectorParts {
         tail: Tail::new(Arc::clone(&world.disk), prepared.jobs, recovered.positions.iter().filter(|position| !is_stream(position)).cloned()),
         gather,
@@ -158,13 +159,13 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
     tasks.spawn(shipper.run());
-    Ok(Edge { tasks, feeds, orders, cursors })
+    Ok(Edge { tasks, feeds, orders, pulled })
 }
 
 impl Edge {
-    /// What the WAL knew at the start of sources that are no files, for [`receive::Cursors::recover`].
-    pub fn take_cursors(&mut self) -> Vec<SourcePosition> {
-        std::mem::take(&mut self.cursors)
+    /// Where pulled sources stood when the WAL was opened, for [`receive::pulled::Stands::recovered`].
+    pub fn take_pulled(&mut self) -> Vec<SourcePosition> {
+        std::mem::take(&mut self.pulled)
     }
 
     /// Waits until all tasks have ended; a task that failed is told.
@@ -208,10 +209,15 @@ impl Edge {
     }
 }
 
-async fn open_wal(prepared: &Prepared, world: &World) -> Result<(Wal, Recovered), WalFault> {
+async fn open_wal(prepared: &mut Prepared, world: &World) -> Result<(Wal, Recovered), WalFault> {
     let (settings, disk, entropy) = (prepared.wal.clone(), Arc::clone(&world.disk), world.entropy.fork("wal"));
-    let now = Timestamp(world.clock.now_ns());
-    let (wal, recovered) = world.workers.run(move || Wal::open(settings, disk, &entropy, now)).await?;
+    let (now, imported) = (Timestamp(world.clock.now_ns()), std::mem::take(&mut prepared.imported));
+    let open = move || {
+        let (mut wal, mut recovered) = Wal::open(settings, disk, &entropy, now)?;
+        import::keep(imported, &mut wal, &mut recovered)?;
+        Ok((wal, recovered))
+    };
+    let (wal, recovered) = world.workers.run(open).await?;
     if recovered.torn_bytes > 0 || recovered.bad_records > 0 {
         tracing::warn!(
             torn_bytes = recovered.torn_bytes,
@@ -229,6 +235,8 @@ fn chance(world: &World) -> u16 {
     u16::try_from(world.entropy.fork("canary").below(1 << 16)).unwrap_or_default()
 }
 
-fn newest_track(recovered: &Recovered) -> TrackId {
-    recovered.tracks.iter().filter(|track| !track.closed).map(|track| track.track).max().unwrap_or(TrackId(1))
+/// The track that new batches join: the newest that is not closed, or one begun now where damage left none.
+fn newest_track(wal: &mut Wal) -> Result<TrackId, WalFault> {
+    let open = wal.tracks().into_iter().filter(|track| !track.closed).map(|track| track.track).max();
+    open.map_or_else(|| wal.new_track(), Ok)
 }

@@ -7,21 +7,21 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners and pullers), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`,
-//! `docker`), [`Cursors`] (how far pulled sources were read), and what they
-//! share: `post` (a job's labels), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
+//! (the collector's side); [`mod@start`] (all listeners), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`), and what they
+//! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
-mod cursors;
 mod docker;
 mod forward;
 mod gelf;
 mod http;
+pub mod journal;
 pub mod listen;
 pub mod metrics;
 mod otlp;
 mod post;
+pub mod pulled;
 mod push;
 mod repeats;
 pub mod start;
@@ -37,7 +37,6 @@ use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use cursors::Cursors;
 pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
@@ -90,7 +89,8 @@ pub struct Delivery {
     /// In their order.
     pub records: Vec<Arrival>,
     /// Cursor of a pulled source after the last record, durable together with it: `path` names the source
-    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes.
+    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes, `offset` rises. Where `resume`
+    /// is not 0 and below `offset`, it is the `offset` this delivery follows: it is not taken if the one before was not.
     pub positions: Vec<SourcePosition>,
     /// Told once all of it is durable; dropped: it was not taken.
     pub(crate) done: oneshot::Sender<()>,
@@ -110,6 +110,11 @@ impl Durable {
     pub async fn wait(self) -> Result<(), NotTaken> {
         self.0.await.map_err(|_| NotTaken)
     }
+
+    /// The same, and safe to be asked again after it was dropped; not after it answered.
+    pub(crate) async fn told(&mut self) -> Result<(), NotTaken> {
+        (&mut self.0).await.map_err(|_| NotTaken)
+    }
 }
 
 /// The records were not taken.
@@ -122,10 +127,10 @@ pub struct NotTaken;
 pub struct Intake {
     deliveries: mpsc::Sender<Delivery>,
     room: Arc<Semaphore>,
-    /// How far pulled sources were read.
-    pub cursors: Cursors,
     /// Counters of all receivers.
     pub metrics: ReceiveMetrics,
+    /// Where pulled sources stand.
+    pub stands: pulled::Stands,
 }
 
 impl Intake {
@@ -133,8 +138,7 @@ impl Intake {
     #[must_use]
     pub fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<Delivery>) {
         let (deliveries, taken) = mpsc::channel(DELIVERIES_MAX);
-        let (room, cursors) = (Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), Cursors::default());
-        (Self { deliveries, room, cursors, metrics: ReceiveMetrics::new(metrics) }, taken)
+        (Self { deliveries, room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), metrics: ReceiveMetrics::new(metrics), stands: pulled::Stands::default() }, taken)
     }
 
     /// Hands records in, waiting for room as long as it takes: for receivers that can let their senders wait.

@@ -22,7 +22,7 @@ pub mod unused;
 pub(crate) mod check;
 mod remark;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ pub use unused::Unused;
 use crate::canary::CanaryParts;
 use crate::discover::Job;
 use crate::gather::GatherSettings;
+use crate::import::{ImportPlan, Imported};
 use crate::limit::LimitSettings;
 
 /// A value and where it stands.
@@ -133,8 +134,10 @@ pub struct Prepared {
     pub external_labels: Labels,
     /// `limits_config`.
     pub limits: LimitSettings,
-    /// Promtail's positions file, to be read once.
-    pub positions: PathBuf,
+    /// Another agent's positions, to be read once.
+    pub import: ImportPlan,
+    /// What was read of them ([`crate::import::take`]).
+    pub imported: Imported,
     /// Said once at start: settings without effect, and traps.
     pub remarks: Vec<Remark>,
 }

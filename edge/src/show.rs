@@ -118,13 +118,14 @@ impl Show {
     }
 }
 
-/// Where the WAL says that reading would go on; without one, files are read from their beginning.
+/// Where the WAL says that reading would go on; without one, where another agent stood ([`crate::import::take`]).
 ///
 /// # Errors
 /// What the WAL's files are not, or the disk says.
-pub async fn positions(prepared: &Prepared, world: &World) -> Result<Vec<SourcePosition>, WalFault> {
+pub async fn positions(prepared: &mut Prepared, world: &World) -> Result<Vec<SourcePosition>, WalFault> {
     let (dir, disk) = (prepared.wal.dir.clone(), Arc::clone(&world.disk));
-    world.workers.run(move || edge_wal::positions(&dir, disk.as_ref())).await
+    let positions = world.workers.run(move || edge_wal::positions(&dir, disk.as_ref())).await?;
+    Ok(if positions.is_empty() { std::mem::take(&mut prepared.imported).positions } else { positions })
 }
 
 /// The standard input as a source: the first job's pipeline and labels, or none and `job` and `hostname`.

@@ -3,13 +3,14 @@
 //! Parts: [`Tail`] (all sources), [`split`] (bytes to lines; pure), [`text`] (their characters; pure), [`rotation`] (which
 //! file is which; pure), [`siblings`] (what lies beside a path), [`trail`] (where a file went that is not at its path),
 //! [`archives`] (packed files that a job names), [`content`] (bytes of a file or of an archive), [`source`] (one file),
-//! [`notice`] (being told which to look at), [`reading`] (how a job's files are read). A turn visits every source that has
+//! [`notice`] (being told which to look at), `due` (when to look and search next), [`reading`] (how a job's files are read). A turn visits every source that has
 //! something, one read each, in rotation, until the budget is used or the batch is full. Promises: a loud file cannot starve
 //! a quiet one; a renamed file is read to its end before the file that took its name, packed or not; what could not be read
 //! is a [`Missed`], never silent. Must not do: freeze batches or write the WAL.
 
 mod archives;
 pub mod content;
+mod due;
 pub mod notice;
 pub mod reading;
 mod reload;
@@ -50,8 +51,7 @@ const DESCRIPTORS_KEPT: u64 = 200;
 const UNPACKING_MAX: usize = 8;
 /// Disk space that deleted files may keep in all while they are read to their end, and each how long.
 pub const DELETED_MAX: (u64, Duration) = (2 << 30, Duration::from_secs(3_600));
-/// Names came or went: files are searched for at most so often for that, and not at all for it where there are many.
-const SEARCH_WAIT: Duration = Duration::from_millis(250);
+/// Where there are more files, they are not searched for before their time.
 const SEARCH_FILES_MAX: usize = 5_000;
 /// A source that failed to open is tried again after this long.
 const RETRY: Duration = Duration::from_secs(10);
@@ -112,6 +112,12 @@ pub struct Tail {
     next_rank: u64,
     /// When files were searched for last: a renamed file is not given up before it could be found again.
     searched: Timestamp,
+    /// Files need not be searched for before.
+    search_due: Timestamp,
+    /// No source wants anything before: the next turn need not ask them all.
+    due: Timestamp,
+    /// Some source was looked at or changed since that was asked.
+    touched: bool,
     /// When files that were read to their end are looked for next.
     done_due: Timestamp,
     sources_max: usize,
@@ -141,6 +147,9 @@ impl Tail {
             last: None,
             next_rank: 1,
             searched: Timestamp::MIN,
+            search_due: Timestamp::MIN,
+            due: Timestamp::MIN,
+            touched: true,
             done_due: Timestamp::MIN,
             sources_max: SOURCES_MAX.min(usize::try_from(descriptors).unwrap_or(SOURCES_MAX)),
             buffer: Vec::new(),
@@ -154,6 +163,7 @@ impl Tail {
     fn remember(&mut self, positions: impl IntoIterator<Item = SourcePosition>) {
         self.known.clear();
         self.done.clear();
+        self.stir();
         self.done_due = Timestamp::MIN;
         for position in positions.into_iter().filter(|position| !position.gone) {
             if position.done {
@@ -187,6 +197,7 @@ impl Tail {
 
     /// The wall clock was set back to `now`: nothing waits for the time that comes again.
     pub fn set_back(&mut self, now: Timestamp) {
+        self.stir();
         self.searched = self.searched.min(now);
         self.done_due = self.done_due.min(now);
         self.waiting.values_mut().for_each(|since| *since = now.min(*since));
@@ -199,6 +210,10 @@ impl Tail {
     pub fn turn(&mut self, now: Timestamp, budget: u64, gather: &mut Gather) -> Turn {
         self.heed_notice(now);
         let mut turn = Turn { missed: std::mem::take(&mut self.missed), ..Turn::default() };
+        if now < self.due {
+            return turn;
+        }
+        self.touched = true;
         let order = self.order();
         // Of files that bore one path, a later one waits until the earlier is read to its end.
         let mut first: BTreeMap<PathBuf, u64> = BTreeMap::new();
@@ -232,6 +247,7 @@ impl Tail {
             read(source, &mut self.buffer, now, gather, &mut ends, &mut turn);
         }
         self.settle(ends, now, gather, &mut turn);
+        self.due = self.wanted().unwrap_or(Timestamp::MAX);
         turn
     }
 
@@ -240,6 +256,7 @@ impl Tail {
     pub fn look_around(&mut self, now: Timestamp, gather: &mut Gather) -> Turn {
         self.heed_notice(now);
         let mut turn = Turn { missed: std::mem::take(&mut self.missed), ..Turn::default() };
+        (self.due, self.touched) = (Timestamp::MIN, true);
         let mut ends = Ends::default();
         for source in self.sources.values_mut().filter(|source| source.next_look <= now) {
             look(source, self.disk.as_ref(), (now, self.searched), &mut ends, &mut turn);
@@ -276,6 +293,9 @@ impl Tail {
     fn heed_notice(&mut self, now: Timestamp) {
         let told = self.notice.ask(now);
         self.search_wanted |= told.search;
+        if told.all || !told.wake.is_empty() || !told.blind.is_empty() {
+            self.due = Timestamp::MIN;
+        }
         for identity in &told.blind {
             if let Some(source) = self.sources.get_mut(identity) {
                 source.watched = false;
@@ -289,12 +309,6 @@ impl Tail {
                 source.wake(now);
             }
         }
-    }
-
-    /// Whether files should be searched for before their time: names came or went.
-    #[must_use]
-    pub fn wants_search(&self, now: Timestamp) -> bool {
-        self.search_wanted && !self.found_many && now >= self.searched.plus(SEARCH_WAIT)
     }
 
     /// Directories that are watched, and those that should be and cannot.
@@ -349,13 +363,6 @@ impl Tail {
         }
     }
 
-    /// When the next source wants to be looked at, or a pipeline to be ticked.
-    #[must_use]
-    pub fn due_in(&self, now: Timestamp) -> Duration {
-        let wants = self.sources.values().map(|source| source.deadline().map_or(source.next_look, |deadline| deadline.min(source.next_look)));
-        wants.chain(self.notice.due()).min().map_or(Duration::from_secs(1), |at| at.since(now).min(Duration::from_secs(1)))
-    }
-
     /// Positions that changed since the last call; to be written with the batch that holds their lines.
     #[must_use]
     pub fn take_positions(&mut self) -> Vec<SourcePosition> {
@@ -370,6 +377,7 @@ impl Tail {
     /// Begins again from `positions` (what the hub holds): everything read since then was discarded.
     pub fn adopt(&mut self, positions: Vec<SourcePosition>) {
         self.farewell.clear();
+        self.stir();
         let mut adopted: BTreeMap<FileIdentity, SourcePosition> = positions.into_iter().map(|position| (position.identity, position)).collect();
         let jobs = &self.jobs;
         for (identity, source) in &mut self.sources {
@@ -384,6 +392,7 @@ impl Tail {
 
     /// What the hub holds, after the WAL was damaged: sources that it knows further on are read from there. Gives how many.
     pub fn advance(&mut self, positions: Vec<SourcePosition>) -> usize {
+        self.stir();
         let mut furthest: BTreeMap<FileIdentity, SourcePosition> = BTreeMap::new();
         for position in positions {
             let known = furthest.entry(position.identity).or_insert_with(|| position.clone());
@@ -409,6 +418,7 @@ impl Tail {
 
     /// The wall clock was set forward by `by_ns` (back, if negative): what pipelines hold waits as long as it would have.
     pub fn clock_stepped(&mut self, by_ns: i64) {
+        self.stir();
         self.sources.values_mut().for_each(|source| source.clock_stepped(by_ns));
     }
 

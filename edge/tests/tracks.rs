@@ -106,7 +106,7 @@ impl Hub {
             let before = &self.producers[&unique];
             let from = before.last.saturating_sub(64) + 1;
             let digests: Vec<u8> = (from..=before.last).flat_map(|n| before.digests.get(&n).map_or([0; 16], |digest| digest.0)).collect();
-            Carry { producer: id(unique), last: before.last, chain: Bytes::copy_from_slice(&before.chain.0), digests: digests.into() }
+            Carry { producer: id(unique), last: before.last, chain: Bytes::copy_from_slice(&before.chain.0), digests: digests.into(), ended: false }
         });
         let positions = self.positions.clone();
         let cursor = self.producers.get_mut(&end).unwrap();

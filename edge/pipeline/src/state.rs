@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use proto_extract::gotime::RecentMinute;
 use proto_model::{Labels, Timestamp};
-use regex::bytes::CaptureLocations;
 
 use crate::counters::Counters;
 use crate::draft::Slots;
@@ -17,6 +16,7 @@ use crate::limits::LINE_BYTES_MAX;
 use crate::partials::{Bounds, Partial, Partials, Piece};
 use crate::program::Program;
 use crate::stages::multiline::Blocks;
+use crate::stages::regex::Matched;
 use crate::stages::sampling::Sampler;
 use crate::stages::timestamp::GoodTimes;
 
@@ -33,8 +33,8 @@ pub(crate) struct State {
     pub(crate) blocks: Vec<Blocks>,
     /// Per `timestamp` stage that fudges.
     pub(crate) good_times: Vec<GoodTimes>,
-    /// Per regular expression with groups: room for where they stand.
-    pub(crate) captures: Vec<CaptureLocations>,
+    /// Per regular expression with groups.
+    pub(crate) matched: Vec<Matched>,
     /// Per `sampling` stage.
     pub(crate) samplers: Vec<Sampler>,
     /// Records let go, to be sent before the line under way goes on.
@@ -76,7 +76,7 @@ impl State {
             partials: program.partial_stages().map(|next| Partials { next, held: Vec::new() }).collect(),
             blocks: program.block_stages().map(Blocks::new).collect(),
             good_times: (0..program.time_stages).map(|_| GoodTimes::default()).collect(),
-            captures: program.expressions.iter().map(regex::bytes::Regex::capture_locations).collect(),
+            matched: program.expressions.iter().map(Matched::new).collect(),
             ready: Vec::new(),
             held: 0,
             tally: Tally::new(program.reasons.len()),

@@ -6,7 +6,7 @@
 //! whose names fit are entered, so that a thousand globs below one directory cost little more than one.
 //! Must not do: follow links into directories below a `**` (a loop would never end).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,13 +40,15 @@ pub struct Pattern {
 pub struct Listing<'d> {
     disk: &'d dyn Disk,
     dirs: BTreeMap<PathBuf, Arc<[DirEntry]>>,
+    /// Those of them that were not there.
+    absent: BTreeSet<PathBuf>,
 }
 
 impl<'d> Listing<'d> {
     /// Nothing listed yet.
     #[must_use]
     pub fn new(disk: &'d dyn Disk) -> Self {
-        Self { disk, dirs: BTreeMap::new() }
+        Self { disk, dirs: BTreeMap::new(), absent: BTreeSet::new() }
     }
 
     /// How many directories were listed.
@@ -55,13 +57,20 @@ impl<'d> Listing<'d> {
         self.dirs.len()
     }
 
+    /// The directories that were listed, and whether each was there.
+    pub fn looked_in(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.dirs.keys().map(|dir| (dir.as_path(), !self.absent.contains(dir)))
+    }
+
     fn list(&mut self, dir: &Path, trouble: &mut dyn FnMut(String)) -> Arc<[DirEntry]> {
         if let Some(listed) = self.dirs.get(dir) {
             return Arc::clone(listed);
         }
         let entries = self.disk.list(dir).unwrap_or_else(|fault| {
             // A file in a directory's place is no more than an absent directory.
-            if !matches!(fault.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) {
+            if matches!(fault.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) {
+                self.absent.insert(dir.to_path_buf());
+            } else {
                 trouble(format!("{}: {fault}", dir.display()));
             }
             Vec::new()

@@ -83,6 +83,7 @@ struct Running {
 /// What is sent to the edge.
 struct Listeners {
     intake: Intake,
+    status: Status,
     /// Those of these jobs.
     running: Option<Receivers>,
     jobs: Vec<Job>,
@@ -94,13 +95,13 @@ impl Listeners {
         if let Some(running) = self.running.take() {
             running.end().await;
         }
-        match receive::start(&jobs, &self.intake, world, &stop.token()).await {
+        match receive::start(&jobs, &self.intake, &self.status, world, &stop.token()).await {
             Ok(running) => {
                 (self.running, self.jobs) = (Some(running), jobs);
                 Ok(())
             }
             Err(fault) => {
-                self.running = receive::start(&self.jobs, &self.intake, world, &stop.token())
+                self.running = receive::start(&self.jobs, &self.intake, &self.status, world, &stop.token())
                     .await
                     .map_err(|again| tracing::error!(%again, "receivers that ran cannot be started again"))
                     .ok();
@@ -124,6 +125,9 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         return code;
     }
     begin(&loaded, flags);
+    if let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await {
+        return refuse(&mistakes);
+    }
     let stop = Stop::new();
     let hangups = match stop.on_signals().and_then(|()| signal(SignalKind::hangup())) {
         Ok(hangups) => hangups,
@@ -154,8 +158,8 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
-    intake.cursors.recover(edge.take_cursors());
-    let mut listeners = Listeners { intake: intake.clone(), running: None, jobs: Vec::new() };
+    intake.stands.recovered(edge.take_pulled());
+    let mut listeners = Listeners { intake: intake.clone(), status: status.clone(), running: None, jobs: Vec::new() };
     if let Err(why) = listeners.replace(receivers, &world, &stop).await {
         complain(&why);
         return 1;

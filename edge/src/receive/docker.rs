@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
 use proto_seam::World;
 use reqwest::Response;
@@ -32,11 +31,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::ReceiveFault;
 use super::post::Post;
+use super::pulled::Pull;
 use super::start::{Running, Shared};
 use crate::settings::pulled::DockerSdSettings;
 use api::Api;
 pub(crate) use api::Endpoint;
-use follow::{End, Follow, Sides, gone_position, sides};
+use follow::{End, Follow, Sides, sides};
 use labels::{Container, Network, sets};
 
 /// The kind of receiver, in counters.
@@ -271,18 +271,13 @@ impl Watch {
         if self.since.is_some() {
             return Ok(());
         }
-        let path = format!("{PATH_PREFIX}since{}", self.suffix);
-        let cursors = &self.post.intake().cursors;
-        let known = cursors.find(&path).and_then(|known| known.held.try_into().ok()).map(i64::from_le_bytes);
-        if let Some(known) = known {
-            self.since = Some(Timestamp(known));
-            return Ok(());
+        let mut pull = Pull::new(Arc::clone(&self.post), format!("{PATH_PREFIX}since{}", self.suffix));
+        let known = pull.cursor().and_then(|known| known.try_into().ok()).map(|known| Timestamp(i64::from_le_bytes(known)));
+        if known.is_none() {
+            pull.hand_in(Vec::new(), now.nanos().to_le_bytes().to_vec(), 1).await.map_err(|fault| fault.to_string())?;
+            pull.settle().await.map_err(|fault| fault.to_string())?;
         }
-        let position = SourcePosition { path, held: now.nanos().to_le_bytes().to_vec(), ..SourcePosition::default() };
-        let durable = self.post.hand_in_at(Vec::new(), vec![position.clone()]).await.map_err(|fault| fault.to_string())?;
-        durable.wait().await.map_err(|fault| fault.to_string())?;
-        cursors.durable(vec![position]);
-        self.since = Some(now);
+        self.since = Some(known.unwrap_or(now));
         Ok(())
     }
 
@@ -335,7 +330,7 @@ impl Watch {
             return false;
         }
         let is_new = self.since.is_some_and(|since| container.created >= since.nanos().div_euclid(1_000_000_000));
-        is_new || self.post.intake().cursors.find(&self.path(&container.id)).is_some() || self.former(&container.id).is_some()
+        is_new || !self.post.intake().stands.below(&self.path(&container.id)).is_empty() || self.former(&container.id).is_some()
     }
 
     /// The labels of its streams, by the first label set that the rules keep.
@@ -368,31 +363,25 @@ impl Watch {
 
     /// The path of a cursor from a job or host that is not there any more: it was renamed.
     fn former(&self, id: &str) -> Option<String> {
-        let cursors = &self.post.intake().cursors;
-        if cursors.find(&self.path(id)).is_some() {
+        let prefix = format!("{PATH_PREFIX}{id}/");
+        let known = self.post.intake().stands.below(&prefix);
+        if known.contains(&self.path(id)) {
             return None;
         }
-        let prefix = format!("{PATH_PREFIX}{id}");
-        cursors.below(&prefix).into_iter().map(|known| known.path).find(|path| !self.present.contains(&path[prefix.len()..]))
+        known.into_iter().find(|path| !self.present.contains(&path[prefix.len() - 1..]))
     }
 
     /// Forgets the cursors of containers that are gone.
-    async fn forget_gone(&mut self) -> Result<(), String> {
-        let cursors = self.post.intake().cursors.clone();
-        let own = cursors.below(PATH_PREFIX).into_iter().filter_map(|known| {
-            let id = known.path[PATH_PREFIX.len()..].strip_suffix(self.suffix.as_str())?;
-            (is_id(id) && id != "since" && !self.followed.contains_key(id) && !self.drained.contains(id)).then(|| (id.to_owned(), known.path.clone()))
+    async fn forget_gone(&self) -> Result<(), String> {
+        let known = self.post.intake().stands.below(PATH_PREFIX);
+        let own = known.iter().filter_map(|path| {
+            let id = path[PATH_PREFIX.len()..].strip_suffix(self.suffix.as_str())?;
+            (is_id(id) && id != "since" && !self.followed.contains_key(id) && !self.drained.contains(id)).then_some((id, path))
         });
-        let mut gone = Vec::new();
-        for (id, path) in own.take(GONE_ASKED_MAX).collect::<Vec<_>>() {
-            if self.api.condition(&id).await?.is_none() {
-                gone.push(gone_position(&path));
+        for (id, path) in own.take(GONE_ASKED_MAX) {
+            if self.api.condition(id).await?.is_none() {
+                Pull::new(Arc::clone(&self.post), path.clone()).forget().await.map_err(|fault| fault.to_string())?;
             }
-        }
-        if !gone.is_empty() {
-            let durable = self.post.hand_in_at(Vec::new(), gone.clone()).await.map_err(|fault| fault.to_string())?;
-            durable.wait().await.map_err(|fault| fault.to_string())?;
-            cursors.durable(gone);
         }
         Ok(())
     }

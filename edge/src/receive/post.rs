@@ -144,11 +144,11 @@ impl Post {
 
     /// Hands in, however long it takes.
     pub(crate) async fn hand_in(&self, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
-        self.hand_in_at(records, Vec::new()).await
+        self.hand_in_with(records, Vec::new()).await
     }
 
-    /// Hands in what was pulled, with the cursors after it.
-    pub(crate) async fn hand_in_at(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
+    /// The same with cursors of a pulled source.
+    pub(crate) async fn hand_in_with(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let count = self.count(&records);
         let durable = self.intake.deliver(&self.inlet, records, positions).await?;
         self.taken(count);

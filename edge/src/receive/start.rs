@@ -1,4 +1,4 @@
-//! Receivers and pullers of all jobs, started together and ended together.
+//! Receivers of all jobs, and what pulls, started together and ended together.
 //!
 //! Parts: [`start`], [`Receivers`] (what runs), [`Running`] (one listener). A reload ends all of them and starts those of the new
 //! settings, on the same intake: nothing that was handed in is lost by it. Must not do: read jobs that are files.
@@ -15,15 +15,17 @@ use tokio_util::sync::CancellationToken;
 use super::http::Room;
 use super::listen::ReceiveFault;
 use super::post::Post;
-use super::{Inlet, Intake, docker, forward, gelf, otlp, push, syslog};
+use super::{Inlet, Intake, docker, forward, gelf, journal, otlp, push, syslog};
 use crate::discover::Job;
 use crate::settings::Origin;
+use crate::status::Status;
 
 /// What all receivers share.
 pub(super) struct Shared {
     pub(super) world: World,
     pub(super) room: Room,
-    /// Ends of the cursors' paths of all Docker entries.
+    pub(super) status: Status,
+    /// Ends of the positions' paths of all Docker entries.
     pub(super) docker: BTreeSet<String>,
 }
 
@@ -32,9 +34,9 @@ pub(super) struct Shared {
 pub struct Running {
     /// Its job.
     pub job: String,
-    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`.
+    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`, `journal`.
     pub kind: &'static str,
-    /// Where it listens.
+    /// Where it listens; `None` = it asks.
     pub address: Option<SocketAddr>,
     pub(super) task: JoinHandle<()>,
 }
@@ -68,8 +70,8 @@ impl Receivers {
 ///
 /// # Errors
 /// The [`ReceiveFault`] of the first that cannot be started; those before it are ended.
-pub async fn start(jobs: &[Job], intake: &Intake, world: &World, stop: &CancellationToken) -> Result<Receivers, ReceiveFault> {
-    let shared = Shared { world: world.clone(), room: Room::new(world.clone()), docker: docker_suffixes(jobs) };
+pub async fn start(jobs: &[Job], intake: &Intake, status: &Status, world: &World, stop: &CancellationToken) -> Result<Receivers, ReceiveFault> {
+    let shared = Shared { world: world.clone(), room: Room::new(world.clone()), status: status.clone(), docker: docker_suffixes(jobs) };
     let mut receivers = Receivers { running: Vec::new(), stop: stop.child_token() };
     for job in jobs {
         match start_one(job, intake, &shared, &receivers.stop).await {
@@ -81,8 +83,10 @@ pub async fn start(jobs: &[Job], intake: &Intake, world: &World, stop: &Cancella
         }
     }
     for running in &receivers.running {
-        let address = running.address.map(|address| address.to_string()).unwrap_or_default();
-        tracing::info!(job = running.job, kind = running.kind, address, "a receiver listens");
+        match running.address {
+            Some(address) => tracing::info!(job = running.job, kind = running.kind, %address, "a receiver listens"),
+            None => tracing::info!(job = running.job, kind = running.kind, "a source is read"),
+        }
     }
     Ok(receivers)
 }
@@ -107,6 +111,7 @@ async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &Cancellat
         Origin::Forward(settings) => Ok(vec![forward::start(shared, post("forward", settings.labels.labels()), settings, stop).await?]),
         Origin::Otlp(settings) => otlp::start(shared, post("otlp", settings.labels.labels()), settings, stop).await,
         Origin::Docker(entries) => docker::start(shared, || post("docker", Labels::empty()), entries, &stop),
-        Origin::Files(_) | Origin::Journal(_) | Origin::Kafka(_) => Ok(Vec::new()),
+        Origin::Journal(settings) => Ok(vec![journal::start(shared, post("journal", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
+        Origin::Files(_) | Origin::Kafka(_) => Ok(Vec::new()),
     }
 }

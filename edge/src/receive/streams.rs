@@ -45,8 +45,13 @@ pub struct Streams {
     next_tick: Timestamp,
     /// Cursors of pulled sources whose records are gathered.
     cursors: Vec<SourcePosition>,
-    /// All cursors as they were written last.
-    written_cursors: BTreeMap<String, SourcePosition>,
+    /// Those in the batch that is frozen, and in what is written and not synced.
+    frozen_cursors: Vec<SourcePosition>,
+    written_cursors: Vec<SourcePosition>,
+    /// All cursors as they are durable.
+    durable_cursors: BTreeMap<String, SourcePosition>,
+    /// Up to where deliveries of pulled sources were taken.
+    taken: BTreeMap<String, u64>,
     /// Positions of streams that ended.
     farewell: Vec<SourcePosition>,
     gathered: Vec<Answer>,
@@ -97,7 +102,10 @@ impl Streams {
             held: 0,
             next_tick: Timestamp::MAX,
             cursors: Vec::new(),
-            written_cursors: BTreeMap::new(),
+            frozen_cursors: Vec::new(),
+            written_cursors: Vec::new(),
+            durable_cursors: BTreeMap::new(),
+            taken: BTreeMap::new(),
             farewell: Vec::new(),
             gathered: Vec::new(),
             waiting_since: None,
@@ -106,10 +114,11 @@ impl Streams {
             counters: Counters::default(),
         };
         for position in recovered.iter().filter(|position| is_stream(position) && !position.gone) {
-            if position.path.starts_with(PATH_PREFIX) {
+            if is_held(position) {
                 streams.restore(jobs, position, now);
             } else {
-                streams.written_cursors.insert(position.path.clone(), position.clone());
+                streams.taken.insert(position.path.clone(), position.offset);
+                streams.durable_cursors.insert(position.path.clone(), position.clone());
             }
         }
         streams
@@ -147,6 +156,10 @@ impl Streams {
         let mut taken = Taken::default();
         self.tick(now, gather);
         while let Some(mut delivery) = self.queue.pop_front() {
+            if self.at == 0 && !self.follows(&delivery) {
+                // Its sender is told by the dropped answer, and goes on where the last durable one ended.
+                continue;
+            }
             let is_pulled = !delivery.positions.is_empty();
             let bytes = if is_pulled && self.at == 0 { delivery.records.iter().map(|record| record.cost() as u64).sum() } else { 0 };
             if gather.is_full() || gather.would_overflow(bytes) {
@@ -166,6 +179,13 @@ impl Streams {
                 break;
             }
             self.at = 0;
+            for cursor in &delivery.positions {
+                if cursor.gone {
+                    self.taken.remove(&cursor.path);
+                } else {
+                    self.taken.insert(cursor.path.clone(), cursor.offset);
+                }
+            }
             self.cursors.append(&mut delivery.positions);
             self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
             self.waiting_since.get_or_insert(now);
@@ -173,6 +193,12 @@ impl Streams {
         self.bound(now, gather);
         taken.counters = std::mem::take(&mut self.counters);
         taken
+    }
+
+    /// Whether a delivery of a pulled source follows what was taken of it, where it says what it follows.
+    fn follows(&self, delivery: &Delivery) -> bool {
+        let says = delivery.positions.iter().filter(|cursor| cursor.resume > 0 && cursor.resume < cursor.offset);
+        says.filter_map(|cursor| Some((cursor.resume, self.taken.get(&cursor.path)?))).all(|(follows, taken)| follows == *taken)
     }
 
     fn record(&mut self, delivery: &Delivery, at: usize, now: Timestamp, gather: &mut Gather) {
@@ -271,12 +297,10 @@ impl Streams {
         self.frozen.append(&mut self.gathered);
         self.waiting_since = None;
         let mut positions = std::mem::take(&mut self.farewell);
-        for cursor in std::mem::take(&mut self.cursors) {
-            if cursor.gone {
-                self.written_cursors.remove(&cursor.path);
-            } else {
-                self.written_cursors.insert(cursor.path.clone(), cursor.clone());
-            }
+        for mut cursor in std::mem::take(&mut self.cursors) {
+            cursor.resume = cursor.offset;
+            self.frozen_cursors.retain(|frozen| frozen.path != cursor.path);
+            self.frozen_cursors.push(cursor.clone());
             // Of one source the newest counts.
             positions.retain(|position| position.path != cursor.path);
             positions.push(cursor);
@@ -291,10 +315,18 @@ impl Streams {
     /// What was frozen is in the WAL.
     pub fn written(&mut self) {
         self.written.append(&mut self.frozen);
+        self.written_cursors.append(&mut self.frozen_cursors);
     }
 
     /// What is in the WAL is on disk: senders are told.
     pub fn synced(&mut self) {
+        for cursor in self.written_cursors.drain(..) {
+            if cursor.gone {
+                self.durable_cursors.remove(&cursor.path);
+            } else {
+                self.durable_cursors.insert(cursor.path.clone(), cursor);
+            }
+        }
         for answer in self.written.drain(..) {
             // A sender that went away is not told: it sends again, or does not.
             let _is_gone = answer.done.send(()).is_err();
@@ -306,7 +338,10 @@ impl Streams {
     pub fn discard(&mut self) -> u64 {
         let answers = [&mut self.gathered, &mut self.frozen, &mut self.written].into_iter().flat_map(std::mem::take);
         let lost = answers.filter(|answer| answer.done.is_closed()).map(|answer| answer.lines).sum();
-        self.cursors.clear();
+        for cursors in [&mut self.cursors, &mut self.frozen_cursors, &mut self.written_cursors] {
+            cursors.clear();
+        }
+        self.taken = self.durable_cursors.iter().map(|(path, cursor)| (path.clone(), cursor.offset)).collect();
         self.waiting_since = None;
         self.runs.values_mut().for_each(|stream| stream.dirty = true);
         lost
@@ -314,7 +349,7 @@ impl Streams {
 
     /// Cursors of pulled sources, for a WAL that begins anew.
     pub fn cursors(&self) -> impl Iterator<Item = &SourcePosition> {
-        self.written_cursors.values()
+        self.durable_cursors.values()
     }
 
     /// The wall clock was set forward by `by_ns`: what is held waits as long as it would have.
@@ -345,6 +380,12 @@ impl Stream {
 #[must_use]
 pub fn is_stream(position: &SourcePosition) -> bool {
     position.identity == proto_seam::FileIdentity::default()
+}
+
+/// Whether it is of what a pipeline held of a stream, not of a pulled source's cursor.
+#[must_use]
+pub fn is_held(position: &SourcePosition) -> bool {
+    position.path.starts_with(PATH_PREFIX)
 }
 
 fn path_of((job, labels): &Key) -> String {

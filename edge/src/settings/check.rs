@@ -46,7 +46,8 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
         clients: supply.clients,
         external_labels: supply.external_labels,
         limits,
-        positions: supply.positions,
+        import: supply.import,
+        imported: crate::import::Imported::default(),
         remarks,
     })
 }

@@ -20,6 +20,10 @@ with_unused! {
         pub filename: Option<Placed<PathBuf>> = None,
         /// A file that is no YAML is passed over instead of stopping the start.
         pub ignore_invalid_yaml: bool = false,
+        /// Ours: further positions files to be read once, such as those of Alloy's components.
+        pub legacy: Vec<PathBuf> = Vec::new(),
+        /// Ours: `stop`, or where reading begins in files whose entry cannot be true: `end`, `start`, `time`.
+        pub when_doubtful: Option<Placed<String>> = None,
         unused {
             sync_period: "positions lie in the WAL, beside the lines",
         }

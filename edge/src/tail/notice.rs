@@ -1,6 +1,6 @@
 //! Being told which files to look at: one watch for all directories, looks by time where there is none.
 //!
-//! Parts: [`Notice`]. A directory is watched while a file in it is read, or a glob begins in it. Limits: the system's; past
+//! Parts: [`Notice`]. A directory is watched while a file in it is read, or files are searched for in it. Limits: the system's; past
 //! them files are looked at by time as if nothing were watched, and [`Notice::unwatched`] says how many directories that
 //! concerns. Promises: what is told twice or not at all costs time, never lines: every file is looked at now and then
 //! all the same. Must not do: read.
@@ -13,6 +13,9 @@ use std::time::Duration;
 use proto_model::Timestamp;
 use proto_seam::{Disk, DiskWatch, FileIdentity, Noticed};
 
+use super::due::COVER_DIRS_MAX;
+use crate::discover::files::Listing;
+
 /// Shortest and longest wait between two questions what happened.
 const ASK_WAIT: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
 /// A directory that could not be watched is tried again after this long.
@@ -24,6 +27,10 @@ pub struct Notice {
     watch: Option<Box<dyn DiskWatch>>,
     /// Watched directories: how many sources need each.
     dirs: BTreeMap<PathBuf, usize>,
+    /// Those of the last search, and where they really lie.
+    covered: BTreeMap<PathBuf, PathBuf>,
+    /// Those of them that are reached by a link.
+    linked: Vec<(PathBuf, PathBuf)>,
     /// Those that cannot be watched, until when.
     refused: BTreeMap<PathBuf, Timestamp>,
     /// Which file to look at when one of its names is told of.
@@ -68,10 +75,65 @@ impl Notice {
         true
     }
 
-    /// Watches a directory in which files may come, as far as that can be.
-    pub fn begin_dir(&mut self, disk: &dyn Disk, dir: &Path, now: Timestamp) {
-        if !self.dirs.contains_key(dir) && self.watch_dir(disk, dir, now) {
-            self.dirs.insert(dir.to_path_buf(), 1);
+    /// Watches the directories of a search, and those of the one before no more. Whether all of them were watched when it began.
+    pub fn cover(&mut self, disk: &dyn Disk, listing: &Listing<'_>, now: Timestamp) -> bool {
+        let is_there = |dir: &Path| disk.state(dir).is_ok();
+        // Where a directory is absent, the one is watched in which it, or what leads to it, may come.
+        let wanted = listing.looked_in().filter_map(|(dir, there)| if there { Some(dir) } else { dir.ancestors().skip(1).find(|dir| is_there(dir)) });
+        let wanted: BTreeSet<PathBuf> = wanted.map(Path::to_path_buf).collect();
+        let is_few = wanted.len() <= COVER_DIRS_MAX;
+        for dir in self.covered.keys().filter(|dir| !is_few || !wanted.contains(*dir)).cloned().collect::<Vec<_>>() {
+            self.covered.remove(&dir);
+            self.release_dir(&dir);
+        }
+        if self.is_led_elsewhere(disk) {
+            for dir in std::mem::take(&mut self.covered).into_keys() {
+                self.release_dir(&dir);
+            }
+        }
+        let mut were_all = is_few;
+        for dir in wanted.into_iter().filter(|_| is_few) {
+            if self.covered.contains_key(&dir) {
+                continue;
+            }
+            were_all = false;
+            if self.watch_dir(disk, &dir, now)
+                && let Ok(place) = disk.real_place(&dir)
+            {
+                *self.dirs.entry(dir.clone()).or_default() += 1;
+                self.covered.insert(dir, place);
+            }
+        }
+        if !were_all {
+            self.linked = self.linked();
+        }
+        were_all
+    }
+
+    /// Those directories that are reached by a link, each but those below another.
+    fn linked(&self) -> Vec<(PathBuf, PathBuf)> {
+        let is_below = |dir: &Path, place: &Path| {
+            let above = dir.parent().and_then(|parent| self.covered.get(parent));
+            above.is_some_and(|above| place.parent() == Some(above) && place.file_name() == dir.file_name())
+        };
+        let linked = self.covered.iter().filter(|(dir, place)| dir != place && !is_below(dir, place));
+        linked.map(|(dir, place)| (dir.clone(), place.clone())).collect()
+    }
+
+    /// Whether one of those directories leads elsewhere than when it was first watched: no watch tells of that.
+    #[must_use]
+    pub fn is_led_elsewhere(&self, disk: &dyn Disk) -> bool {
+        self.linked.iter().any(|(dir, place)| disk.real_place(dir).ok().as_ref() != Some(place))
+    }
+
+    fn release_dir(&mut self, dir: &Path) {
+        let Some(count) = self.dirs.get_mut(dir) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.dirs.remove(dir);
+            if let Some(watch) = &mut self.watch {
+                watch.remove(dir);
+            }
         }
     }
 
@@ -85,14 +147,7 @@ impl Notice {
         }
         let dirs: BTreeSet<&Path> = names.iter().filter_map(|name| name.parent()).collect();
         for dir in dirs {
-            let Some(count) = self.dirs.get_mut(dir) else { continue };
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.dirs.remove(dir);
-                if let Some(watch) = &mut self.watch {
-                    watch.remove(dir);
-                }
-            }
+            self.release_dir(dir);
         }
     }
 
@@ -148,6 +203,7 @@ impl Notice {
                 }
                 Noticed::Ended(dir) => {
                     self.dirs.remove(&dir);
+                    self.covered.remove(&dir);
                     let blind: Vec<FileIdentity> = self.names.iter().filter(|(name, _)| name.parent() == Some(&dir)).map(|(_, identity)| *identity).collect();
                     blind.iter().for_each(|identity| self.end(*identity));
                     told.blind.extend(blind);

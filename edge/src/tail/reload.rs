@@ -11,6 +11,7 @@ use crate::discover::{Job, Owner, owner};
 impl Tail {
     /// Reads `jobs` from now on. A source that none of them names keeps its job, without targets, until it is read to its end.
     pub fn reload(&mut self, jobs: Vec<Job>) {
+        self.stir();
         let before = std::mem::replace(&mut self.jobs, jobs);
         self.jobs_named = self.jobs.len();
         let mut kept: Vec<Option<usize>> = vec![None; before.len()];

@@ -64,6 +64,8 @@ pub struct Source {
     offset: u64,
     /// The newest line boundary at which the pipeline held nothing.
     clean: u64,
+    /// What lies before was read by another program.
+    begun: u64,
     splitter: Splitter,
     text: Text,
     run: Run,
@@ -161,6 +163,7 @@ impl Source {
             generation: 0,
             offset: 0,
             clean: 0,
+            begun: 0,
             splitter: Splitter::new(text),
             text,
             run: Run::new(Arc::clone(program), Arc::clone(&labels)),
@@ -193,6 +196,7 @@ impl Source {
         match change {
             Change::Same => {
                 source.generation = position.generation;
+                source.begun = position.begun;
                 source.restore(position, program, labels);
                 source.dirty |= is_copy;
                 source.run.read_by(now);
@@ -306,6 +310,12 @@ impl Source {
     #[must_use]
     pub const fn identity(&self) -> FileIdentity {
         self.identity
+    }
+
+    /// Bytes handed out; unpacked ones of an archive.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
@@ -441,6 +451,7 @@ impl Source {
         self.generation += 1;
         self.offset = 0;
         self.clean = 0;
+        self.begun = 0;
         self.text = self.text.of_file(first);
         self.splitter = Splitter::new(self.text);
         self.len_seen = len;
@@ -454,6 +465,12 @@ impl Source {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         matches!(self.life, Life::Draining(_))
+    }
+
+    /// Whether it ends only after another search than that at `searched`.
+    #[must_use]
+    pub fn awaits_search(&self, searched: Timestamp) -> bool {
+        matches!(self.life, Life::Draining(last) if searched <= last)
     }
 
     /// What the WAL must hold with the lines handed out so far.
@@ -475,6 +492,7 @@ impl Source {
             modified_ns: self.modified_seen_ns,
             after: self.after.clone(),
             done: is_done,
+            begun: self.begun,
         }
     }
 

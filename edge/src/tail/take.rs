@@ -24,6 +24,7 @@ impl Tail {
     /// Takes up files that were found; what was being read goes on whether it was found again or not.
     /// Positions of files that are nowhere to be found any more become [`Missed`].
     pub fn found(&mut self, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
+        self.stir();
         self.refused.retain(|path, (until, _)| *until > now || found.contains_key(path));
         self.waiting.retain(|path, _| found.contains_key(path));
         let disk = Arc::clone(&self.disk);
@@ -39,13 +40,12 @@ impl Tail {
         self.relabel(found);
         self.leave_unnamed(found, now);
         self.look_for_the_lost(&mut dirs, now);
-        self.watch_globs(now);
         (self.search_wanted, self.found_many) = (false, found.len() > SEARCH_FILES_MAX);
         self.searched = now;
     }
 
     /// Those of the files that no source reads under their path.
-    fn not_open(&self, found: &BTreeMap<PathBuf, Found>) -> Vec<Found> {
+    pub(super) fn not_open(&self, found: &BTreeMap<PathBuf, Found>) -> Vec<Found> {
         let live = self.sources.values().filter(|source| !source.is_draining() || source.is_archive()).map(|source| source.path().as_path());
         let open: BTreeSet<&Path> = live.chain(self.done.values().filter_map(Done::archive)).collect();
         found.iter().filter(|(path, _)| !open.contains(path.as_path())).map(|(_, file)| file.clone()).collect()
@@ -65,14 +65,6 @@ impl Tail {
             };
         }
         None
-    }
-
-    /// Directories where globs begin: a new file there is told of.
-    fn watch_globs(&mut self, now: Timestamp) {
-        let dirs: BTreeSet<PathBuf> = self.jobs.iter().flat_map(|job| &job.targets).filter_map(|target| target.pattern.roots().into_iter().next()).collect();
-        for dir in dirs {
-            self.notice.begin_dir(self.disk.as_ref(), &dir, now);
-        }
     }
 
     /// Begins to read what `found` names now; first what bore its name before and was not read to its end.

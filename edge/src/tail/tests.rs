@@ -5,8 +5,8 @@ use proto_seam::{Entropy, OpenHow};
 use proto_wire::{BatchView, Compression};
 
 use super::*;
-use crate::discover::files::Pattern;
-use crate::discover::{Target, discover};
+use crate::discover::files::{Listing, Pattern};
+use crate::discover::{Target, discover, discover_listed};
 use crate::gather::GatherSettings;
 use sim_disk::SimDisk;
 
@@ -14,6 +14,7 @@ use sim_disk::SimDisk;
 #[path = "../../../tests/harness/disk.rs"]
 mod sim_disk;
 
+mod due;
 mod packed;
 mod rows;
 
@@ -84,8 +85,12 @@ impl Rig {
     /// One turn as the collector makes it; whether there is more.
     fn turn(&mut self) -> bool {
         if self.now >= self.next_search {
-            let found = discover(&self.jobs, &self.disk, &mut |why| panic!("{why}"));
-            self.tail.found(&found, self.now);
+            if self.tail.needs_search(self.now) {
+                let mut listing = Listing::new(&self.disk);
+                let found = discover_listed(&self.jobs, &mut listing, &mut |why| panic!("{why}"));
+                self.tail.found(&found, self.now);
+                self.tail.cover(&listing, &found, self.now);
+            }
             self.next_search = self.now.plus(self.search_every);
         }
         let turn = self.tail.turn(self.now, 8 << 20, &mut self.gather);

@@ -73,9 +73,10 @@ impl Site {
             deliveries: Some(deliveries),
             world: world.clone(),
         };
+        let status = parts.status.clone();
         let mut edge = edge::run(parts, &stop).await.unwrap();
-        intake.cursors.recover(edge.take_cursors());
-        let receivers = receive::start(&jobs, &intake, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
+        intake.stands.recovered(edge.take_pulled());
+        let receivers = receive::start(&jobs, &intake, &status, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
         Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
     }
 

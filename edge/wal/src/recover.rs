@@ -69,7 +69,7 @@ pub mod reason {
 pub struct Recovered {
     /// The WAL's id, made with its first file.
     pub wal_id: WalId,
-    /// All tracks, by number; at least track 1.
+    /// All tracks that are not drained and let go, by number; track 1 where there is none.
     pub tracks: Vec<TrackState>,
     /// All sources that are not gone.
     pub positions: Vec<SourcePosition>,
@@ -146,7 +146,10 @@ impl Replay {
 
     /// All records were told.
     pub(crate) fn finish(mut self, wal_id: WalId) -> Replayed {
-        self.index.tracks.entry(1).or_insert_with(|| Track::replayed(0, Chain::default()));
+        if self.index.tracks.is_empty() {
+            // Only then: a first track that is not told of was drained, closed and let go, and must not begin again.
+            self.index.tracks.insert(1, Track::replayed(0, Chain::default()));
+        }
         let mut lost = Vec::new();
         for (number, track) in &mut self.index.tracks {
             track.settle();

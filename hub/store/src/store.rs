@@ -1,7 +1,7 @@
 //! The store: all lanes followed, one view of them, sections by grant, writers.
 //!
 //! Parts: [`StoreSettings`]; [`Store::open`] (probe, registry, folds); control objects; reports; `writers`
-//! ([`Store::writer`], [`Store::amend`], what is asked of all lanes); `round` ([`Store::follow_round`], [`Store::run`], [`Store::fresh`]); `read` ([`Store::table`],
+//! ([`Store::writer`], [`Store::amend`], what is asked of all lanes); `deletes`; `round` ([`Store::follow_round`], [`Store::run`], [`Store::fresh`]); `read` ([`Store::table`],
 //! [`Store::section`]). Promises: a lane that cannot be read is unknown, never empty. Must not do: HTTP,
 //! LogQL, sessions.
 
@@ -33,6 +33,7 @@ use crate::probe;
 use crate::proto::{LaneRegistration, PublishedMap};
 use crate::record::Loss;
 
+mod deletes;
 pub mod fsck;
 pub mod keeper;
 mod read;

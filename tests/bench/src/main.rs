@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Leave the idle edge out, which takes 40 s.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// The edge alone: no absorption, no queries, no restart of the hub.
+    #[arg(long)]
+    pub(crate) edge: bool,
     /// Print one JSON object per row, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,

@@ -59,6 +59,12 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let asker = Asker::new(tokens.reader)?;
     let mut hub = bench.place.start_hub().await?;
     bench.ship(&asker, &mut hub).await?;
+    if options.edge {
+        if !options.quick {
+            bench.idle(&asker, &hub).await?;
+        }
+        return hub.end().await;
+    }
     bench.stored(&asker, &hub).await?;
     bench.queries(&asker, &mut hub, "sections").await?;
     bench.absorb(&asker, &mut hub, &tokens.operator).await?;

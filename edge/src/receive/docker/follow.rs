@@ -2,14 +2,13 @@
 //!
 //! Parts: [`Follow`] (what is followed), [`Follow::run`] (until the container's log is drained, the container is gone, or `stop`), `Reading`
 //! (one answer of the log). A log is followed while the container runs; when that answer ends it is asked for once more without following, so
-//! that what was written between is read too. Promises: a cursor is in the same delivery as its line and is believed only when durable;
-//! what is not taken is read again. Limits: one delivery at a time of about [`PULLED_BYTES_MAX`]: none follows one that was not taken. Must not do: choose containers.
+//! that what was written between is read too. Promises: a cursor is in the same delivery as its line; what is not taken is read again.
+//! Limits: deliveries of about [`PULLED_BYTES_MAX`]. Must not do: choose containers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_wal::SourcePosition;
 use proto_model::Labels;
 use proto_seam::Entropy;
 use reqwest::Response;
@@ -18,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::post::Post;
-use super::super::{Arrival, Durable, NotTaken, PULLED_BYTES_MAX};
+use super::super::pulled::Pull;
+use super::super::{Arrival, NotTaken, PULLED_BYTES_MAX};
 use super::api::Api;
 use super::cursor::{Cursor, Resume};
 use super::lines::{Line, Lines, Stream};
@@ -69,10 +69,19 @@ enum Read {
 impl Follow {
     /// Until it ends; daemons that are away are asked again and again.
     pub(super) async fn run(self) -> (String, End) {
+        let mut pull = Pull::new(Arc::clone(&self.post), self.path.clone());
+        let mut former = self.former.as_ref().map(|former| Pull::new(Arc::clone(&self.post), former.clone()));
         let mut failures = 0;
         loop {
             let began = Instant::now();
-            let why = match self.round().await {
+            let why = match self.round(&mut pull, &mut former).await {
+                Ok(Some(End::Gone)) => {
+                    for gone in former.into_iter().chain([pull]) {
+                        // What is not forgotten now is at a later look.
+                        let _is_kept = gone.forget().await.is_err();
+                    }
+                    return (self.id, End::Gone);
+                }
                 Ok(Some(end)) => return (self.id, end),
                 Ok(None) => None,
                 Err(why) => Some(why),
@@ -93,67 +102,43 @@ impl Follow {
     }
 
     /// One answer of the log; `None` = the container runs on, or may.
-    async fn round(&self) -> Result<Option<End>, String> {
+    async fn round(&self, pull: &mut Pull, former: &mut Option<Pull>) -> Result<Option<End>, String> {
         let condition = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Ok(Some(End::Stopped)),
             condition = self.api.condition(&self.id) => condition?,
         };
-        let Some(condition) = condition else {
-            return Ok(Some(self.forget().await));
-        };
-        let kept = self.kept();
-        let since = kept.0.since();
+        let Some(condition) = condition else { return Ok(Some(End::Gone)) };
+        let cursor = self.cursor(pull.cursor().or_else(|| former.as_ref()?.cursor()));
         let answer = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Ok(Some(End::Stopped)),
-            answer = self.api.log(&self.id, since, condition.is_running) => answer?,
+            answer = self.api.log(&self.id, cursor.since(), condition.is_running) => answer?,
         };
-        let mut reading = Reading::new(self, kept, condition.has_terminal);
-        let read = reading.read(answer, !condition.is_running).await;
-        // Whatever happened: what was handed in and is durable is not read again.
-        let settled = reading.settle().await;
-        match (read, settled) {
-            (Err(why), _) => Err(why),
-            (Ok(Read::Stopped), _) => Ok(Some(End::Stopped)),
-            (Ok(Read::Whole), Err(fault)) => Err(fault.to_string()),
-            (Ok(Read::Whole), Ok(())) if condition.is_running => Ok(None),
-            (Ok(Read::Whole), Ok(())) => Ok(Some(End::Drained)),
+        let mut reading = Reading::new(self, pull, cursor, condition.has_terminal);
+        let read = reading.read(answer, !condition.is_running).await?;
+        if let (true, Some(former)) = (pull.cursor().is_some(), former.take()) {
+            // It was known under another name: now it is under this one.
+            pull.settle().await.map_err(|fault| fault.to_string())?;
+            former.forget().await.map_err(|fault| fault.to_string())?;
         }
-    }
-
-    /// The cursor as it is durable, and how many lines it stands for.
-    fn kept(&self) -> (Cursor, u64) {
-        let cursors = &self.post.intake().cursors;
-        let known = cursors.find(&self.path).or_else(|| cursors.find(self.former.as_deref()?));
-        let Some(known) = known else { return (Cursor::default(), 0) };
-        match Cursor::parse(&known.held) {
-            Some(cursor) => (cursor, known.offset),
-            None => {
-                tracing::error!(container = self.id, "the cursor of a container is of a newer version, or damaged; its log is read from the beginning");
-                (Cursor::default(), 0)
+        match read {
+            Read::Stopped => Ok(Some(End::Stopped)),
+            Read::Whole if condition.is_running => Ok(None),
+            Read::Whole => {
+                pull.settle().await.map_err(|fault| fault.to_string())?;
+                Ok(Some(End::Drained))
             }
         }
     }
 
-    /// The container is gone, and so is what was kept of it.
-    async fn forget(&self) -> End {
-        let gone = self.former.iter().chain([&self.path]).filter(|path| self.post.intake().cursors.find(path).is_some());
-        let gone: Vec<SourcePosition> = gone.map(|path| gone_position(path)).collect();
-        if !gone.is_empty() {
-            if let Ok(durable) = self.post.hand_in_at(Vec::new(), gone.clone()).await {
-                if durable.wait().await.is_ok() {
-                    self.post.intake().cursors.durable(gone);
-                }
-            }
-        }
-        End::Gone
+    fn cursor(&self, kept: Option<&[u8]>) -> Cursor {
+        let Some(kept) = kept else { return Cursor::default() };
+        Cursor::parse(kept).unwrap_or_else(|| {
+            tracing::error!(container = self.id, "the cursor of a container is of a newer version, or damaged; its log is read from the beginning");
+            Cursor::default()
+        })
     }
-}
-
-/// A position that says there is nothing more of a source.
-pub(super) fn gone_position(path: &str) -> SourcePosition {
-    SourcePosition { path: path.to_owned(), gone: true, ..SourcePosition::default() }
 }
 
 fn pause(failures: u32, entropy: &Entropy) -> Duration {
@@ -165,24 +150,23 @@ fn pause(failures: u32, entropy: &Entropy) -> Duration {
 /// One answer of the log.
 struct Reading<'f> {
     follow: &'f Follow,
+    pull: &'f mut Pull,
     lines: Lines,
     resume: Resume,
     /// After the last line in `records`.
     cursor: Cursor,
-    /// Lines that were ever taken.
-    count: u64,
+    /// Lines taken since the last delivery, those that a rule dropped among them.
+    passed: u64,
     records: Vec<Arrival>,
     bytes: usize,
     /// Since when `records`, or a cursor alone, wait.
     waiting: Option<Instant>,
-    /// Handed in, and not durable yet.
-    outstanding: Option<(Durable, Vec<SourcePosition>)>,
 }
 
 impl<'f> Reading<'f> {
-    fn new(follow: &'f Follow, (cursor, count): (Cursor, u64), has_terminal: bool) -> Self {
+    fn new(follow: &'f Follow, pull: &'f mut Pull, cursor: Cursor, has_terminal: bool) -> Self {
         let (lines, resume) = (Lines::new(has_terminal, cursor.boundary()), Resume::new(&cursor));
-        Self { follow, lines, resume, cursor, count, records: Vec::new(), bytes: 0, waiting: None, outstanding: None }
+        Self { follow, pull, lines, resume, cursor, passed: 0, records: Vec::new(), bytes: 0, waiting: None }
     }
 
     /// Reads to the end; an unfinished line is whole when the container `has_ended`.
@@ -194,6 +178,10 @@ impl<'f> Reading<'f> {
                 () = self.follow.stop.cancelled() => return Ok(Read::Stopped),
                 () = until(due) => {
                     self.hand_in().await.map_err(|fault| fault.to_string())?;
+                    continue;
+                }
+                settled = self.pull.settle_first() => {
+                    settled.map_err(|fault| fault.to_string())?;
                     continue;
                 }
                 chunk = answer.chunk() => chunk.map_err(|_| "the connection to the daemon broke".to_owned())?,
@@ -222,7 +210,7 @@ impl<'f> Reading<'f> {
                 continue;
             }
             self.cursor.advance(&line);
-            self.count += 1;
+            self.passed += 1;
             self.waiting.get_or_insert_with(Instant::now);
             let metrics = &post.intake().metrics;
             if line.is_cut {
@@ -244,28 +232,12 @@ impl<'f> Reading<'f> {
 
     /// Hands in what was read, with the cursor after it.
     async fn hand_in(&mut self) -> Result<(), NotTaken> {
-        if self.waiting.is_none() {
+        if self.waiting.take().is_none() {
             return Ok(());
         }
-        self.settle().await?;
-        let Follow { path, former, post, .. } = self.follow;
-        let position = SourcePosition { path: path.clone(), offset: self.count, resume: self.count, held: self.cursor.to_bytes(), ..SourcePosition::default() };
-        let mut positions = vec![position];
-        // It was known under another name: that one is let go with the first record under the new one.
-        positions.extend(former.as_deref().filter(|former| post.intake().cursors.find(former).is_some()).map(gone_position));
-        (self.bytes, self.waiting) = (0, None);
-        let durable = post.hand_in_at(std::mem::take(&mut self.records), positions.clone()).await?;
-        self.outstanding = Some((durable, positions));
-        Ok(())
-    }
-
-    /// Waits until what was handed in is durable.
-    async fn settle(&mut self) -> Result<(), NotTaken> {
-        if let Some((durable, positions)) = self.outstanding.take() {
-            durable.wait().await?;
-            self.follow.post.intake().cursors.durable(positions);
-        }
-        Ok(())
+        self.bytes = 0;
+        let passed = std::mem::take(&mut self.passed);
+        self.pull.hand_in(std::mem::take(&mut self.records), self.cursor.to_bytes(), passed).await
     }
 }
 

@@ -7,6 +7,7 @@ use proto_boot::Mistake;
 use proto_boot::settings::place;
 
 use super::super::discovery::StaticSettings;
+use super::super::pulled::JournalSettings;
 use super::super::receivers::SyslogProtocol;
 use super::super::scrape::{DecompressionFormat, Kind};
 use super::super::{Discovery, Origin, ScrapeSettings};
@@ -15,6 +16,7 @@ use crate::discover::file_sd::FileSd;
 use crate::discover::files::Pattern;
 use crate::discover::live::Discovered;
 use crate::discover::{Job, Relabel, Relabelled, Target, feeds};
+use crate::receive::journal::check_matches;
 use crate::tail::content::Packing;
 use crate::tail::reading::{Archives, Reading};
 use crate::tail::text::Text;
@@ -102,7 +104,7 @@ impl Checker<'_> {
     fn check_origin(&mut self, origin: &Origin, scrape: &ScrapeSettings, at: (u64, u64)) {
         match origin {
             Origin::Files(discoveries) => self.check_discoveries(discoveries, scrape, at),
-            Origin::Journal(journal) => self.label_names(&journal.labels),
+            Origin::Journal(journal) => self.check_journal(journal, at),
             Origin::Syslog(syslog) => {
                 self.label_names(&syslog.labels);
                 let has_certificate = syslog.tls_config.cert_file.is_some() || syslog.tls_config.cert.is_some();
@@ -137,6 +139,19 @@ impl Checker<'_> {
                 }
             }
             Origin::Forward(forward) => self.label_names(&forward.labels),
+        }
+    }
+
+    fn check_journal(&mut self, journal: &JournalSettings, at: (u64, u64)) {
+        self.label_names(&journal.labels);
+        if let Some(matches) = &journal.matches
+            && let Err(word) = check_matches(&matches.value)
+        {
+            let text = format!("journal.matches: {word:?} is no FIELD=value");
+            self.mistake(matches, text, "write names in capitals and values without quotes, with spaces between: _TRANSPORT=kernel PRIORITY=3");
+        }
+        if journal.path.is_relative() && !journal.path.as_os_str().is_empty() {
+            self.mistake_at(at, "journal.path is relative", "write an absolute path such as /var/log/journal");
         }
     }
 

@@ -12,11 +12,12 @@ use proto_wire::Compression;
 
 use super::super::hub::Urls;
 use super::super::labels::LabelsYaml;
-use super::super::top::{LimitsYaml, POSITIONS_FILE};
+use super::super::top::{LimitsYaml, POSITIONS_FILE, PositionsSettings};
 use super::super::{BatchSettings, CanaryYaml, ClientSettings, EdgeSettings, HubSettings, Placed, Purpose, WalYaml};
 use super::{Checker, supported};
 use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::gather::GatherSettings;
+use crate::import::{ImportPlan, WhenDoubtful};
 use crate::limit::LimitSettings;
 use crate::ship::share::SHARE_MILLE_MAX;
 
@@ -41,7 +42,7 @@ pub(super) struct Supply {
     pub(super) backlog_mille: u32,
     pub(super) clients: Vec<ClientSettings>,
     pub(super) external_labels: Labels,
-    pub(super) positions: PathBuf,
+    pub(super) import: ImportPlan,
 }
 
 impl Checker<'_> {
@@ -57,6 +58,7 @@ impl Checker<'_> {
         let compression = self.word(hub.and_then(|hub| hub.compression.as_ref()), "compression", &packings);
         let positions = settings.positions.filename.as_ref().map_or_else(|| PathBuf::from(POSITIONS_FILE), |written| written.value.clone());
         let wal = self.wal(&settings.wal, &positions, purpose);
+        let import = self.import(&settings.positions, positions);
         let canary = self.canary(&settings.canary, host);
         let backlog_mille = self.backlog_mille(hub.and_then(|hub| hub.backlog_share.as_ref()));
         if let Some(token) = hub.and_then(|hub| hub.enrol_token_file.as_ref()).filter(|token| !token.value.is_empty()) {
@@ -68,7 +70,7 @@ impl Checker<'_> {
         let gather = self.gather(&settings.batch, compression);
         let clients = self.clients(settings, purpose);
         let external_labels = settings.client.as_ref().map(|client| client.external_labels.labels()).unwrap_or_default();
-        Some(Supply { targets: targets?, transport, gather, canary, wal, backlog_mille, clients, external_labels, positions })
+        Some(Supply { targets: targets?, transport, gather, canary, wal, backlog_mille, clients, external_labels, import })
     }
 
     fn gather(&mut self, batch: &BatchSettings, compression: Compression) -> GatherSettings {
@@ -108,6 +110,16 @@ impl Checker<'_> {
             grace_bytes: wal.grace_bytes.map_or(1 << 30, |bytes| bytes.0).min(max_bytes / 4),
             grace_age: wal.grace_age.map_or(Duration::from_secs(3_600), |age| age.0),
             file_bytes: WAL_FILE_BYTES.min(max_bytes / 8),
+        }
+    }
+
+    fn import(&mut self, positions: &PositionsSettings, file: PathBuf) -> ImportPlan {
+        let ways = [("stop", WhenDoubtful::Stop), ("start", WhenDoubtful::Start), ("end", WhenDoubtful::End), ("time", WhenDoubtful::Time)];
+        let when_doubtful = self.word(positions.when_doubtful.as_ref(), "positions.when_doubtful", &ways);
+        ImportPlan {
+            files: std::iter::once(file).chain(positions.legacy.iter().cloned()).collect(),
+            ignore_invalid: positions.ignore_invalid_yaml,
+            when_doubtful,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 2] = ["journal", "kafka"];
+pub(super) const NOT_YET: [&str; 1] = ["kafka"];
 
 /// Whether clients are pushed to.
 pub(super) const CLIENTS: bool = false;

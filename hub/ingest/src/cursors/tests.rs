@@ -44,7 +44,7 @@ fn offer(epoch: u64, sequence: u64) -> Offer {
 fn open(edge: &str, producer: Option<ProducerId>, acked: (u64, Chain)) -> Open {
     let (reply, _) = mpsc::channel(1);
     let acked = (Sequence(acked.0), acked.1);
-    Open { speaker: speaker(edge), track: TrackId(1), producer, nonce: [3; 16], wal_id: 9, acked, target: None, walks: 0, reply }
+    Open { speaker: speaker(edge), track: TrackId(1), producer, nonce: [3; 16], wal_id: 9, acked, followed: false, target: None, walks: 0, reply }
 }
 
 /// An opening whose walk ended at `producer`, which begins at 0 if it stands nowhere.

@@ -116,7 +116,7 @@ impl Keeper {
             let id = SegmentId(objects.entropy().next_u128());
             // Any answer but success: that name is given up.
             match objects.create(&Key::segment(tenant, id.0), vec![built.bytes.clone()]).await {
-                Ok(Create::Created) => return Ok(SegmentRef { id, tenant: tenant.clone(), facts: built.facts }),
+                Ok(Create::Created) => return Ok(SegmentRef { id, tenant: tenant.clone(), facts: built.facts, cleaned: 0 }),
                 Ok(Create::Exists) => {}
                 Err(fault) if fault.is_transient() => last = Some(fault),
                 Err(fault) => return Err(fault),

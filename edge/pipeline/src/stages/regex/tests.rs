@@ -70,3 +70,20 @@ fn the_dialect_is_go_s() {
     let (out, _) = through("- regex: {expression: '^(?P<digits>\\d+)'}\n- output: {source: digits}\n", &["12\u{663}4"]);
     assert_eq!(lines(&out), ["12"], "an Arabic digit is no \\d in Go");
 }
+
+#[test]
+fn a_source_that_reads_as_before_gives_what_it_gave() {
+    let yaml = "
+- regex: {expression: '^(?P<path>\\S+) (?P<rest>.*)$'}
+- regex: {source: path, expression: '^/(?P<app>[a-z]+)(?P<number>\\d+)?'}
+- labels: {app: , number: }
+- output: {source: rest}
+";
+    let long = format!("/{} x", "z".repeat(5_000));
+    let lines = ["/a1 x", "/a1 x", "/b2 x", "-no x", "-no x", "/a x", "/a x", &long, &long, "/a1 x"];
+    let (out, _) = through(yaml, &lines);
+    let labels: Vec<&str> = out.iter().map(|out| out.labels.as_str()).collect();
+    let (a1, b2, none, a) = (r#"{app="a", job="test", number="1"}"#, r#"{app="b", job="test", number="2"}"#, r#"{job="test"}"#, r#"{app="a", job="test"}"#);
+    assert_eq!(labels[..7], [a1, a1, b2, none, none, a, a]);
+    assert_eq!((labels[7], labels[9]), (labels[8], a1));
+}
