@@ -1,13 +1,13 @@
 //! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
-//! turn, since files and the WAL block), `write` (its last step). Promises: a batch and the positions after it are one WAL record;
+//! turn, since files and the WAL block), `write` (its last step), `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
+mod adopt;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +24,8 @@ use crate::discover::{Job, discover_listed};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
-use crate::receive::streams::{Streams, is_stream};
+use crate::receive::streams::Streams;
 use crate::reload::Reload;
-use crate::ship::window::FIRST_TRACK;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::{SourceReport, Status};
 use crate::tail::{Missed, Tail};
@@ -250,52 +249,6 @@ impl Desk {
         self.wal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
-    fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, done } = adoption;
-        positions.retain(|position| !is_stream(position));
-        let mut waiting = self.lock().sources_unacked(track);
-        waiting.retain(|position| !is_stream(position));
-        // The hub's word is all there is, unless another track of this WAL had a part of the sources.
-        positions.extend(self.untold(&positions, &waiting, self.track == FIRST_TRACK, now));
-        self.gather.clear();
-        self.pending = None;
-        let lost = self.streams.discard();
-        if lost > 0 {
-            tracing::error!(lost, "lines of senders that wait for no answer are lost with the WAL that was set back");
-            self.status.lost("wal_set_back", Some(lost));
-        }
-        // The hub knows files; cursors of pulled sources are known here alone.
-        let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
-        let adopted = self.lock().adopt(track, producer, last, chain, &all);
-        if adopted.is_ok() {
-            if !cfg!(planted = "hub_positions_ignored") {
-                self.tail.adopt(positions);
-            }
-            self.next_discovery = Timestamp::MIN;
-            self.hub_awaited_until = None;
-        }
-        (adopted, done)
-    }
-
-    /// Where sources of which the hub says nothing are to be read from. Lines of those that are `waiting` are void here and not with the hub.
-    fn untold(&mut self, told: &[SourcePosition], waiting: &[SourcePosition], hub_knows_all: bool, now: Timestamp) -> Vec<SourcePosition> {
-        let told: BTreeSet<_> = told.iter().map(|position| position.identity).collect();
-        let is_void: BTreeSet<_> = waiting.iter().map(|position| position.identity).collect();
-        let known = self.recovered.iter().filter(|position| !is_stream(position)).chain(waiting).map(|position| (position.identity, position.clone()));
-        let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
-        for (identity, position) in &mut untold {
-            if hub_knows_all {
-                // Nothing of it was ever stored: it is looked for by its identity, and read again from where this edge began.
-                *position = SourcePosition { offset: position.begun, resume: position.begun, held: Default::default(), gone: false, ..position.clone() };
-            } else if is_void.contains(identity) {
-                // A part of it may be stored: what lies before is not read again, and counted as lost.
-                self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
-            }
-        }
-        untold.into_values().collect()
-    }
-
     /// What is gathered from now on goes to a new track; the one before is durable as a whole then.
     fn begin_track(&mut self) -> Result<TrackId, WalFault> {
         let track = {
@@ -316,14 +269,6 @@ impl Desk {
         self.discover(now);
         if done.send(()).is_err() {
             tracing::debug!("nobody waits for the reload any more");
-        }
-    }
-
-    /// The hub's word on the sources: it counts where positions are in doubt.
-    fn hub_told(&mut self, positions: Vec<SourcePosition>) {
-        if self.hub_awaited_until.take().is_some() {
-            let advanced = self.tail.advance(positions);
-            tracing::warn!(advanced, "the WAL was damaged: sources that the hub knows further on are read from there");
         }
     }
 
@@ -492,7 +437,9 @@ impl Desk {
         }
         self.lock().sync()?;
         self.streams.synced();
-        self.metrics.limited(&self.gather.take_given());
+        let given = self.gather.take_given();
+        self.metrics.limited(&given);
+        self.status.limited(&given);
         let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
         if !wait.is_zero() {
             return Ok(wait.min(due).min(IDLE_MAX));

@@ -73,17 +73,23 @@ impl Bucket {
 /// Longest wait told: a rate below one line an hour is no rate.
 const WAIT_SECONDS_MAX: f64 = 3_600.0;
 
-/// What limits cost, in lines.
+/// What limits cost, in lines and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Given {
     /// Over the rate.
     pub rate_limited: u64,
     /// Of one stream too many.
     pub stream_limit: u64,
+    /// Their bytes.
+    pub stream_limit_bytes: u64,
     /// Too long, and dropped.
     pub line_too_long: u64,
+    /// Their bytes.
+    pub line_too_long_bytes: u64,
     /// Too long, and cut.
     pub cut: u64,
+    /// The bytes cut off them.
+    pub cut_bytes: u64,
 }
 
 /// What is to become of a line.
@@ -142,6 +148,7 @@ impl Limits {
         }
         if settings.streams_max > 0 && is_new && streams >= settings.streams_max {
             given.stream_limit += 1;
+            given.stream_limit_bytes += line.len() as u64;
             return Verdict::Drop;
         }
         let most = usize::try_from(settings.line_bytes_max).unwrap_or(usize::MAX);
@@ -150,10 +157,13 @@ impl Limits {
         }
         if !settings.truncate {
             given.line_too_long += 1;
+            given.line_too_long_bytes += line.len() as u64;
             return Verdict::Drop;
         }
+        let kept = cut(line, most);
         given.cut += 1;
-        Verdict::Pass(cut(line, most))
+        given.cut_bytes += (line.len() - kept.len()) as u64;
+        Verdict::Pass(kept)
     }
 
     /// How long reading must wait before the next line; zero unless the rate makes it wait.

@@ -12,6 +12,9 @@ use proto_wire::edge_hub::Heartbeat;
 use serde::Serialize;
 
 use crate::discover::live::JobDiscovered;
+use crate::limit::Given;
+use crate::sink::Target;
+use crate::sink::metrics::SinkMetrics;
 
 /// One file, for the targets page.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +69,25 @@ pub struct TrackReport {
     pub state: &'static str,
 }
 
+/// One of `clients`, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SinkReport {
+    /// Its name.
+    pub client: String,
+    /// Host and port.
+    pub host: String,
+    /// Bytes of the WAL that it has yet to get.
+    pub lag_bytes: u64,
+    /// Age of the oldest batch among them, whole seconds.
+    pub lag_s: u64,
+    /// Lines that it took since the start.
+    pub sent_lines: u64,
+    /// Lines that it will not get, since the start, as far as they can be counted.
+    pub lost_lines: u64,
+    /// Why it did not take the last request; empty when it did.
+    pub trouble: String,
+}
+
 /// What `status` prints (`docs/contract.md`).
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusReport {
@@ -89,6 +111,8 @@ pub struct StatusReport {
     pub live_latency_ms: u64,
     /// Tracks that are not closed, oldest first.
     pub tracks: Vec<TrackReport>,
+    /// The clients that are pushed to.
+    pub clients: Vec<SinkReport>,
     /// When the certificate ends, RFC 3339; empty when there is none.
     pub cert_not_after: String,
     /// Why there is no session, or what the hub refused last; empty when all is well.
@@ -148,6 +172,9 @@ struct State {
     discovered: bool,
     /// Metrics that stages make.
     custom: Option<Arc<Registry>>,
+    sinks: Vec<SinkReport>,
+    /// Who counts, for every client, what limits cost.
+    sink_limits: Option<(SinkMetrics, Vec<Target>)>,
     on_session: u64,
 }
 
@@ -238,6 +265,26 @@ impl Status {
         (state.sources, state.refused, state.discovered) = (sources, refused, true);
     }
 
+    /// Where the clients stand.
+    pub fn sinks(&self, sinks: Vec<SinkReport>) {
+        self.state().sinks = sinks;
+    }
+
+    /// Who is pushed to from now on.
+    pub fn sink_targets(&self, metrics: SinkMetrics, targets: Vec<Target>) {
+        let standing = |target: &Target| SinkReport { client: target.name.clone(), host: target.host.clone(), ..SinkReport::default() };
+        let mut state = self.state();
+        state.sinks = targets.iter().map(standing).collect();
+        state.sink_limits = Some((metrics, targets));
+    }
+
+    /// What `limits_config` cost: every client counts it under Promtail's names.
+    pub fn limited(&self, given: &Given) {
+        if let Some((metrics, targets)) = self.state().sink_limits.as_ref().filter(|_| *given != Given::default()) {
+            targets.iter().for_each(|target| metrics.limited(target, given));
+        }
+    }
+
     /// What the jobs discovered.
     pub fn discovered(&self, jobs: Vec<JobDiscovered>) {
         self.state().jobs = Arc::new(jobs);
@@ -313,6 +360,7 @@ impl Status {
             lost_lines: state.lost_lines + state.damaged_lines,
             live_latency_ms: u64::try_from(state.live_latency.as_millis()).unwrap_or(u64::MAX),
             tracks: state.tracks.iter().map(|usage| state.track_report(usage)).collect(),
+            clients: state.sinks.clone(),
             cert_not_after: state.certificate.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
             trouble: state.trouble.clone(),
         }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "command/convert.rs"]
+mod convert;
 #[path = "command/import.rs"]
 mod import;
 

@@ -7,6 +7,7 @@ mod api;
 mod canary;
 mod catalogue;
 mod certificates;
+mod clients;
 mod compatibility;
 mod configs;
 mod delivery;

@@ -103,8 +103,9 @@ fn every_mistake_is_told_with_its_place() {
         (format!("{REST}batch: {{max_bytes: 1GB}}\n"), "3:20:", "batch.max_bytes"),
         (format!("{REST}batch: {{max_wait: soon}}\n"), "3:19:", "soon"),
         (format!("{REST}wal: {{dir: /other}}\n"), "3:1:", "wal"),
-        (format!("{REST}clients: [{{url: 'http://loki/push'}}]\n"), "3:17:", "not supported yet"),
-        (format!("{REST}client: {{url: 'http://loki/push'}}\n"), "3:15:", "not supported yet"),
+        (format!("{REST}client: {{url: 'loki/push'}}\n"), "3:15:", "no http:// or https:// url"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, sink_max_lag: 90%}\n".to_owned(), "2:32:", "sink_max_lag"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, sink_max_lag: much}\n".to_owned(), "2:32:", "sink_max_lag"),
         ("wal: {dir: /wal}\n".to_owned(), "", "hub"),
         ("hub: {url: 'http://hub:1', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal}\n".to_owned(), "1:12:", "https"),
         ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, transport: tcp}\nwal: {dir: /wal}\n".to_owned(), "1:74:", "tcp"),
@@ -214,6 +215,17 @@ fn without_a_hub_the_wal_lies_beside_the_positions_and_clients_are_checked() {
     assert!(found.is_empty(), "{found:?}");
     let shown = parsed.unwrap().prepare_in(Purpose::Show, "e.yaml", "h", Surroundings::default()).unwrap_or_else(|found| panic!("{found:?}"));
     assert_eq!((shown.wal.dir.to_str().unwrap(), shown.clients.len()), ("/run/promtail/tributary-wal", 2));
+    assert_eq!((shown.wal.grace_bytes, shown.sink_lag_max), (0, (10 << 30) / 100 * 25), "the grace is for a hub");
+    let run = prepared(&file(", tenant_id: b, name: 'b', batchwait: 5s"));
+    assert_eq!(run.clients.iter().map(|target| (target.name.len(), target.host.as_str())).collect::<Vec<_>>(), [(6, "l"), (1, "l")]);
+    assert!(run.remarks.iter().any(|remark| remark.to_string().contains("the WAL lies in /run/promtail/tributary-wal")));
+    for (lag, bytes) in [("50%", 10_737_418 * 50), ("100MiB", 100 << 20)] {
+        assert_eq!(
+            prepared(&format!("hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w, max_bytes: 1GiB, sink_max_lag: {lag}}}\n"))
+                .sink_lag_max,
+            bytes
+        );
+    }
     for (more, word) in [
         ("", "twice"),
         (", basic_auth: {username: a}, bearer_token: b", "more than one of basic_auth"),

@@ -62,6 +62,10 @@ pub mod reason {
     pub const WAL_DAMAGED: &str = "wal_damaged";
     /// The hub was rolled back further than the grace.
     pub const HUB_ROLLBACK: &str = "hub_rollback";
+    /// A sink lagged too far behind and was moved on.
+    pub const SINK_LAG: &str = "sink_lag";
+    /// The WAL goes on where the hub stands: what sinks were due of before is gone.
+    pub const WAL_VOIDED: &str = "wal_voided";
 }
 
 /// What was found when the WAL was opened.

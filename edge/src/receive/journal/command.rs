@@ -68,7 +68,7 @@ impl Puller {
         if !self.wanted.path.as_os_str().is_empty() {
             command.arg("--directory").arg(&self.wanted.path);
         }
-        match cursor.and_then(|cursor| Some((cursor.journald().filter(|text| !text.is_empty()), cursor.since))) {
+        match cursor.map(|cursor| (cursor.journald().filter(|text| !text.is_empty()), cursor.since)) {
             Some((Some(text), _)) => command.arg(format!("--after-cursor={text}")),
             Some((None, since)) => command.arg(format!("--since=@{}", since / 1_000_000)),
             None => command.arg(format!("--since=@{}", self.wanted.since(self.now()) / 1_000_000)),

@@ -64,6 +64,9 @@ pub(super) struct Filled {
     pub(super) is_all: bool,
 }
 
+/// An entry and its run of numbers.
+type Other = (Id, EntryHead);
+
 /// This reader cannot read the journal; why.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
@@ -247,10 +250,10 @@ impl Reader {
         self.cursor.files = self.finished.iter().map(|(file, (_, place))| (*file, *place)).chain(open).collect();
     }
 
-    /// The file whose entry comes next, that entry, and the run and entry that come after it in another file.
-    fn next_file(&mut self) -> Option<(usize, EntryHead, Option<(Id, EntryHead)>)> {
+    /// The file whose entry comes next, that entry, and what comes after it in another file.
+    fn next_file(&mut self) -> Option<(usize, EntryHead, Option<Other>)> {
         let mut best: Option<(usize, EntryHead)> = None;
-        let mut second: Option<(Id, EntryHead)> = None;
+        let mut second: Option<Other> = None;
         for at in 0..self.files.len() {
             let Some(head) = self.sound_head(at) else { continue };
             let Some((best_at, best_head)) = best else {

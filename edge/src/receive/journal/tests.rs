@@ -8,7 +8,7 @@ use edge_pipeline::{Program, Relabeling};
 use proptest::prelude::*;
 use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
-use proto_seam::{Clock, disk::real::RealDisk};
+use proto_seam::{Clock, Disk as _, disk::real::RealDisk};
 
 use super::cursor::Cursor;
 use super::entry::Shape;
@@ -165,11 +165,11 @@ fn a_restart_anywhere_repeats_and_loses_nothing_though_files_are_rotated_and_rem
         journal.archive();
         journal.save(&active);
         let name = format!("system@{file}.journal");
-        std::fs::rename(&active, bed.path(&name)).unwrap();
+        RealDisk::new().rename(&active, &bed.path(&name)).unwrap();
         files.push((name, journal));
         if file >= 2 {
             got.extend(bed.all());
-            std::fs::remove_file(bed.path(&files[usize::from(file) - 2].0)).unwrap();
+            RealDisk::new().remove(&bed.path(&files[usize::from(file) - 2].0)).unwrap();
         }
     }
     got.extend(bed.all());
@@ -189,7 +189,7 @@ fn a_file_that_is_removed_while_it_is_open_is_read_to_its_end() {
     bed.begin(None, 1);
     let (first, is_all) = bed.once().unwrap();
     assert!(!is_all && first.len() == 2, "{}", first.len());
-    std::fs::remove_file(bed.path("a.journal")).unwrap();
+    RealDisk::new().remove(&bed.path("a.journal")).unwrap();
     assert_eq!(bed.all().len(), 1);
 }
 
@@ -204,7 +204,7 @@ fn entries_that_were_removed_unread_are_told_and_reading_goes_on_behind() {
     let cursor = bed.cursor();
     write(&mut middle, 11..=20);
     write(&mut new, 21..=30);
-    std::fs::remove_file(bed.path("old.journal")).unwrap();
+    RealDisk::new().remove(&bed.path("old.journal")).unwrap();
     new.save(&bed.path("new.journal"));
     bed.begin(Some(&cursor), 1);
     assert_eq!(bed.all(), lines(21..=30));
@@ -250,7 +250,7 @@ fn what_journald_moves_from_memory_to_disk_is_not_read_twice() {
         disk.entry(1_000 + number, T0 + number * 1_000, number * 1_000, &[("MESSAGE", format!("line {number}").as_bytes())]);
     }
     disk.save(&bed.path("system.journal"));
-    std::fs::remove_file(bed.path("run/system.journal")).unwrap();
+    RealDisk::new().remove(&bed.path("run/system.journal")).unwrap();
     assert_eq!(bed.all(), lines(51..=60));
     let cursor = bed.cursor();
     bed.begin(Some(&cursor), 1);

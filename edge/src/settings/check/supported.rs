@@ -5,9 +5,6 @@
 /// Kinds of sources and discoveries that load and are refused until their part is there.
 pub(super) const NOT_YET: [&str; 1] = ["kafka"];
 
-/// Whether clients are pushed to.
-pub(super) const CLIENTS: bool = false;
-
 /// Kinds that are refused for good: the key, why, what to do instead.
 pub(super) const REFUSED: [(&str, &str, &str); 15] = [
     ("gcplog", "it needs Google's Pub/Sub", "let a Pub/Sub push subscription or the OpenTelemetry Collector send to a job with loki_push_api or otlp"),

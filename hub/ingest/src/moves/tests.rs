@@ -304,7 +304,7 @@ fn a_quarantined_producer_is_refused_until_it_is_released() {
     let carry = found.carry.clone().unwrap();
     assert_eq!((carry.producer, carry.last, carry.chain), (id(THERE, 1), Sequence(5), chain_at(5)));
     assert_eq!(carry.digests, (1..=5).map(digest_of).collect::<Vec<_>>());
-    assert_eq!((found.beginning.sequence, found.beginning.chain, found.beginning.positions.len()), (Sequence(0), Chain::default(), 0));
+    assert_eq!((found.beginning.sequence, found.beginning.chain, offsets(&found.beginning.positions)), (Sequence(0), Chain::default(), vec![(5, 5)]));
     // Asked again before its first batch: the same. After that: somebody else holds a copy of the WAL.
     let again = target(lanes.ask(asker(Some(id(THERE, 1)), 2)));
     assert_eq!((again.producer, again.carry), (found.producer, found.carry));

@@ -99,7 +99,7 @@ impl Journal {
                 body.extend_from_slice(&lz4_flex::block::compress(payload));
                 2
             }
-            _ => {
+            Packing::None | Packing::Lz4 | Packing::Zstd => {
                 body.extend_from_slice(payload);
                 0
             }
