@@ -10,8 +10,8 @@ use std::fmt;
 
 use proto_boot::Mistake;
 use proto_boot::settings::{Layers, read_all};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
@@ -178,7 +178,8 @@ fn shape_of(name: &str, text: &str, wish: &Wish) -> Result<(Shape, bool), Vec<Mi
     };
     let Some(variables) = &wish.variables else { return Err(mistakes) };
     let variable = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let expanded = proto_boot::expand::expand(text, variable).map_err(|fault| vec![Mistake::new(name, (fault.line() as u64, 1), fault.to_string(), "mend the expression")])?;
+    let expanded = proto_boot::expand::expand(text, variable)
+        .map_err(|fault| vec![Mistake::new(name, (fault.line() as u64, 1), fault.to_string(), "mend the expression")])?;
     Ok((read(&expanded)?, false))
 }
 

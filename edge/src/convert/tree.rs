@@ -6,9 +6,9 @@
 
 use serde_json::Value;
 
-use super::river::value::variables_of;
 #[cfg(doc)]
 use super::river::value::variable;
+use super::river::value::variables_of;
 
 /// A value to be written.
 #[derive(Debug, Clone, PartialEq)]

@@ -34,7 +34,13 @@ fn pod_log_rules() -> Vec<Node> {
     ]);
     vec![
         Node::map([("source_labels", uid), ("separator", separator.clone()), ("target_label", path.clone()), ("replacement", replacement.clone())]),
-        Node::map([("source_labels", hash), ("separator", separator), ("regex", Some(Node::text("true/(.*)"))), ("target_label", path), ("replacement", replacement)]),
+        Node::map([
+            ("source_labels", hash),
+            ("separator", separator),
+            ("regex", Some(Node::text("true/(.*)"))),
+            ("target_label", path),
+            ("replacement", replacement),
+        ]),
     ]
 }
 
@@ -168,7 +174,8 @@ impl Graph<'_> {
         for block in fields.blocks("listener") {
             let (mut inner, mut pairs) = (Fields::new(block), Vec::new());
             inner.copy(self, &[("address", "listen_address"), ("protocol", "listen_protocol")], &mut pairs);
-            let names = ["idle_timeout", "label_structured_data", "labels", "use_incoming_timestamp", "use_rfc5424_message", "max_message_length", "syslog_format"];
+            let names =
+                ["idle_timeout", "label_structured_data", "labels", "use_incoming_timestamp", "use_rfc5424_message", "max_message_length", "syslog_format"];
             inner.same(self, &names, &mut pairs);
             pairs.extend(inner.tls(self, "tls_config").map(|tls| ("tls_config".to_owned(), tls)));
             inner.end(self);
@@ -182,10 +189,18 @@ impl Graph<'_> {
         let mut server = vec![("http_listen_address".to_owned(), Node::text("0.0.0.0")), ("http_listen_port".to_owned(), Node::Number("8080".to_owned()))];
         if let Some(block) = fields.blocks("http").into_iter().next() {
             let (mut inner, mut pairs) = (Fields::new(block), Vec::new());
-            inner.copy(self, &[("listen_address", "http_listen_address"), ("listen_port", "http_listen_port"), ("conn_limit", "http_listen_conn_limit")], &mut pairs);
+            inner.copy(
+                self,
+                &[("listen_address", "http_listen_address"), ("listen_port", "http_listen_port"), ("conn_limit", "http_listen_conn_limit")],
+                &mut pairs,
+            );
             let tls = [("cert_file", "cert_file"), ("key_file", "key_file"), ("client_ca_file", "client_ca_file"), ("client_auth_type", "client_auth_type")];
             pairs.extend(inner.inner(self, "tls", &tls).map(|tls| ("http_tls_config".to_owned(), tls)));
-            inner.ignore(self, &["server_read_timeout", "server_write_timeout", "server_idle_timeout"], "a connection that keeps others waiting is closed after some seconds");
+            inner.ignore(
+                self,
+                &["server_read_timeout", "server_write_timeout", "server_idle_timeout"],
+                "a connection that keeps others waiting is closed after some seconds",
+            );
             inner.end(self);
             server.retain(|(name, _)| pairs.iter().all(|(other, _)| other != name));
             server.extend(pairs);

@@ -11,8 +11,15 @@ use super::Graph;
 use super::fields::Fields;
 
 /// Keys of an endpoint: Alloy's, ours.
-const KEYS: [(&str, &str); 7] =
-    [("url", "url"), ("name", "name"), ("headers", "headers"), ("tenant_id", "tenant_id"), ("batch_wait", "batchwait"), ("batch_size", "batchsize"), ("remote_timeout", "timeout")];
+const KEYS: [(&str, &str); 7] = [
+    ("url", "url"),
+    ("name", "name"),
+    ("headers", "headers"),
+    ("tenant_id", "tenant_id"),
+    ("batch_wait", "batchwait"),
+    ("batch_size", "batchsize"),
+    ("remote_timeout", "timeout"),
+];
 const BACKOFF: [(&str, &str); 3] = [("min_backoff_period", "min_period"), ("max_backoff_period", "max_period"), ("max_backoff_retries", "max_retries")];
 
 impl Graph<'_> {
@@ -46,7 +53,12 @@ impl Graph<'_> {
             [] | [None] => (None, None),
             [Some(labels)] => (None, Some(labels.clone())),
             _ => {
-                self.tell(0, Verdict::Refused, "external_labels", "the loki.write components have different ones, and one hub takes their place: write stage static_labels into the jobs");
+                self.tell(
+                    0,
+                    Verdict::Refused,
+                    "external_labels",
+                    "the loki.write components have different ones, and one hub takes their place: write stage static_labels into the jobs",
+                );
                 (None, None)
             }
         }

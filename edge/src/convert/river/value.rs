@@ -114,7 +114,9 @@ fn named(expr: &Expr) -> Result<Val, RiverFault> {
         return match words.as_slice() {
             ["constants", "hostname"] => Ok(Val::Text(variable("HOSTNAME"))),
             ["constants", other] => Err(RiverFault::new(at, format!("constants.{other} is not taken over"), "write the value itself")),
-            ["argument" | "module" | "import", ..] => Err(RiverFault::new(at, format!("{} is of a module", words.join(".")), "write the module's text in place of it")),
+            ["argument" | "module" | "import", ..] => {
+                Err(RiverFault::new(at, format!("{} is of a module", words.join(".")), "write the module's text in place of it"))
+            }
             [single] => Err(RiverFault::new(at, format!("{single:?} is no value"), "texts stand in double quotes")),
             _ => Ok(Val::Reference(path)),
         };
@@ -189,8 +191,18 @@ fn call(at: At, name: &str, arguments: Vec<Val>) -> Result<Val, RiverFault> {
         }
         ("string.format" | "format", [Val::Text(layout), values @ ..]) => Val::Text(formatted(layout, values).ok_or_else(wrong)?),
         (
-            "sys.env" | "env" | "convert.nonsensitive" | "nonsensitive" | "string.to_lower" | "string.to_upper" | "string.replace" | "string.join" | "string.format"
-            | "string.trim_space" | "string.trim_prefix" | "string.trim_suffix",
+            "sys.env"
+            | "env"
+            | "convert.nonsensitive"
+            | "nonsensitive"
+            | "string.to_lower"
+            | "string.to_upper"
+            | "string.replace"
+            | "string.join"
+            | "string.format"
+            | "string.trim_space"
+            | "string.trim_prefix"
+            | "string.trim_suffix",
             _,
         ) => return Err(wrong()),
         _ => return Err(refused()),
