@@ -24,11 +24,11 @@ const PAGE: usize = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     /// How often each number did.
-    numbers: BTreeMap<u64, u32>,
+    pub(crate) numbers: BTreeMap<u64, u32>,
     /// The number of the last line, once it was seen.
     last: Option<u64>,
     /// Label sets of its lines, without the file's name.
-    labels: BTreeSet<String>,
+    pub(crate) labels: BTreeSet<String>,
 }
 
 impl Heard {
