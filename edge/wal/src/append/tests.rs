@@ -155,6 +155,7 @@ fn closed_tracks_are_taken_up_again_and_stay_so() {
     }
     let next = wal.new_track().unwrap();
     wal.append_batch(next, &batch(3, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
     wal.acked(TRACK, Sequence(3)).unwrap();
     wal.close_track(TRACK).unwrap();
     let reopened = wal.reopen_closed().unwrap();
