@@ -68,7 +68,8 @@ fn survives(seed: u64, part: &str, fate: Fate, kind: &str) {
     expected.extend(new);
     expected.sort();
     cluster.ground.bucket.tell(part, fate);
-    let over = cluster.until(Duration::from_secs(600), |cluster| cluster.ground.bucket.all_told() && cluster.ground.bucket.oracle(|oracle| oracle.deletes(&tenant).0 == 0));
+    let over = cluster
+        .until(Duration::from_secs(600), |cluster| cluster.ground.bucket.all_told() && cluster.ground.bucket.oracle(|oracle| oracle.deletes(&tenant).0 == 0));
     assert!(over.unwrap(), "seed {seed}: the delete is not carried out, or {kind} never came\n{}", cluster.standing());
     assert!(fired(&cluster, kind) > before, "seed {seed}: {kind}");
     assert!(cluster.ground.bucket.oracle(|oracle| oracle.deletes(&tenant).1) > 0, "seed {seed}: lines were taken out");
