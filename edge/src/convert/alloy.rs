@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wish;
 use super::report::{Report, Verdict};
+use super::river::RiverFault;
 use super::river::syntax::{Block, Item, parse};
 use super::river::value::Val;
-use super::river::RiverFault;
 use super::tree::Node;
 use fields::Fields;
 
@@ -64,19 +64,14 @@ struct Graph<'a> {
 /// What is no River.
 pub(super) fn convert(text: &str, wish: &Wish) -> Result<(Node, Report), RiverFault> {
     let items = parse(text)?;
-    let mut graph = Graph {
-        blocks: BTreeMap::new(),
-        wish,
-        report: Report::default(),
-        used: BTreeSet::new(),
-        jobs: Vec::new(),
-        sync_period: None,
-        positions: Vec::new(),
-    };
+    let mut graph =
+        Graph { blocks: BTreeMap::new(), wish, report: Report::default(), used: BTreeSet::new(), jobs: Vec::new(), sync_period: None, positions: Vec::new() };
     let mut blocks = Vec::new();
     for item in &items {
         match item {
-            Item::Attribute(attribute) => return Err(RiverFault::new(attribute.at, format!("{:?} stands in no block", attribute.name), "put it into a component")),
+            Item::Attribute(attribute) => {
+                return Err(RiverFault::new(attribute.at, format!("{:?} stands in no block", attribute.name), "put it into a component"));
+            }
             Item::Block(block) => {
                 let is_many = ["import", "declare"].iter().any(|name| block.name.starts_with(name));
                 if graph.blocks.insert(block.id(), block).is_some() && !is_many {
@@ -148,7 +143,9 @@ impl<'a> Graph<'a> {
                         steps.push(id);
                         open.push((steps, next));
                     }
-                    "loki.process" | "loki.relabel" => self.tell(block.at.line, Verdict::Refused, id, "it leads round in a circle, or too many ways lead on from it"),
+                    "loki.process" | "loki.relabel" => {
+                        self.tell(block.at.line, Verdict::Refused, id, "it leads round in a circle, or too many ways lead on from it")
+                    }
                     "loki.echo" => self.tell(block.at.line, Verdict::Ignored, id, "what an edge would send is shown by -dry-run"),
                     _ => {
                         let note = "lines cannot be forwarded to it from here; that part is left out: send to the hub or to a loki.write";

@@ -10,8 +10,8 @@ use std::fmt;
 
 use proto_boot::Mistake;
 use proto_boot::settings::{Layers, read_all};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
@@ -48,8 +48,8 @@ pub fn rules() -> BTreeMap<String, Rule> {
 #[derive(Debug)]
 enum Shape {
     Leaf(String),
-    List(Vec<Shape>),
-    Map(Vec<(Spanned<String>, Shape)>),
+    List(Vec<Self>),
+    Map(Vec<(Spanned<String>, Self)>),
 }
 
 impl Shape {
@@ -178,7 +178,8 @@ fn shape_of(name: &str, text: &str, wish: &Wish) -> Result<(Shape, bool), Vec<Mi
     };
     let Some(variables) = &wish.variables else { return Err(mistakes) };
     let variable = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let expanded = proto_boot::expand::expand(text, variable).map_err(|fault| vec![Mistake::new(name, (fault.line() as u64, 1), fault.to_string(), "mend the expression")])?;
+    let expanded = proto_boot::expand::expand(text, variable)
+        .map_err(|fault| vec![Mistake::new(name, (fault.line() as u64, 1), fault.to_string(), "mend the expression")])?;
     Ok((read(&expanded)?, false))
 }
 
@@ -351,10 +352,7 @@ fn remove(value: &mut Value, path: &[String]) -> Option<()> {
     let (last, parents) = path.split_last()?;
     let mut here = value;
     for step in parents {
-        here = match here {
-            Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
-            other => other.get_mut(step)?,
-        };
+        here = if here.is_array() { here.get_mut(step.parse::<usize>().ok()?)? } else { here.get_mut(step)? };
     }
     let map = here.as_object_mut()?;
     if map.len() < 2 && !parents.is_empty() {

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "fixtures are real files")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -205,7 +207,14 @@ fn what_cannot_be_kept_is_told() {
 #[test]
 fn variables_secrets_in_files_and_clients_are_kept() {
     let result = converted(From::Alloy, &fixture("alloy", "files.alloy"), &Wish::default());
-    for expected in ["password: \"${LOKI_PASSWORD}\"", "bearer_token_file: /etc/loki/token", "batchsize: \"512KiB\"", "max_retries: 0", "\\\\\\\\w+", "{{ ToUpper .Value }}"] {
+    for expected in [
+        "password: \"${LOKI_PASSWORD}\"",
+        "bearer_token_file: /etc/loki/token",
+        "batchsize: \"512KiB\"",
+        "max_retries: 0",
+        "\\\\\\\\w+",
+        "{{ ToUpper .Value }}",
+    ] {
         assert!(result.yaml.contains(expected), "{expected} is not in\n{}", result.yaml);
     }
     let env = result.report.rows.iter().find(|row| row.what == "env").unwrap();
@@ -221,7 +230,10 @@ fn alloys_pipelines_make_of_lines_what_promtails_do() {
     let result = made(one);
     assert!(result.lines().count() > 2 && result.contains("level=\"warn\"") && result.contains("****"), "{result}");
     assert_eq!(result, made(two));
-    assert_eq!(one.targets.iter().map(|target| target.labels.clone()).collect::<Vec<_>>(), two.targets.iter().map(|target| target.labels.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        one.targets.iter().map(|target| target.labels.clone()).collect::<Vec<_>>(),
+        two.targets.iter().map(|target| target.labels.clone()).collect::<Vec<_>>()
+    );
 
     let chart = loaded(&fixture("promtail", "helm-chart.yaml")).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     let alloy = loaded(&converted(From::Alloy, &fixture("alloy", "kubernetes.alloy"), &hub()).yaml).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
@@ -229,15 +241,28 @@ fn alloys_pipelines_make_of_lines_what_promtails_do() {
     assert_eq!(made(one), made(two));
     let pod = || {
         let meta = |name: &str| format!("__meta_kubernetes_{name}");
-        let pairs = [("namespace", "n"), ("pod_name", "p-5d4f8c7b9-x"), ("pod_controller_name", "p-5d4f8c7b9"), ("pod_uid", "u-1"), ("pod_container_name", "c"), ("pod_node_name", "k")];
+        let pairs = [
+            ("namespace", "n"),
+            ("pod_name", "p-5d4f8c7b9-x"),
+            ("pod_controller_name", "p-5d4f8c7b9"),
+            ("pod_uid", "u-1"),
+            ("pod_container_name", "c"),
+            ("pod_node_name", "k"),
+        ];
         Labels::from_pairs(pairs.map(|(name, value)| (meta(name), value.to_owned())).iter().map(|(name, value)| (name.as_str(), value.as_str())))
     };
     let kept = |job: &Job| match job.relabel.target(pod()) {
         crate::discover::Relabelled::Kept(target) => (target.labels.to_string(), target.pattern.as_str().to_owned()),
-        other => panic!("{other:?}"),
+        other @ (crate::discover::Relabelled::Dropped | crate::discover::Relabelled::Unusable(_)) => panic!("{other:?}"),
     };
     assert_eq!(kept(one), kept(two));
-    assert_eq!(kept(two), ("{app=\"p\", container=\"c\", job=\"n/p\", namespace=\"n\", node_name=\"k\", pod=\"p-5d4f8c7b9-x\"}".to_owned(), "/var/log/pods/*u-1/c/*.log".to_owned()));
+    assert_eq!(
+        kept(two),
+        (
+            "{app=\"p\", container=\"c\", job=\"n/p\", namespace=\"n\", node_name=\"k\", pod=\"p-5d4f8c7b9-x\"}".to_owned(),
+            "/var/log/pods/*u-1/c/*.log".to_owned()
+        )
+    );
 }
 
 #[test]

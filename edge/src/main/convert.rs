@@ -48,7 +48,10 @@ pub(crate) fn convert(arguments: &ConvertArguments, disk: &dyn Disk, expand_env:
     drop(std::io::stderr().write_all(table.as_bytes()));
     let written = match &arguments.output {
         Some(file) => write(disk, file, &result.yaml),
-        None => std::io::stdout().write_all(result.yaml.as_bytes()).and_then(|()| std::io::stdout().flush()).map_err(|fault| format!("the result cannot be written: {fault}")),
+        None => std::io::stdout()
+            .write_all(result.yaml.as_bytes())
+            .and_then(|()| std::io::stdout().flush())
+            .map_err(|fault| format!("the result cannot be written: {fault}")),
     };
     let written = written.and_then(|()| arguments.report.as_ref().map_or(Ok(()), |file| write(disk, file, &table)));
     if let Err(why) = written {

@@ -39,7 +39,10 @@ fn a_promtail_file_keeps_its_text_and_its_variables() {
     let file = place.write("promtail.yaml", text);
     let output = edge(&["convert", &file, "-config.expand-env", HUB[0], HUB[1]]).env("JOB", "x").output().unwrap();
     let (code, out, err) = told(&output);
-    assert!(code == 0 && out.contains("job: '${JOB}'") && out.contains("# files\n") && !out.contains("clients") && out.contains("hub:\n"), "{code} {out} {err}");
+    assert!(
+        code == 0 && out.contains("job: '${JOB}'") && out.contains("# files\n") && !out.contains("clients") && out.contains("hub:\n"),
+        "{code} {out} {err}"
+    );
     assert!(err.contains("    3  changed  clients "), "{err}");
     // What is YAML only with its variables stays as it is.
     let flow = place.write("flow.yaml", &text.replace("server:\n  http_listen_port: ${PORT:-9080}", "server: {http_listen_port: ${PORT:-9080}}"));

@@ -26,14 +26,16 @@ impl<'b> Fields<'b> {
     }
 
     fn attribute(&mut self, name: &str) -> Option<&'b Attribute> {
-        let found = self.block.items.iter().find_map(|item| if let Item::Attribute(attribute) = item { Some(attribute).filter(|a| a.name == name) } else { None })?;
+        let found =
+            self.block.items.iter().find_map(|item| if let Item::Attribute(attribute) = item { Some(attribute).filter(|a| a.name == name) } else { None })?;
         self.taken.insert(&found.name);
         Some(found)
     }
 
     /// The line of an attribute, or that of the block.
     pub(super) fn line(&self, name: &str) -> u64 {
-        let own = self.block.items.iter().find_map(|item| if let Item::Attribute(attribute) = item { Some(attribute).filter(|a| a.name == name) } else { None });
+        let own =
+            self.block.items.iter().find_map(|item| if let Item::Attribute(attribute) = item { Some(attribute).filter(|a| a.name == name) } else { None });
         own.map_or(self.block.at, |attribute| attribute.at).line
     }
 
@@ -55,7 +57,12 @@ impl<'b> Fields<'b> {
         let value = self.take(graph, name)?;
         let node = node(&value);
         if node.is_none() {
-            graph.tell(self.line(name), Verdict::Refused, format!("{} {name}", self.block.id()), "it comes from another component, which is not taken over: write the value");
+            graph.tell(
+                self.line(name),
+                Verdict::Refused,
+                format!("{} {name}", self.block.id()),
+                "it comes from another component, which is not taken over: write the value",
+            );
         }
         node
     }
@@ -90,8 +97,12 @@ impl<'b> Fields<'b> {
 
     /// Its blocks whose names begin so, in their order.
     pub(super) fn blocks_below(&mut self, prefix: &str) -> Vec<&'b Block> {
-        let found: Vec<&Block> =
-            self.block.items.iter().filter_map(|item| if let Item::Block(block) = item { Some(block).filter(|b| b.name.starts_with(prefix)) } else { None }).collect();
+        let found: Vec<&Block> = self
+            .block
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Block(block) = item { Some(block).filter(|b| b.name.starts_with(prefix)) } else { None })
+            .collect();
         self.taken.extend(found.iter().map(|block| block.name.as_str()));
         found
     }
@@ -149,15 +160,40 @@ impl<'b> Fields<'b> {
 
     /// The keys of an HTTP client.
     pub(super) fn http(&mut self, graph: &mut Graph<'_>, into: &mut Vec<(String, Node)>) {
-        self.same(graph, &["bearer_token", "bearer_token_file", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header", "follow_redirects", "enable_http2"], into);
-        let basic: [(&str, &str); 4] = [("username", "username"), ("username_file", "username_file"), ("password", "password"), ("password_file", "password_file")];
+        self.same(
+            graph,
+            &[
+                "bearer_token",
+                "bearer_token_file",
+                "proxy_url",
+                "no_proxy",
+                "proxy_from_environment",
+                "proxy_connect_header",
+                "follow_redirects",
+                "enable_http2",
+            ],
+            into,
+        );
+        let basic: [(&str, &str); 4] =
+            [("username", "username"), ("username_file", "username_file"), ("password", "password"), ("password_file", "password_file")];
         let own: [(&str, &str); 3] = [("type", "type"), ("credentials", "credentials"), ("credentials_file", "credentials_file")];
         for (name, keys) in [("basic_auth", basic.as_slice()), ("authorization", own.as_slice())] {
             into.extend(self.inner(graph, name, keys).map(|node| (name.to_owned(), node)));
         }
         if let Some(block) = self.blocks("oauth2").into_iter().next() {
             let (mut fields, mut pairs) = (Fields::new(block), Vec::new());
-            let keys = ["client_id", "client_secret", "client_secret_file", "scopes", "token_url", "endpoint_params", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header"];
+            let keys = [
+                "client_id",
+                "client_secret",
+                "client_secret_file",
+                "scopes",
+                "token_url",
+                "endpoint_params",
+                "proxy_url",
+                "no_proxy",
+                "proxy_from_environment",
+                "proxy_connect_header",
+            ];
             fields.same(graph, &keys, &mut pairs);
             pairs.extend(fields.tls(graph, "tls_config").map(|tls| ("tls_config".to_owned(), tls)));
             fields.end(graph);

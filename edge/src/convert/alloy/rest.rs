@@ -61,7 +61,9 @@ impl Graph<'_> {
             if self.used.contains(&block.id()) {
                 continue;
             }
-            let known = KNOWN.iter().find(|(name, ..)| if name.ends_with('.') { block.name.starts_with(name) } else { block.name == *name || block.name.starts_with(&format!("{name}.")) });
+            let known = KNOWN.iter().find(|(name, ..)| {
+                if name.ends_with('.') { block.name.starts_with(name) } else { block.name == *name || block.name.starts_with(&format!("{name}.")) }
+            });
             let (verdict, note) = known.map_or((Verdict::Refused, "it is not known here"), |(_, verdict, note)| (*verdict, *note));
             self.tell(block.at.line, verdict, block.id(), note);
         }

@@ -34,7 +34,13 @@ fn pod_log_rules() -> Vec<Node> {
     ]);
     vec![
         Node::map([("source_labels", uid), ("separator", separator.clone()), ("target_label", path.clone()), ("replacement", replacement.clone())]),
-        Node::map([("source_labels", hash), ("separator", separator), ("regex", Some(Node::text("true/(.*)"))), ("target_label", path), ("replacement", replacement)]),
+        Node::map([
+            ("source_labels", hash),
+            ("separator", separator),
+            ("regex", Some(Node::text("true/(.*)"))),
+            ("target_label", path),
+            ("replacement", replacement),
+        ]),
     ]
 }
 
@@ -58,8 +64,8 @@ impl Graph<'_> {
         let draft = Draft { name: id.clone(), line, ..Draft::default() };
         match kind {
             "file" => self.file(fields, draft, &forward_to),
-            "kubernetes" => self.pods_by_api(fields, draft, &forward_to),
-            "docker" => self.containers(fields, draft, &forward_to),
+            "kubernetes" => self.pods_by_api(fields, &draft, &forward_to),
+            "docker" => self.containers(fields, &draft, &forward_to),
             "journal" => self.journal(fields, draft, &forward_to),
             "syslog" => self.syslog(fields, &draft, &forward_to),
             "api" => self.api(fields, draft, &forward_to),
@@ -105,9 +111,9 @@ impl Graph<'_> {
         }
     }
 
-    fn pods_by_api(&mut self, mut fields: Fields<'_>, draft: Draft, forward_to: &Val) {
+    fn pods_by_api(&mut self, mut fields: Fields<'_>, draft: &Draft, forward_to: &Val) {
         fields.ignore(self, &["client", "clustering"], "each edge reads the files of its own node");
-        let jobs = self.targets(&mut fields, &draft);
+        let jobs = self.targets(&mut fields, draft);
         fields.end(self);
         let note = "pods are read from their files below /var/log/pods, not through the API: run an edge on every node (deploy/edge); Alloy's labels job and instance of this component are not set";
         self.tell(draft.line, Verdict::Changed, &draft.name, note);
@@ -118,7 +124,7 @@ impl Graph<'_> {
         }
     }
 
-    fn containers(&mut self, mut fields: Fields<'_>, draft: Draft, forward_to: &Val) {
+    fn containers(&mut self, mut fields: Fields<'_>, draft: &Draft, forward_to: &Val) {
         let mut own = Vec::new();
         fields.same(self, &["host", "refresh_interval"], &mut own);
         if let Some(block) = fields.blocks("http_client_config").into_iter().next() {
@@ -127,7 +133,7 @@ impl Graph<'_> {
             inner.end(self);
         }
         let labels = fields.node(self, "labels").filter(|labels| !labels.is_empty());
-        let jobs = self.targets(&mut fields, &draft);
+        let jobs = self.targets(&mut fields, draft);
         let rules = self.named_rules(&mut fields, &draft.name);
         fields.end(self);
         self.positions.push(draft.name.clone());
@@ -168,7 +174,8 @@ impl Graph<'_> {
         for block in fields.blocks("listener") {
             let (mut inner, mut pairs) = (Fields::new(block), Vec::new());
             inner.copy(self, &[("address", "listen_address"), ("protocol", "listen_protocol")], &mut pairs);
-            let names = ["idle_timeout", "label_structured_data", "labels", "use_incoming_timestamp", "use_rfc5424_message", "max_message_length", "syslog_format"];
+            let names =
+                ["idle_timeout", "label_structured_data", "labels", "use_incoming_timestamp", "use_rfc5424_message", "max_message_length", "syslog_format"];
             inner.same(self, &names, &mut pairs);
             pairs.extend(inner.tls(self, "tls_config").map(|tls| ("tls_config".to_owned(), tls)));
             inner.end(self);
@@ -182,10 +189,18 @@ impl Graph<'_> {
         let mut server = vec![("http_listen_address".to_owned(), Node::text("0.0.0.0")), ("http_listen_port".to_owned(), Node::Number("8080".to_owned()))];
         if let Some(block) = fields.blocks("http").into_iter().next() {
             let (mut inner, mut pairs) = (Fields::new(block), Vec::new());
-            inner.copy(self, &[("listen_address", "http_listen_address"), ("listen_port", "http_listen_port"), ("conn_limit", "http_listen_conn_limit")], &mut pairs);
+            inner.copy(
+                self,
+                &[("listen_address", "http_listen_address"), ("listen_port", "http_listen_port"), ("conn_limit", "http_listen_conn_limit")],
+                &mut pairs,
+            );
             let tls = [("cert_file", "cert_file"), ("key_file", "key_file"), ("client_ca_file", "client_ca_file"), ("client_auth_type", "client_auth_type")];
             pairs.extend(inner.inner(self, "tls", &tls).map(|tls| ("http_tls_config".to_owned(), tls)));
-            inner.ignore(self, &["server_read_timeout", "server_write_timeout", "server_idle_timeout"], "a connection that keeps others waiting is closed after some seconds");
+            inner.ignore(
+                self,
+                &["server_read_timeout", "server_write_timeout", "server_idle_timeout"],
+                "a connection that keeps others waiting is closed after some seconds",
+            );
             inner.end(self);
             server.retain(|(name, _)| pairs.iter().all(|(other, _)| other != name));
             server.extend(pairs);

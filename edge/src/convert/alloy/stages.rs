@@ -29,7 +29,6 @@ const PLAIN: [(&str, &str, &[&str]); 17] = [
     ("template", "template", &["source", "template"]),
     ("tenant", "tenant", &["label", "source", "value"]),
     ("timestamp", "timestamp", &["source", "format", "fallback_formats", "location", "action_on_failure"]),
-    
 ];
 
 /// Stages that hold nothing but values: Alloy's name, ours.
@@ -117,7 +116,12 @@ impl Graph<'_> {
         let groups = pairs.iter().find(|(name, _)| name == "expression").map(|(_, value)| if let Node::Text(text) = value { groups(text) } else { Vec::new() });
         let mut stages = vec![Node::map([("regex", Some(Node::Map(pairs)))])];
         if let Some(groups) = groups.filter(|groups| has_labels && !groups.is_empty()) {
-            self.tell(fields.line("labels_from_groups"), Verdict::Changed, "stage.regex labels_from_groups", "a stage labels with the names of the groups follows");
+            self.tell(
+                fields.line("labels_from_groups"),
+                Verdict::Changed,
+                "stage.regex labels_from_groups",
+                "a stage labels with the names of the groups follows",
+            );
             let labels = groups.into_iter().map(|group| (group, Node::text(""))).collect();
             stages.push(Node::map([("labels", Some(Node::Map(labels)))]));
         }

@@ -7,8 +7,8 @@ use super::super::report::Verdict;
 use super::super::river::syntax::Block;
 use super::super::river::value::{Val, variables_of};
 use super::super::tree::Node;
-use super::fields::{Fields, node};
 use super::Graph;
+use super::fields::{Fields, node};
 
 /// Deepest chain of components that name targets.
 const DEPTH_MAX: usize = 16;
@@ -23,8 +23,22 @@ const DISCOVERIES: [(&str, &str, &[&str]); 4] = [
         "discovery.consul",
         "consul_sd_configs",
         &[
-            "server", "path_prefix", "token", "datacenter", "namespace", "partition", "tag_separator", "scheme", "username", "password", "allow_stale", "refresh_interval", "services", "tags",
-            "node_meta", "filter",
+            "server",
+            "path_prefix",
+            "token",
+            "datacenter",
+            "namespace",
+            "partition",
+            "tag_separator",
+            "scheme",
+            "username",
+            "password",
+            "allow_stale",
+            "refresh_interval",
+            "services",
+            "tags",
+            "node_meta",
+            "filter",
         ],
     ),
 ];
@@ -66,7 +80,8 @@ impl Graph<'_> {
         match targets {
             Val::List(all) => all.iter().flat_map(|one| self.feeds_of(one, line, by, depth + 1)).collect(),
             Val::Object(labels) => {
-                let labels = labels.iter().filter(|(name, _)| name != "__address__").map(|(name, value)| Some((name.clone(), node(value)?))).collect::<Option<Vec<_>>>();
+                let labels =
+                    labels.iter().filter(|(name, _)| name != "__address__").map(|(name, value)| Some((name.clone(), node(value)?))).collect::<Option<Vec<_>>>();
                 let Some(labels) = labels else {
                     self.tell(line, Verdict::Refused, by, "a label of its targets comes from another component: write the value");
                     return Vec::new();
@@ -120,7 +135,12 @@ impl Graph<'_> {
                     vec![Feed { keys: vec![((*key).to_owned(), vec![Node::Map(pairs)])], rules: Vec::new() }]
                 }
                 None => {
-                    self.tell(line, Verdict::Refused, id, "its targets are not discovered here: name the files with static_configs, or let a program write them for file_sd_configs");
+                    self.tell(
+                        line,
+                        Verdict::Refused,
+                        id,
+                        "its targets are not discovered here: name the files with static_configs, or let a program write them for file_sd_configs",
+                    );
                     return Vec::new();
                 }
             },
@@ -229,15 +249,21 @@ impl Graph<'_> {
         let (mut stages, id, line) = (Vec::new(), block.id(), block.at.line);
         for rule in self.relabel_rules(block) {
             let Node::Map(pairs) = &rule else { continue };
-            let text = |name: &str| pairs.iter().find(|(own, _)| own == name).and_then(|(_, value)| if let Node::Text(text) = value { Some(text.as_str()) } else { None });
+            let text = |name: &str| {
+                pairs.iter().find(|(own, _)| own == name).and_then(|(_, value)| if let Node::Text(text) = value { Some(text.as_str()) } else { None })
+            };
             let regex = text("regex").unwrap_or_default();
             let names: Vec<Node> = regex.trim_start_matches('(').trim_end_matches(')').split('|').map(Node::text).collect();
-            let is_plain = !regex.is_empty() && regex.trim_start_matches('(').trim_end_matches(')').chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '|');
+            let is_plain =
+                !regex.is_empty() && regex.trim_start_matches('(').trim_end_matches(')').chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '|');
             match text("action").unwrap_or_default() {
                 "labeldrop" if is_plain => stages.push(Node::map([("labeldrop", Some(Node::List(names)))])),
                 "labelkeep" if is_plain => stages.push(Node::map([("labelallow", Some(Node::List(names)))])),
                 action => {
-                    let note = format!("a rule ({}) after a loki.process: lines are not relabelled here; write stages: labels, template, labeldrop, match", if action.is_empty() { "replace" } else { action });
+                    let note = format!(
+                        "a rule ({}) after a loki.process: lines are not relabelled here; write stages: labels, template, labeldrop, match",
+                        if action.is_empty() { "replace" } else { action }
+                    );
                     self.tell(line, Verdict::Refused, &id, note);
                 }
             }

@@ -11,8 +11,15 @@ use super::Graph;
 use super::fields::Fields;
 
 /// Keys of an endpoint: Alloy's, ours.
-const KEYS: [(&str, &str); 7] =
-    [("url", "url"), ("name", "name"), ("headers", "headers"), ("tenant_id", "tenant_id"), ("batch_wait", "batchwait"), ("batch_size", "batchsize"), ("remote_timeout", "timeout")];
+const KEYS: [(&str, &str); 7] = [
+    ("url", "url"),
+    ("name", "name"),
+    ("headers", "headers"),
+    ("tenant_id", "tenant_id"),
+    ("batch_wait", "batchwait"),
+    ("batch_size", "batchsize"),
+    ("remote_timeout", "timeout"),
+];
 const BACKOFF: [(&str, &str); 3] = [("min_backoff_period", "min_period"), ("max_backoff_period", "max_period"), ("max_backoff_retries", "max_retries")];
 
 impl Graph<'_> {
@@ -46,7 +53,12 @@ impl Graph<'_> {
             [] | [None] => (None, None),
             [Some(labels)] => (None, Some(labels.clone())),
             _ => {
-                self.tell(0, Verdict::Refused, "external_labels", "the loki.write components have different ones, and one hub takes their place: write stage static_labels into the jobs");
+                self.tell(
+                    0,
+                    Verdict::Refused,
+                    "external_labels",
+                    "the loki.write components have different ones, and one hub takes their place: write stage static_labels into the jobs",
+                );
                 (None, None)
             }
         }
@@ -64,10 +76,10 @@ impl Graph<'_> {
             clients.push(client);
         }
         fields.ignore(self, &["wal"], "this edge's WAL is on in any case, and frees what is acknowledged");
-        if let Some(most) = fields.take(self, "max_streams") {
-            if !matches!(&most, super::Val::Number(number) if number == "0") {
-                self.tell(line, Verdict::Refused, format!("{id} max_streams"), "write limits_config.max_streams, which counts the streams of one batch");
-            }
+        if let Some(most) = fields.take(self, "max_streams")
+            && most != super::Val::Number("0".to_owned())
+        {
+            self.tell(line, Verdict::Refused, format!("{id} max_streams"), "write limits_config.max_streams, which counts the streams of one batch");
         }
         fields.end(self);
         let note = if has_hub { "the hub takes its place; tenants are known there by the edge's cluster, not by a header" } else { "clients" };
