@@ -200,8 +200,7 @@ pub async fn serve(
     let ready = Ready::new();
     let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
     let (rates, tails) = (Arc::default(), Tails::new(rest_stop.clone()));
-    let (ready_now, refusals) = (ready.clone(), api::push::Refusals::new(&metrics));
-    let (base, held) = (world.clone(), Arc::clone(&store));
+    let (ready_now, refusals, base, held) = (ready.clone(), api::push::Refusals::new(&metrics), world.clone(), Arc::clone(&store));
     let api = Api { engine, store: held, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, refusals, tails, ready: ready_now, world: base };
     let mut tasks = JoinSet::new();
     let giving = rest_stop.clone();

@@ -11,7 +11,9 @@ use std::time::Duration;
 use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_segment::{Block, Facts, Footer, Kind, SegmentBuilder};
 use hub_store::manifest::Stamp;
-use hub_store::{Applied, BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View};
+use hub_store::{
+    Applied, BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View,
+};
 use hub_tenant::Grant;
 use object_store::memory::InMemory;
 use object_store::path::Path;

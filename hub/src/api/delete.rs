@@ -102,11 +102,11 @@ fn one(grants: Vec<Grant>) -> Result<Grant, ApiFault> {
 }
 
 fn refused(fault: StoreFault) -> ApiFault {
-    match fault {
+    if matches!(fault, StoreFault::TooLarge { .. }) {
         // Room comes as open ones are carried out.
-        StoreFault::TooLarge { .. } => ApiFault::TooFast { reason: "deletes", text: fault.to_string(), retry_after_s: 60 },
-        fault => QueryFault::Store(fault).into(),
+        return ApiFault::TooFast { reason: "deletes", text: fault.to_string(), retry_after_s: 60 };
     }
+    QueryFault::Store(fault).into()
 }
 
 /// `start` and `end`, both meant; in Loki's words.

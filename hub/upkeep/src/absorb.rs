@@ -32,7 +32,9 @@ impl From<UpkeepFault> for Setback {
         match fault {
             // What the job was built on is old.
             UpkeepFault::Store(StoreFault::Moved { .. }) => Self::Lost,
-            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. } | UpkeepFault::Delete { .. }) => Self::Fault(other),
+            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. } | UpkeepFault::Delete { .. }) => {
+                Self::Fault(other)
+            }
         }
     }
 }

@@ -120,7 +120,12 @@ impl Upkeep {
     }
 
     /// Gives a merge its blocks until it is done.
-    pub(crate) async fn drive(&self, mut merger: Merger<Arc<Footer>>, inputs: &[SegmentRef], footers: &[Arc<Footer>]) -> Result<hub_segment::Built, UpkeepFault> {
+    pub(crate) async fn drive(
+        &self,
+        mut merger: Merger<Arc<Footer>>,
+        inputs: &[SegmentRef],
+        footers: &[Arc<Footer>],
+    ) -> Result<hub_segment::Built, UpkeepFault> {
         loop {
             let (back, step) = self
                 .world

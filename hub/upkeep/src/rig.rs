@@ -15,8 +15,9 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use hub_query::{Deletion, Fate};
-use hub_store::{Delete, 
-    BatchDraft, Draft, HubRow, LaneHeader, LaneRecord, LaneWriter, Manifest, Origin, SectionDraft, SegmentId, Store, StoreFault, StoreKeys, StoreSettings,
+use hub_store::{
+    BatchDraft, Delete, Draft, HubRow, LaneHeader, LaneRecord, LaneWriter, Manifest, Origin, SectionDraft, SegmentId, Store, StoreFault, StoreKeys,
+    StoreSettings,
 };
 use hub_tenant::{Grant, Tenants};
 use object_store::memory::InMemory;
@@ -27,7 +28,7 @@ use object_store::{
 use proto_model::{ClusterId, LaneId, TenantId, TimeRange, Timestamp};
 use proto_seam::disk::real::RealDisk;
 use proto_seam::{Clock, Entropy, Workers, World};
-use proto_wire::batch::{Row, BatchBuilder, BatchView, Compression};
+use proto_wire::batch::{BatchBuilder, BatchView, Compression, Row};
 use tokio::time::Instant;
 
 use crate::{Upkeep, UpkeepMetrics, UpkeepSettings};

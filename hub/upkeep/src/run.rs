@@ -153,7 +153,7 @@ impl Upkeep {
         }
     }
 
-    /// Carries out deletes, merges, and deletes what is absorbed or replaced.
+    /// Merges, carries out deletes, and deletes what is absorbed or replaced.
     async fn tidy(&self, state: &mut State, alive: &BTreeSet<String>) {
         let all = state.rota.rounds.is_multiple_of(OTHERS_EVERY);
         let tenants = match self.keeper.tenants().await {
@@ -161,22 +161,24 @@ impl Upkeep {
             Err(fault) => return self.told("tidy", Err(UpkeepFault::from(fault).into())),
         };
         for tenant in tenants.iter().filter(|tenant| all || self.mine(tenant.as_str(), alive)) {
-            for _ in 0..REWRITES_AT_ONCE {
-                match self.rewrite_once(tenant).await {
-                    Ok(true) => self.count("rewrite", "done"),
-                    Ok(false) => break,
-                    Err(setback) => {
-                        self.told("rewrite", Err(setback));
-                        break;
-                    }
-                }
-            }
             for _ in 0..MERGES_AT_ONCE {
                 match self.merge_once(tenant).await {
                     Ok(true) => self.count("merge", "done"),
                     Ok(false) => break,
                     Err(setback) => {
                         self.told("merge", Err(setback));
+                        break;
+                    }
+                }
+            }
+            // What the merge read on shows whether there is anything: idle tenants cost no request more.
+            let is_open = self.keeper.known(tenant).is_some_and(|manifest| !manifest.deletes.is_empty());
+            for _ in (0..REWRITES_AT_ONCE).take_while(|_| is_open) {
+                match self.rewrite_once(tenant).await {
+                    Ok(true) => self.count("rewrite", "done"),
+                    Ok(false) => break,
+                    Err(setback) => {
+                        self.told("rewrite", Err(setback));
                         break;
                     }
                 }

@@ -76,7 +76,10 @@ pub enum Outcome {
         done: bool,
     },
     /// Or not: then it may be in force or not.
-    Deleted { tenant: String, done: bool },
+    Deleted {
+        tenant: String,
+        done: bool,
+    },
 }
 
 pub struct HubHost {

@@ -37,7 +37,8 @@ impl Store {
             let last = view.last_after(tenant, |lane| manifest.watermark(lane));
             // Nothing that it would be about came since: the same asked again.
             let covers = |delete: &&Delete| delete.query == query && delete.range == range && last.iter().all(|(lane, n)| delete.heads.get(lane) >= Some(n));
-            let about = |delete: &&Delete| manifest.segments.iter().all(|segment| delete.is_about(segment) || !range.touches(segment.facts.min, segment.facts.max));
+            let about =
+                |delete: &&Delete| manifest.segments.iter().all(|segment| delete.is_about(segment) || !range.touches(segment.facts.min, segment.facts.max));
             manifest.deletes.iter().find(|delete| covers(delete) && about(delete)).map(|delete| delete.number)
         };
         let (manifest, number) = self

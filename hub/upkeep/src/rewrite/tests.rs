@@ -27,12 +27,12 @@ fn footer() -> Footer {
 
 #[test]
 fn a_footer_tells_what_need_not_be_read() {
-    let look = |queries: &[(&str, i64)]| super::look(&footer(), &queries.iter().map(|(query, end)| deletion(query, *end)).collect::<Vec<_>>());
-    assert_eq!(look(&[]), Meant::Nothing);
-    assert_eq!(look(&[(r#"{app="c"}"#, 9)]), Meant::Nothing);
-    assert_eq!(look(&[(r#"{app=~"a|b"}"#, 4)]), Meant::All(Lines::from([(4, 6)])));
-    assert_eq!(look(&[(r#"{app="a"}"#, 9), (r#"{app="b"}"#, 9)]), Meant::All(Lines::from([(4, 6)])));
-    assert_eq!(look(&[(r#"{app="a"}"#, 9)]), Meant::Some);
-    assert_eq!(look(&[(r#"{app=~"a|b"}"#, 3)]), Meant::Some, "a line is later");
-    assert_eq!(look(&[(r#"{app=~"a|b"} |= "y""#, 9)]), Meant::Some, "only lines tell");
+    let told = |queries: &[(&str, i64)]| look(&footer(), &queries.iter().map(|(query, end)| deletion(query, *end)).collect::<Vec<_>>());
+    assert_eq!(told(&[]), Meant::Nothing);
+    assert_eq!(told(&[(r#"{app="c"}"#, 9)]), Meant::Nothing);
+    assert_eq!(told(&[(r#"{app=~"a|b"}"#, 4)]), Meant::All(Lines::from([(4, 6)])));
+    assert_eq!(told(&[(r#"{app="a"}"#, 9), (r#"{app="b"}"#, 9)]), Meant::All(Lines::from([(4, 6)])));
+    assert_eq!(told(&[(r#"{app="a"}"#, 9)]), Meant::Some);
+    assert_eq!(told(&[(r#"{app=~"a|b"}"#, 3)]), Meant::Some, "a line is later");
+    assert_eq!(told(&[(r#"{app=~"a|b"} |= "y""#, 9)]), Meant::Some, "only lines tell");
 }

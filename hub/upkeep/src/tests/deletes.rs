@@ -252,7 +252,9 @@ async fn an_erased_tenant_holds_nothing_back_and_is_swept_away() {
     two.store.follow_round().await.unwrap();
     assert!(two.manifest("acme").await.segments.is_empty());
     let keeper = Keeper::new(std::sync::Arc::clone(&two.store));
-    let stale = keeper.commit(&manifest, &hub_store::Change::Absorb { lane: writer.lane(), from: 0, to: 9, segments: Vec::new(), deletes: hub_store::Applied::default() }).await;
+    let stale = keeper
+        .commit(&manifest, &hub_store::Change::Absorb { lane: writer.lane(), from: 0, to: 9, segments: Vec::new(), deletes: hub_store::Applied::default() })
+        .await;
     assert!(stale.unwrap_err().to_string().contains("was erased"));
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_secs(8)).await;

@@ -227,7 +227,9 @@ fn upkeepers_on_a_bad_store_never_lose_or_double_a_line() {
             *sum += one;
         }
     }
-    println!("{seeds} seeds, {manifests} manifests, deleted {deleted:?} lane objects, segments, manifests; {gone} lines by deletes; {garbage} created into the void");
+    println!(
+        "{seeds} seeds, {manifests} manifests, deleted {deleted:?} lane objects, segments, manifests; {gone} lines by deletes; {garbage} created into the void"
+    );
     // Without these the looks and the order of deleting would be untested.
     assert!(seeds < 12 || (garbage > 0 && gone > 0 && deleted.iter().all(|count| *count > 0)), "{garbage} {deleted:?}");
 }
