@@ -7,18 +7,22 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`), and what they
-//! share: `post` (a job's labels), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
+//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`), and what they
+//! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
+pub mod board;
+mod docker;
 mod forward;
 mod gelf;
 mod http;
+pub mod journal;
 pub mod listen;
 pub mod metrics;
 mod otlp;
 mod post;
+pub mod pulled;
 mod push;
 mod repeats;
 pub mod start;
@@ -34,6 +38,8 @@ use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use board::Board;
+pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
 pub use start::{Receivers, start};
@@ -85,7 +91,8 @@ pub struct Delivery {
     /// In their order.
     pub records: Vec<Arrival>,
     /// Cursor of a pulled source after the last record, durable together with it: `path` names the source
-    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes.
+    /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes, `offset` rises. Where `resume`
+    /// is not 0 and below `offset`, it is the `offset` this delivery follows: it is not taken if the one before was not.
     pub positions: Vec<SourcePosition>,
     /// Told once all of it is durable; dropped: it was not taken.
     pub(crate) done: oneshot::Sender<()>,
@@ -105,6 +112,11 @@ impl Durable {
     pub async fn wait(self) -> Result<(), NotTaken> {
         self.0.await.map_err(|_| NotTaken)
     }
+
+    /// The same, and safe to be asked again after it was dropped; not after it answered.
+    pub(crate) async fn told(&mut self) -> Result<(), NotTaken> {
+        (&mut self.0).await.map_err(|_| NotTaken)
+    }
 }
 
 /// The records were not taken.
@@ -119,6 +131,10 @@ pub struct Intake {
     room: Arc<Semaphore>,
     /// Counters of all receivers.
     pub metrics: ReceiveMetrics,
+    /// What each job has taken.
+    pub board: Board,
+    /// Where pulled sources stand.
+    pub stands: pulled::Stands,
 }
 
 impl Intake {
@@ -126,7 +142,16 @@ impl Intake {
     #[must_use]
     pub fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<Delivery>) {
         let (deliveries, taken) = mpsc::channel(DELIVERIES_MAX);
-        (Self { deliveries, room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), metrics: ReceiveMetrics::new(metrics) }, taken)
+        (
+            Self {
+                deliveries,
+                room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)),
+                metrics: ReceiveMetrics::new(metrics),
+                stands: pulled::Stands::default(),
+                board: Board::default(),
+            },
+            taken,
+        )
     }
 
     /// Hands records in, waiting for room as long as it takes: for receivers that can let their senders wait.
@@ -135,8 +160,10 @@ impl Intake {
     /// [`NotTaken`] when the edge ends.
     pub async fn deliver(&self, inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).acquire_many_owned(cost(&records)).await.map_err(|_| NotTaken)?;
+        let count = size(&records);
         let (delivery, durable) = Self::delivery(inlet, records, positions, room);
         self.deliveries.send(delivery).await.map_err(|_| NotTaken)?;
+        self.took(inlet, count);
         Ok(durable)
     }
 
@@ -146,15 +173,28 @@ impl Intake {
     /// [`NotTaken`]; the records are gone then.
     pub fn try_deliver(&self, inlet: &Inlet, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).try_acquire_many_owned(cost(&records)).map_err(|_| NotTaken)?;
+        let count = size(&records);
         let (delivery, durable) = Self::delivery(inlet, records, Vec::new(), room);
         self.deliveries.try_send(delivery).map_err(|_| NotTaken)?;
+        self.took(inlet, count);
         Ok(durable)
+    }
+
+    fn took(&self, inlet: &Inlet, (records, bytes): (usize, usize)) {
+        if records > 0 {
+            self.board.took(&inlet.name, records, bytes);
+        }
     }
 
     fn delivery(inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>, room: OwnedSemaphorePermit) -> (Delivery, Durable) {
         let (done, told) = oneshot::channel();
         (Delivery { inlet: inlet.clone(), records, positions, done, _room: room }, Durable(told))
     }
+}
+
+/// Records and bytes of their lines.
+fn size(records: &[Arrival]) -> (usize, usize) {
+    (records.len(), records.iter().map(|record| record.line.len()).sum())
 }
 
 /// Room of a delivery; one that is larger than the intake takes all of it.

@@ -19,10 +19,10 @@ pub mod server;
 pub mod top;
 pub mod unused;
 
-mod check;
+pub(crate) mod check;
 mod remark;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,9 @@ pub use unused::Unused;
 use crate::canary::CanaryParts;
 use crate::discover::Job;
 use crate::gather::GatherSettings;
+use crate::import::{ImportPlan, Imported};
 use crate::limit::LimitSettings;
+use crate::sink::Target;
 
 /// A value and where it stands.
 pub type Placed<T> = Spanned<T>;
@@ -128,13 +130,17 @@ pub struct Prepared {
     /// Share of an old backlog beside live lines, per mille.
     pub backlog_mille: u32,
     /// Lokis to push to.
-    pub clients: Vec<ClientSettings>,
+    pub clients: Vec<Target>,
+    /// What each of them may keep in the WAL that others have passed, in bytes.
+    pub sink_lag_max: u64,
     /// Labels of every line that has none of that name: `-client.external-labels`.
     pub external_labels: Labels,
     /// `limits_config`.
     pub limits: LimitSettings,
-    /// Promtail's positions file, to be read once.
-    pub positions: PathBuf,
+    /// Another agent's positions, to be read once.
+    pub import: ImportPlan,
+    /// What was read of them ([`crate::import::take`]).
+    pub imported: Imported,
     /// Said once at start: settings without effect, and traps.
     pub remarks: Vec<Remark>,
 }

@@ -64,10 +64,6 @@ pub struct Adoption {
     pub chain: Chain,
     /// How far sources are committed.
     pub positions: Vec<SourcePosition>,
-    /// The WAL knew a producer: it was set back, not lost.
-    pub was_bound: bool,
-    /// `positions` are of all that was ever stored of this track; otherwise what the WAL knew of other sources at the start holds.
-    pub is_whole: bool,
     /// Told when the WAL holds it.
     pub done: oneshot::Sender<Result<(), WalFault>>,
 }
@@ -183,9 +179,6 @@ impl Shipper {
 
     async fn tracks(&self) -> Tracks {
         let states = with_wal(&self.world, &self.wal, |wal| wal.tracks()).await;
-        let newest = self.durable.borrow().track;
-        // The newest is always there, even if nothing was written to it.
-        let windows = states.iter().filter(|state| !state.closed || state.track == newest).map(window_of);
-        Tracks::new(windows, self.backlog_mille)
+        Tracks::new(states.iter().filter(|state| !state.closed).map(window_of), self.backlog_mille)
     }
 }

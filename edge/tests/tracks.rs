@@ -106,7 +106,7 @@ impl Hub {
             let before = &self.producers[&unique];
             let from = before.last.saturating_sub(64) + 1;
             let digests: Vec<u8> = (from..=before.last).flat_map(|n| before.digests.get(&n).map_or([0; 16], |digest| digest.0)).collect();
-            Carry { producer: id(unique), last: before.last, chain: Bytes::copy_from_slice(&before.chain.0), digests: digests.into() }
+            Carry { producer: id(unique), last: before.last, chain: Bytes::copy_from_slice(&before.chain.0), digests: digests.into(), ended: false }
         });
         let positions = self.positions.clone();
         let cursor = self.producers.get_mut(&end).unwrap();
@@ -558,7 +558,7 @@ async fn a_wal_whose_positions_are_damaged_takes_the_hubs_word() {
     host.append("a.log", &wide("old", 301, 400));
     let running = host.start("{dir: /wal}").await;
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(running.status.targets().0[0].offset, 0, "it waits for the hub's word");
+    assert_eq!(running.status.fresh().await.files[0].offset, 0, "it waits for the hub's word");
     let mut talk = host.accept().await;
     hub.serve(&mut talk, FAST, |hub| hub.lines.len() >= 400).await;
     assert!(timeout(Duration::from_secs(120), talk.hear()).await.is_err(), "nothing comes a second time");

@@ -201,7 +201,8 @@ pub async fn serve(
     let about = Arc::new(About { yaml: api::config::shown(&settings, &checked.limits), log });
     let (rates, tails) = (Arc::default(), Tails::new(rest_stop.clone()));
     let (ready_now, refusals) = (ready.clone(), api::push::Refusals::new(&metrics));
-    let api = Api { engine, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, refusals, tails, ready: ready_now, world: world.clone() };
+    let (base, held) = (world.clone(), Arc::clone(&store));
+    let api = Api { engine, store: held, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, refusals, tails, ready: ready_now, world: base };
     let mut tasks = JoinSet::new();
     let giving = rest_stop.clone();
     tasks.spawn(async move { giving.run_until_cancelled(proto_boot::memory::give_back_always()).await.unwrap_or_default() });

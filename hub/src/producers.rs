@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use hub_store::{Draft, LaneRecord, ProducerState, Store, StoreFault};
+use hub_store::{Draft, Fold, LaneRecord, ProducerState, Store, StoreFault};
 use hub_tenant::Tenants;
 use proto_model::{ClusterId, ProducerId, TenantId};
 use proto_seam::Entropy;
@@ -113,7 +113,7 @@ pub async fn act(store: &Arc<Store>, entropy: &Entropy, producer: ProducerId, ac
     let judged = store
         .amend(producer.lane, |fold| {
             let state = fold.producer(&producer);
-            let wanted = match judge(producer, state, action) {
+            let wanted = match judge(producer, fold, action) {
                 Ok(wanted) => wanted,
                 Err(why) => {
                     unfit = Some(why);
@@ -133,15 +133,21 @@ pub async fn act(store: &Arc<Store>, entropy: &Entropy, producer: ProducerId, ac
 }
 
 /// Whether a Close is to be written; false when that was done.
-fn judge(producer: ProducerId, state: Option<&ProducerState>, action: Action) -> Result<bool, ProducerFault> {
-    let state = state.ok_or(ProducerFault::Unknown(producer))?;
+fn judge(producer: ProducerId, fold: &Fold, action: Action) -> Result<bool, ProducerFault> {
+    let state = fold.producer(&producer).ok_or(ProducerFault::Unknown(producer))?;
     match (action, state.closed) {
         (_, None) => Ok(true),
         (Action::Retire, Some(next)) if next == producer => Ok(false),
-        (Action::Release, Some(next)) if next != producer && state.quarantined => Ok(false),
         (Action::Release, Some(next)) if next == producer => Err(ProducerFault::Unfit("it is retired".to_owned())),
+        (Action::Release, Some(next)) if state.quarantined || is_release(producer, fold, next) => Ok(false),
         (_, Some(next)) => Err(ProducerFault::Unfit(format!("it has moved on to {next}"))),
     }
+}
+
+/// Whether the Close of one that was open is a release: a hub moves a producer into another lane, and a track that is drained ends in
+/// one that began without it.
+fn is_release(producer: ProducerId, fold: &Fold, next: ProducerId) -> bool {
+    next.lane == producer.lane && fold.producer(&next).is_none_or(|next| next.after == Some(producer))
 }
 
 #[cfg(test)]

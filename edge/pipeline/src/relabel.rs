@@ -60,6 +60,26 @@ impl Relabeling {
     pub fn apply(&self, labels: &mut Labels) -> bool {
         self.0.iter().all(|rule| rule.apply(labels))
     }
+
+    /// Whether any rule looks at the label `name`: one that none looks at and that begins with `__` need not be made.
+    #[must_use]
+    pub fn reads(&self, name: &str) -> bool {
+        self.0.iter().any(|rule| {
+            rule.sources.iter().any(|source| source == name)
+                || match &rule.action {
+                    Action::KeepEqual(target) | Action::DropEqual(target) => target == name,
+                    Action::LabelMap { regex, .. } => regex.is_match(name.as_bytes()),
+                    Action::Replace { .. }
+                    | Action::Keep(_)
+                    | Action::Drop(_)
+                    | Action::HashMod { .. }
+                    | Action::LabelDrop(_)
+                    | Action::LabelKeep(_)
+                    | Action::Lowercase(_)
+                    | Action::Uppercase(_) => false,
+                }
+        })
+    }
 }
 
 impl Rule {

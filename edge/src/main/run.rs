@@ -8,7 +8,7 @@ use std::time::Duration;
 use edge::discover::Job;
 use edge::flags::Flags;
 use edge::metrics::EdgeMetrics;
-use edge::pages::{Pages, routes};
+use edge::pages::{Effective, Pages, routes};
 use edge::receive::{self, Intake, Receivers};
 use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
 use edge::settings::load::Loaded;
@@ -29,7 +29,9 @@ use crate::show::{deliver_stdin, source};
 use crate::{complain, refuse, say, wal_failed};
 
 /// Blocks of the file that count at the next start only.
-const AT_START: [&str; 8] = ["server", "hub", "wal", "batch", "canary", "clients", "client", "positions"];
+const AT_START: [&str; 6] = ["server", "hub", "wal", "batch", "canary", "positions"];
+/// Blocks that say who is pushed to.
+const CLIENTS: [&str; 2] = ["clients", "client"];
 /// Between two looks whether all of the standard input is acknowledged.
 const ACKED_EVERY: Duration = Duration::from_millis(50);
 /// Without a line for so long, memory is given back.
@@ -87,6 +89,8 @@ struct Running {
     world: World,
     /// The settings in force.
     effective: Value,
+    /// The same for the page.
+    shown: Effective,
     metrics: ReloadMetrics,
     asks: mpsc::Receiver<Ask>,
     hangups: Signal,
@@ -99,6 +103,7 @@ struct Running {
 /// What is sent to the edge.
 struct Listeners {
     intake: Intake,
+    status: Status,
     /// Those of these jobs.
     running: Option<Receivers>,
     jobs: Vec<Job>,
@@ -110,13 +115,13 @@ impl Listeners {
         if let Some(running) = self.running.take() {
             running.end().await;
         }
-        match receive::start(&jobs, &self.intake, world, &stop.token()).await {
+        match receive::start(&jobs, &self.intake, &self.status, world, &stop.token()).await {
             Ok(running) => {
                 (self.running, self.jobs) = (Some(running), jobs);
                 Ok(())
             }
             Err(fault) => {
-                self.running = receive::start(&self.jobs, &self.intake, world, &stop.token())
+                self.running = receive::start(&self.jobs, &self.intake, &self.status, world, &stop.token())
                     .await
                     .map_err(|again| tracing::error!(%again, "receivers that ran cannot be started again"))
                     .ok();
@@ -140,6 +145,9 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         return code;
     }
     begin(&loaded, flags);
+    if let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await {
+        return refuse(&mistakes);
+    }
     let stop = Stop::new();
     let hangups = match stop.on_signals().and_then(|()| signal(SignalKind::hangup())) {
         Ok(hangups) => hangups,
@@ -162,17 +170,28 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     }
     let (intake, deliveries) = Intake::new(&metrics);
     let Loaded { settings, prepared, effective } = loaded;
-    let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: settings.server.health_check_target });
+    let shown = Effective::default();
+    shown.set(effective.clone());
+    status.receivers(intake.board.clone());
+    let pages = routes(Pages {
+        status: status.clone(),
+        metrics: metrics.clone(),
+        settings: shown.clone(),
+        ready_needs_targets: settings.server.health_check_target,
+        serves_metrics: settings.server.register_instrumentation,
+        world: world.clone(),
+    });
     let (ask, asks) = mpsc::channel(ASKS_MAX);
     let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let reloads = ReloadMetrics::new(&metrics);
     let receivers = sent_to(&prepared.jobs);
-    let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
-    let edge = match edge::run(parts, &stop.token()).await {
+    let parts = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await;
+    let mut edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
     };
-    let mut listeners = Listeners { intake: intake.clone(), running: None, jobs: Vec::new() };
+    intake.stands.recovered(edge.take_pulled());
+    let mut listeners = Listeners { intake: intake.clone(), status: status.clone(), running: None, jobs: Vec::new() };
     if let Err(why) = listeners.replace(receivers, &world, &stop).await {
         complain(&why);
         return 1;
@@ -182,6 +201,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         from,
         world,
         effective,
+        shown,
         metrics: reloads,
         asks,
         hangups,
@@ -199,7 +219,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     }
 }
 
-/// Reads the standard input to its end, waits until the hub has it, and ends the edge.
+/// Reads the standard input to its end, waits until the hub and all clients have it, and ends the edge.
 async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop: &Stop) -> u8 {
     let code = deliver_stdin(source, intake, stop).await;
     let all_acked = async {
@@ -207,7 +227,7 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
         tokio::time::sleep(REPORTED_AFTER).await;
         loop {
             let report = status.report();
-            if report.acked >= report.sequence {
+            if report.acked >= report.sequence && report.clients.iter().all(|client| client.lag_bytes == 0) {
                 return;
             }
             tokio::time::sleep(ACKED_EVERY).await;
@@ -222,27 +242,25 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
     code
 }
 
-/// What the edge is made of, with its way to the hub.
+/// What the edge is made of, with its way to the hub if there is one.
 async fn parts(
     settings: &EdgeSettings,
     mut prepared: Prepared,
     deliveries: mpsc::Receiver<receive::Delivery>,
     (metrics, status): (Metrics, Status),
     world: &World,
-) -> Option<EdgeParts> {
-    let Some(hub) = settings.hub.as_ref().map(|hub| &hub.value) else {
-        complain("nothing says where to send; add `hub`");
-        return None;
-    };
+) -> EdgeParts {
     if let (Some(canary), Some(name)) = (&mut prepared.canary, own_name(settings, world).await) {
         canary.edge = name;
     }
-    let certificates = certs::store::watch_client(&hub.identity_dir, &hub.ca_file, world.clone());
-    tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
-    let tls = ClientTls::new(certificates, world.clock.clone());
-    let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
+    let dial = settings.hub.as_ref().map(|hub| {
+        let certificates = certs::store::watch_client(&hub.value.identity_dir, &hub.value.ca_file, world.clone());
+        tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
+        let tls = ClientTls::new(certificates, world.clock.clone());
+        prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)))
+    });
     let (discover_every, bandwidth) = (settings.target_config.sync_period.0, settings.bandwidth());
-    Some(EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, deliveries: Some(deliveries), world: world.clone() })
+    EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, deliveries: Some(deliveries), world: world.clone() }
 }
 
 /// The edge's name in its certificate, if there is one already.
@@ -334,6 +352,10 @@ impl Running {
         if loaded.settings.target_config.stdin || self.effective["target_config"]["stdin"] == Value::Bool(true) {
             return Err("the settings in force stay: an edge that reads the standard input is not reloaded".to_owned());
         }
+        if self.effective["hub"].is_null() && loaded.prepared.clients.is_empty() {
+            return Err("the settings in force stay: without clients nothing says where to send until the next start".to_owned());
+        }
+        let clients_changed = CLIENTS.into_iter().any(|block| loaded.effective.get(block) != self.effective.get(block));
         let later: Vec<&str> = AT_START.into_iter().filter(|block| loaded.effective.get(block) != self.effective.get(block)).collect();
         for remark in &loaded.prepared.remarks {
             tracing::warn!("{remark}");
@@ -341,10 +363,11 @@ impl Running {
         let every = loaded.settings.target_config.sync_period.0;
         let receivers = sent_to(&loaded.prepared.jobs);
         self.listeners.replace(receivers, &self.world, &self.stop).await.map_err(|why| format!("the settings in force stay: {why}"))?;
-        if !self.edge.reload(loaded.prepared, every).await {
+        if !self.edge.reload(loaded.prepared, every, clients_changed).await {
             return Err("the edge is ending".to_owned());
         }
         self.effective = merged(loaded.effective, &self.effective);
+        self.shown.set(self.effective.clone());
         Ok(match later.as_slice() {
             [] => "the settings were reloaded".to_owned(),
             later => format!("the settings were reloaded; {} will count at the next start", later.join(", ")),

@@ -50,7 +50,10 @@ pub(crate) async fn dry_run(from: &From, world: World, flags: &Flags) -> u8 {
     for job in prepared.jobs.iter().filter(|job| !matches!(*job.origin, edge::settings::Origin::Files(_))) {
         complain(&format!("job {:?} is left out: only files and the standard input are read in a dry run", job.name));
     }
-    match positions(&prepared, &world).await {
+    if let Err(mistakes) = edge::import::take(&mut prepared, &world).await {
+        return refuse(&mistakes);
+    }
+    match positions(&mut prepared, &world).await {
         Ok(positions) => {
             Show::new(&prepared, positions, every, &world, tap()).run(prepared, &world, &stop.token()).await;
             0

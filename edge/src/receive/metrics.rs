@@ -29,9 +29,17 @@ pub struct ReceiveMetrics {
     /// Promtail's.
     pub syslog_empty: Counter,
     /// Promtail's.
+    pub journal_lines: Counter,
+    /// Promtail's, with further errors: `damaged_entry`, `damaged_file`.
+    pub journal_errors: Counters<1>,
+    /// Promtail's.
     pub gelf_entries: Counter,
     /// Promtail's.
     pub gelf_parsing_errors: Counter,
+    /// Promtail's.
+    pub docker_entries: Counter,
+    /// Promtail's.
+    pub docker_parsing_errors: Counter,
 }
 
 impl ReceiveMetrics {
@@ -60,8 +68,17 @@ impl ReceiveMetrics {
             syslog_parsing_errors: metrics
                 .counter("promtail_syslog_target_parsing_errors_total", "Total number of parsing errors while receiving syslog messages"),
             syslog_empty: metrics.counter("promtail_syslog_empty_messages_total", "Total number of empty messages receiving from syslog"),
+            journal_lines: metrics.counter("promtail_journal_target_lines_total", "Total number of successful journal lines read"),
+            journal_errors: metrics.counters(
+                "promtail_journal_target_parsing_errors_total",
+                "Total number of parsing errors while reading journal messages",
+                ["error"],
+            ),
             gelf_entries: metrics.counter("promtail_gelf_target_entries_total", "Total number of successful entries sent to the gelf target"),
             gelf_parsing_errors: metrics.counter("promtail_gelf_target_parsing_errors_total", "Total number of parsing errors while receiving gelf messages"),
+            docker_entries: metrics.counter("promtail_docker_target_entries_total", "Total number of successful entries sent to the Docker target"),
+            docker_parsing_errors: metrics
+                .counter("promtail_docker_target_parsing_errors_total", "Total number of parsing errors while receiving Docker messages"),
         }
     }
 }

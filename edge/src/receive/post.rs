@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use edge_pipeline::Relabeling;
+use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
 use proto_seam::Clock;
 
@@ -120,11 +121,13 @@ impl Post {
     /// Counts something that could not be read.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.intake.metrics.refused.with([self.kind, reason]).inc();
+        self.intake.board.refused(&self.inlet.name, reason);
     }
 
     /// Counts something that was turned away.
     pub(crate) fn shed(&self, reason: &'static str) {
         self.intake.metrics.shed.with([self.kind, reason]).inc();
+        self.intake.board.refused(&self.inlet.name, reason);
     }
 
     /// One connection more or less.
@@ -143,8 +146,13 @@ impl Post {
 
     /// Hands in, however long it takes.
     pub(crate) async fn hand_in(&self, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
+        self.hand_in_with(records, Vec::new()).await
+    }
+
+    /// The same with cursors of a pulled source.
+    pub(crate) async fn hand_in_with(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let count = self.count(&records);
-        let durable = self.intake.deliver(&self.inlet, records, Vec::new()).await?;
+        let durable = self.intake.deliver(&self.inlet, records, positions).await?;
         self.taken(count);
         Ok(durable)
     }
@@ -157,6 +165,7 @@ impl Post {
             self.taken(count);
         } else {
             self.intake.metrics.shed.with([self.kind, "no_room"]).add(count.0);
+            self.intake.board.refused(&self.inlet.name, "no_room");
         }
         is_taken
     }

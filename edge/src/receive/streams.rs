@@ -45,8 +45,13 @@ pub struct Streams {
     next_tick: Timestamp,
     /// Cursors of pulled sources whose records are gathered.
     cursors: Vec<SourcePosition>,
-    /// All cursors as they were written last.
-    written_cursors: BTreeMap<String, SourcePosition>,
+    /// Those in the batch that is frozen, and in what is written and not synced.
+    frozen_cursors: Vec<SourcePosition>,
+    written_cursors: Vec<SourcePosition>,
+    /// All cursors as they are durable.
+    durable_cursors: BTreeMap<String, SourcePosition>,
+    /// Up to where deliveries of pulled sources were taken.
+    taken: BTreeMap<String, u64>,
     /// Positions of streams that ended.
     farewell: Vec<SourcePosition>,
     gathered: Vec<Answer>,
@@ -55,6 +60,8 @@ pub struct Streams {
     frozen: Vec<Answer>,
     written: Vec<Answer>,
     counters: Counters,
+    /// A tenant's budget is used up until then: nothing is gathered.
+    held_until: Option<Timestamp>,
 }
 
 /// What a sender waits for.
@@ -97,19 +104,24 @@ impl Streams {
             held: 0,
             next_tick: Timestamp::MAX,
             cursors: Vec::new(),
-            written_cursors: BTreeMap::new(),
+            frozen_cursors: Vec::new(),
+            written_cursors: Vec::new(),
+            durable_cursors: BTreeMap::new(),
+            taken: BTreeMap::new(),
             farewell: Vec::new(),
             gathered: Vec::new(),
             waiting_since: None,
             frozen: Vec::new(),
             written: Vec::new(),
             counters: Counters::default(),
+            held_until: None,
         };
         for position in recovered.iter().filter(|position| is_stream(position) && !position.gone) {
-            if position.path.starts_with(PATH_PREFIX) {
+            if is_held(position) {
                 streams.restore(jobs, position, now);
             } else {
-                streams.written_cursors.insert(position.path.clone(), position.clone());
+                streams.taken.insert(position.path.clone(), position.offset);
+                streams.durable_cursors.insert(position.path.clone(), position.clone());
             }
         }
         streams
@@ -142,11 +154,30 @@ impl Streams {
         self.queue.is_empty()
     }
 
+    /// Whether what waits must wait for a tenant's budget.
+    #[must_use]
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.held_until.is_some_and(|until| until > now)
+    }
+
+    /// What waits for a tenant's budget need not wait now.
+    pub const fn release(&mut self) {
+        self.held_until = None;
+    }
+
     /// Gathers until the batch is full or nothing is left.
     pub fn turn(&mut self, now: Timestamp, gather: &mut Gather) -> Taken {
         let mut taken = Taken::default();
         self.tick(now, gather);
-        while let Some(mut delivery) = self.queue.pop_front() {
+        if self.is_held(now) {
+            return taken;
+        }
+        gather.take_held();
+        while let Some(mut delivery) = (!gather.is_held()).then(|| self.queue.pop_front()).flatten() {
+            if self.at == 0 && !self.follows(&delivery) {
+                // Its sender is told by the dropped answer, and goes on where the last durable one ended.
+                continue;
+            }
             let is_pulled = !delivery.positions.is_empty();
             let bytes = if is_pulled && self.at == 0 { delivery.records.iter().map(|record| record.cost() as u64).sum() } else { 0 };
             if gather.is_full() || gather.would_overflow(bytes) {
@@ -154,25 +185,39 @@ impl Streams {
                 self.queue.push_front(delivery);
                 break;
             }
-            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full()) {
+            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full() && !gather.is_held()) {
                 taken.count.lines += 1;
                 taken.count.bytes += record.line.len() as u64;
                 self.record(&delivery, self.at, now, gather);
                 self.at += 1;
             }
             if self.at < delivery.records.len() {
-                taken.batch_is_full = true;
+                taken.batch_is_full = !gather.is_held();
                 self.queue.push_front(delivery);
                 break;
             }
             self.at = 0;
+            for cursor in &delivery.positions {
+                if cursor.gone {
+                    self.taken.remove(&cursor.path);
+                } else {
+                    self.taken.insert(cursor.path.clone(), cursor.offset);
+                }
+            }
             self.cursors.append(&mut delivery.positions);
             self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
             self.waiting_since.get_or_insert(now);
         }
+        self.held_until = gather.take_held();
         self.bound(now, gather);
         taken.counters = std::mem::take(&mut self.counters);
         taken
+    }
+
+    /// Whether a delivery of a pulled source follows what was taken of it, where it says what it follows.
+    fn follows(&self, delivery: &Delivery) -> bool {
+        let says = delivery.positions.iter().filter(|cursor| cursor.resume > 0 && cursor.resume < cursor.offset);
+        says.filter_map(|cursor| Some((cursor.resume, self.taken.get(&cursor.path)?))).all(|(follows, taken)| follows == *taken)
     }
 
     fn record(&mut self, delivery: &Delivery, at: usize, now: Timestamp, gather: &mut Gather) {
@@ -256,7 +301,8 @@ impl Streams {
         let answer =
             self.waiting_since.map_or(Duration::MAX, |since| if now < since { Duration::ZERO } else { DELIVERY_WAIT.saturating_sub(now.since(since)) });
         let tick = if self.next_tick == Timestamp::MAX { Duration::MAX } else { self.next_tick.since(now) };
-        answer.min(tick)
+        let held = self.held_until.filter(|until| !self.queue.is_empty() && *until > now).map_or(Duration::MAX, |until| until.since(now));
+        answer.min(tick).min(held)
     }
 
     /// Whether senders have waited long enough for the batch to be frozen.
@@ -271,8 +317,10 @@ impl Streams {
         self.frozen.append(&mut self.gathered);
         self.waiting_since = None;
         let mut positions = std::mem::take(&mut self.farewell);
-        for cursor in std::mem::take(&mut self.cursors) {
-            self.written_cursors.insert(cursor.path.clone(), cursor.clone());
+        for mut cursor in std::mem::take(&mut self.cursors) {
+            cursor.resume = cursor.offset;
+            self.frozen_cursors.retain(|frozen| frozen.path != cursor.path);
+            self.frozen_cursors.push(cursor.clone());
             // Of one source the newest counts.
             positions.retain(|position| position.path != cursor.path);
             positions.push(cursor);
@@ -287,10 +335,18 @@ impl Streams {
     /// What was frozen is in the WAL.
     pub fn written(&mut self) {
         self.written.append(&mut self.frozen);
+        self.written_cursors.append(&mut self.frozen_cursors);
     }
 
     /// What is in the WAL is on disk: senders are told.
     pub fn synced(&mut self) {
+        for cursor in self.written_cursors.drain(..) {
+            if cursor.gone {
+                self.durable_cursors.remove(&cursor.path);
+            } else {
+                self.durable_cursors.insert(cursor.path.clone(), cursor);
+            }
+        }
         for answer in self.written.drain(..) {
             // A sender that went away is not told: it sends again, or does not.
             let _is_gone = answer.done.send(()).is_err();
@@ -302,7 +358,10 @@ impl Streams {
     pub fn discard(&mut self) -> u64 {
         let answers = [&mut self.gathered, &mut self.frozen, &mut self.written].into_iter().flat_map(std::mem::take);
         let lost = answers.filter(|answer| answer.done.is_closed()).map(|answer| answer.lines).sum();
-        self.cursors.clear();
+        for cursors in [&mut self.cursors, &mut self.frozen_cursors, &mut self.written_cursors] {
+            cursors.clear();
+        }
+        self.taken = self.durable_cursors.iter().map(|(path, cursor)| (path.clone(), cursor.offset)).collect();
         self.waiting_since = None;
         self.runs.values_mut().for_each(|stream| stream.dirty = true);
         lost
@@ -310,7 +369,7 @@ impl Streams {
 
     /// Cursors of pulled sources, for a WAL that begins anew.
     pub fn cursors(&self) -> impl Iterator<Item = &SourcePosition> {
-        self.written_cursors.values()
+        self.durable_cursors.values()
     }
 
     /// The wall clock was set forward by `by_ns`: what is held waits as long as it would have.
@@ -341,6 +400,12 @@ impl Stream {
 #[must_use]
 pub fn is_stream(position: &SourcePosition) -> bool {
     position.identity == proto_seam::FileIdentity::default()
+}
+
+/// Whether it is of what a pipeline held of a stream, not of a pulled source's cursor.
+#[must_use]
+pub fn is_held(position: &SourcePosition) -> bool {
+    position.path.starts_with(PATH_PREFIX)
 }
 
 fn path_of((job, labels): &Key) -> String {

@@ -18,13 +18,13 @@ use super::{Placed, span_of};
 pub struct JournalSettings {
     /// The line is the whole entry as JSON.
     pub json: bool,
-    /// Older entries are not read, whatever the cursor says.
+    /// Older entries are not read where there is no cursor.
     pub max_age: Span,
     /// Folder of journal files; empty = the system's.
     pub path: PathBuf,
     /// Labels of every line.
     pub labels: LabelsYaml,
-    /// `FIELD=value` by spaces: an entry must have them all.
+    /// `FIELD=value` by spaces: an entry must have each field with one of its values.
     pub matches: Option<Placed<String>>,
 }
 

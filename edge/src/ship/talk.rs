@@ -201,10 +201,10 @@ impl<'s> Talk<'s> {
     async fn open_due(&mut self) -> Result<(), String> {
         for track in self.tracks.to_open(self.shipper.steady()) {
             let state = self.wal(move |wal| state_of(wal, track)).await?;
-            let now = self.shipper.steady();
+            let (now, followed) = (self.shipper.steady(), self.tracks.newest() > Some(track));
             let Some(window) = self.tracks.window(track) else { continue };
             window.acked_chain(state.acked_chain);
-            let open = window.open(state.next, state.oldest, now);
+            let open = window.open(state.next, state.oldest, followed, now);
             self.session.outgoing.send(open).await.map_err(gone)?;
         }
         Ok(())
@@ -266,8 +266,8 @@ impl<'s> Talk<'s> {
                 }
                 Ok(())
             }
-            Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions, (false, true)).await,
-            Step::Settle { producer, last, chain, positions, continues } => self.settle(track, (producer, last, chain), &positions, continues).await,
+            Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions).await,
+            Step::Settle { producer, last, chain, positions } => self.settle(track, (producer, last, chain), &positions).await,
             Step::Carry { producer, committed } => self.carry(track, producer, committed).await,
             Step::Closed(end) => self.close(track, end).await,
             Step::Acked(sequence) => {
@@ -288,13 +288,12 @@ impl<'s> Talk<'s> {
         }
     }
 
-    async fn adopt(&mut self, track: TrackId, stand: (ProducerId, Sequence, Chain), positions: &[Position], of: (bool, bool)) -> Result<(), String> {
+    async fn adopt(&mut self, track: TrackId, stand: (ProducerId, Sequence, Chain), positions: &[Position]) -> Result<(), String> {
         let stops = || "the edge stops".to_owned();
         let (producer, last, chain) = stand;
         let (done, answer) = oneshot::channel();
         let positions = positions.iter().map(position_of).collect();
-        let (was_bound, is_whole) = of;
-        let adoption = Adoption { track, producer, last, chain, positions, was_bound, is_whole, done };
+        let adoption = Adoption { track, producer, last, chain, positions, done };
         self.shipper.orders.send(Order::Adopt(adoption)).await.map_err(|_| stops())?;
         answer.await.map_err(|_| stops())?.map_err(|fault| failed(&fault))?;
         if let Some(window) = self.tracks.window(track) {
@@ -303,26 +302,19 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
-    async fn settle(
-        &mut self,
-        track: TrackId,
-        (producer, last, chain): (ProducerId, Sequence, Chain),
-        positions: &[Position],
-        continues: bool,
-    ) -> Result<(), String> {
+    async fn settle(&mut self, track: TrackId, (producer, last, chain): (ProducerId, Sequence, Chain), positions: &[Position]) -> Result<(), String> {
         let now = self.shipper.steady();
         let Some((bound, _, acked)) = self.tracks.window(track).map(|window| window.report()) else { return Ok(()) };
         let is_moved = bound != Some(producer);
-        let is_drained = self.tracks.newest() > Some(track) && acked >= self.shipper.reader.durable(track);
-        if is_moved && is_drained && self.shipper.reader.chain_at(track, last) != Some(chain) {
-            // Its end stands already, though the answer was lost: the hub names what the track that follows it became.
-            return self.close(track, None).await;
+        if last < acked || (is_moved && last.0 == 0) {
+            // The hub was rolled back, or may have been. Before the WAL agrees: a crash in between must not forget it.
+            self.reopen_closed().await?;
         }
         let settled = self.wal(move |wal| wal.settle(track, last, chain)).await?;
         match settled {
-            Settled::Behind => return self.adopt(track, (producer, last, chain), positions, (true, continues)).await,
-            // Another producer with another past: all of this track ended in it once, when this WAL was further on.
-            Settled::Diverged if is_moved => return self.adopt(track, (producer, last, chain), positions, (true, continues)).await,
+            Settled::Behind => return self.adopt(track, (producer, last, chain), positions).await,
+            // This WAL was set back and went on under numbers that were taken: what moved on is the truth.
+            Settled::Diverged if is_moved => return self.adopt(track, (producer, last, chain), positions).await,
             Settled::Diverged => {
                 tracing::error!(last = last.0, "the hub's chain is not that of this WAL: two edges share one producer, or the WAL was changed");
                 if let Some(window) = self.tracks.window(track) {
@@ -349,6 +341,15 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
+    /// A hub that was rolled back may lack closed tracks too: those that the WAL still holds are asked for again, and end again if the hub has them.
+    async fn reopen_closed(&mut self) -> Result<(), String> {
+        for state in self.wal(Wal::reopen_closed).await? {
+            tracing::warn!(track = state.track.0, "the hub was rolled back: a track that was closed is asked for again");
+            self.tracks.add(window_of(&state));
+        }
+        Ok(())
+    }
+
     async fn carry(&mut self, track: TrackId, producer: ProducerId, committed: Committed) -> Result<(), String> {
         let carried = self.wal(move |wal| wal.carry_over(track, producer, &committed)).await?;
         tracing::warn!(%producer, track = track.0, left_out = carried.left_out, kept = carried.kept, "the track is carried over: what the hub has is left out");
@@ -358,19 +359,28 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
-    /// The hub holds the end of `track`, at `end` if it said so: all of it is acked.
-    async fn close(&mut self, track: TrackId, end: Option<Sequence>) -> Result<(), String> {
+    /// The hub holds the end of `track`, at `end`: what of it was not yet known to be acked is.
+    async fn close(&mut self, track: TrackId, end: Sequence) -> Result<(), String> {
+        if self.tracks.newest() == Some(track) {
+            return Err("the hub closed the track that new batches join: this is a fault of the hub program, report it".to_owned());
+        }
         let durable = self.shipper.reader.durable(track);
-        if end.is_some_and(|end| end < durable) {
-            tracing::error!(track = track.0, end = ?end, durable = durable.0, "the hub ended this track before its last batch: was another WAL of this edge in use?");
+        if end < durable {
+            tracing::error!(
+                track = track.0,
+                end = end.0,
+                durable = durable.0,
+                "the hub ended this track before its last batch: was another WAL of this edge in use?"
+            );
             let now = self.shipper.steady();
             if let Some(window) = self.tracks.window(track) {
                 window.diverged(now);
             }
             return Ok(());
         }
-        let closed = with_wal(&self.shipper.world, &self.shipper.wal, move |wal| wal.acked(track, durable).and_then(|_| wal.close_track(track)));
-        match closed.await {
+        let acked = self.wal(move |wal| wal.acked(track, durable)).await?;
+        self.shipper.status.acked(acked.lines, None);
+        match with_wal(&self.shipper.world, &self.shipper.wal, move |wal| wal.close_track(track)).await {
             // A restart asks the hub again, which then says the same.
             Ok(()) | Err(WalFault::DiskFull { .. }) => {}
             Err(fault) => return Err(failed(&fault)),

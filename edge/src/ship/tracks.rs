@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto_model::{ProducerId, Sequence, Timestamp, TrackId};
-use proto_wire::edge_hub::Welcome;
 use proto_wire::edge_hub::message::Kind;
 
 use super::share::{Drain, MESSAGE_BYTES_MIN, Share, Turn};
@@ -96,10 +95,9 @@ impl Tracks {
     pub fn hear(&mut self, kind: &Kind, now: Timestamp) -> Vec<(TrackId, Step)> {
         if let Kind::Welcome(welcome) = kind {
             let track = TrackId(welcome.track);
-            let before = welcome.carry.as_ref().map_or(&b""[..], |carry| &carry.producer);
-            let other = self.bound_to(&welcome.producer, track).or_else(|| self.bound_to(before, track)).filter(|_| self.windows.contains_key(&track));
-            if let Some(other) = other {
-                return self.ended_in(track, other, welcome, now);
+            if let Some(other) = self.bound_to(&welcome.producer, track).filter(|_| self.windows.contains_key(&track)) {
+                self.ended_in(track, other, now);
+                return Vec::new();
             }
         }
         let newest = self.newest();
@@ -115,22 +113,16 @@ impl Tracks {
         out
     }
 
-    /// The hub names for `track` what another track is bound to. A later one: this one was closed in its favour, and the
-    /// answer got lost. An earlier one: another WAL of this edge ended this one there, and one numbering cannot serve two.
-    fn ended_in(&mut self, track: TrackId, other: TrackId, welcome: &Welcome, now: Timestamp) -> Vec<(TrackId, Step)> {
-        if let Some(window) = self.windows.get_mut(&track).filter(|_| other < track) {
+    /// The hub names for `track` what another one is bound to: another WAL of this edge ended it there, and one numbering cannot
+    /// serve two.
+    fn ended_in(&mut self, track: TrackId, other: TrackId, now: Timestamp) {
+        if let Some(window) = self.windows.get_mut(&track) {
             window.diverged(now);
         }
         // The hub allotted an epoch for the question; a Welcome that is still to come is newer than that.
         if let Some(window) = self.windows.get_mut(&other).filter(|window| *window.standing() == Standing::Open) {
             window.closed();
         }
-        if other < track {
-            return Vec::new();
-        }
-        let own = self.windows.get(&track).and_then(|window| window.report().0).map(ProducerId::to_bytes);
-        let end = welcome.carry.as_ref().filter(|carry| own.is_some_and(|own| own[..] == carry.producer[..]));
-        vec![(track, Step::Closed(end.map(|carry| Sequence(carry.last))))]
     }
 
     /// The oldest of the older tracks that is open and has something unsent, if its window and the drain have room.

@@ -29,7 +29,8 @@ pub enum Step {
     Say(Message),
     /// Bind the track to this producer in the WAL, synced, then call [`Window::bound`].
     Bind(ProducerId),
-    /// The hub knows more of this edge than its (new) WAL: continue after `last`, reading sources from `positions`.
+    /// The hub knows more of this edge than its WAL, which is new or was set back: continue after `last`, reading sources from
+    /// `positions`.
     Adopt {
         /// The producer to continue.
         producer: ProducerId,
@@ -51,8 +52,6 @@ pub enum Step {
         chain: Chain,
         /// How far sources are committed.
         positions: Vec<Position>,
-        /// It continues what this track was bound to: the positions are of all that was ever stored of it.
-        continues: bool,
     },
     /// `producer` begins a numbering of its own in place of the one before, of which `committed` stands: carry the track
     /// over in the WAL, then call [`Window::bound`].
@@ -62,9 +61,9 @@ pub enum Step {
         /// What stands of the one before.
         committed: Committed,
     },
-    /// The hub holds the end of this track, at this number as far as it said: if that is all there is, close it in the WAL and
-    /// forget it; else call [`Window::diverged`].
-    Closed(Option<Sequence>),
+    /// The hub holds the end of this track, at this number: if that is all there is, close it in the WAL and forget it; else
+    /// call [`Window::diverged`].
+    Closed(Sequence),
     /// All up to here are acked: tell the WAL.
     Acked(Sequence),
     /// Give this batch up, as a gap with a reason.
@@ -203,9 +202,9 @@ impl Window {
         Some(Message { kind: Some(Kind::Close(close)) })
     }
 
-    /// The Open of this track; `next` and `oldest` are the WAL's.
+    /// The Open of this track; `next` and `oldest` are the WAL's, `followed` says that a later track follows.
     #[must_use]
-    pub fn open(&mut self, next: Sequence, oldest: Sequence, now: Timestamp) -> Message {
+    pub fn open(&mut self, next: Sequence, oldest: Sequence, followed: bool, now: Timestamp) -> Message {
         self.standing = Standing::Closed;
         self.asked = Some(now);
         let open = Open {
@@ -215,6 +214,7 @@ impl Window {
             acked: self.acked.0,
             acked_chain: Bytes::copy_from_slice(&self.acked_chain.0),
             oldest: oldest.0,
+            followed,
         };
         Message { kind: Some(Kind::Open(open)) }
     }
@@ -320,7 +320,7 @@ impl Window {
             // Also in answer to Open: the end stands already.
             Kind::Close(close) if self.awaits_close(close) => {
                 self.asked = None;
-                vec![Step::Closed(Some(Sequence(close.sequence)))]
+                vec![Step::Closed(Sequence(close.sequence))]
             }
             Kind::Refuse(refuse) if self.is_meant(&refuse.producer) => self.refused(refuse, now),
             Kind::Welcome(_)
@@ -370,11 +370,12 @@ impl Window {
             // numbering begins anew.
             (None, _) if last.0 == 0 && (positions.is_empty() || self.track > FIRST_TRACK) => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
+            (Some(_), Some(carry)) if carry.ended => Step::Adopt { producer, last, chain, positions },
             (Some(own), Some(carry)) if own != producer && last.0 == 0 => match committed_of(carry) {
                 Some(committed) => Step::Carry { producer, committed },
                 None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
             },
-            (Some(_), carry) => Step::Settle { producer, last, chain, positions, continues: carry.is_none() },
+            (Some(_), _) => Step::Settle { producer, last, chain, positions },
         }]
     }
 

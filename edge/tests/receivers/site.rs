@@ -67,14 +67,16 @@ impl Site {
             prepared,
             discover_every: Duration::from_secs(1),
             bandwidth: 0,
-            dial: Arc::new(net.client("link", None)),
+            dial: Some(Arc::new(net.client("link", None))),
             metrics: metrics.clone(),
             status: Status::new(EdgeMetrics::new(&metrics)),
             deliveries: Some(deliveries),
             world: world.clone(),
         };
-        let edge = edge::run(parts, &stop).await.unwrap();
-        let receivers = receive::start(&jobs, &intake, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
+        let status = parts.status.clone();
+        let mut edge = edge::run(parts, &stop).await.unwrap();
+        intake.stands.recovered(edge.take_pulled());
+        let receivers = receive::start(&jobs, &intake, &status, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
         Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
     }
 

@@ -71,6 +71,7 @@ pub(crate) fn position(source: u64, offset: u64) -> SourcePosition {
         modified_ns: 1_700_000_000_000_000_000,
         after: "20260101-000000".to_owned(),
         done: false,
+        begun: 0,
     }
 }
 

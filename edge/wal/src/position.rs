@@ -40,6 +40,8 @@ pub struct SourcePosition {
     pub after: String,
     /// It was read to its end; the position is kept while the file exists, so that it is not read again under another name.
     pub done: bool,
+    /// Where this edge began: what lies before was read by another program, and is never read here.
+    pub begun: u64,
 }
 
 impl SourcePosition {
@@ -60,6 +62,7 @@ impl SourcePosition {
             modified_ns: self.modified_ns,
             after: self.after.clone(),
             done: self.done,
+            begun: self.begun,
         }
     }
 
@@ -79,6 +82,7 @@ impl SourcePosition {
             modified_ns: position.modified_ns,
             after: position.after,
             done: position.done,
+            begun: position.begun,
         }
     }
 }

@@ -62,6 +62,10 @@ pub mod reason {
     pub const WAL_DAMAGED: &str = "wal_damaged";
     /// The hub was rolled back further than the grace.
     pub const HUB_ROLLBACK: &str = "hub_rollback";
+    /// A sink lagged too far behind and was moved on.
+    pub const SINK_LAG: &str = "sink_lag";
+    /// The WAL goes on where the hub stands: what sinks were due of before is gone.
+    pub const WAL_VOIDED: &str = "wal_voided";
 }
 
 /// What was found when the WAL was opened.
@@ -69,7 +73,7 @@ pub mod reason {
 pub struct Recovered {
     /// The WAL's id, made with its first file.
     pub wal_id: WalId,
-    /// All tracks, by number; at least track 1.
+    /// All tracks that are not drained and let go, by number; track 1 where there is none.
     pub tracks: Vec<TrackState>,
     /// All sources that are not gone.
     pub positions: Vec<SourcePosition>,
@@ -146,7 +150,10 @@ impl Replay {
 
     /// All records were told.
     pub(crate) fn finish(mut self, wal_id: WalId) -> Replayed {
-        self.index.tracks.entry(1).or_insert_with(|| Track::replayed(0, Chain::default()));
+        if self.index.tracks.is_empty() {
+            // Only then: a first track that is not told of was drained, closed and let go, and must not begin again.
+            self.index.tracks.insert(1, Track::replayed(0, Chain::default()));
+        }
         let mut lost = Vec::new();
         for (number, track) in &mut self.index.tracks {
             track.settle();
@@ -257,7 +264,10 @@ impl Replay {
         use pb::control_head::Kind;
         match kind {
             Kind::Positions(told) => self.advance(&told.positions_before, told.positions),
-            Kind::Bind(told) => self.track(number).producer = ProducerId::from_bytes(&told.producer),
+            Kind::Bind(told) => {
+                let track = self.track(number);
+                (track.producer, track.closed) = (ProducerId::from_bytes(&told.producer), false);
+            }
             Kind::Close(_) => self.track(number).closed = true,
             Kind::Acked(told) => {
                 let Some(chain) = chain_of(&told.chain).filter(|_| told.sequence < u64::MAX) else { return };

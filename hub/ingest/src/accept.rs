@@ -259,6 +259,7 @@ impl<'d> Talk<'d> {
             nonce: self.state.nonce(),
             wal_id,
             acked: asked.acked,
+            followed: asked.followed,
             target: None,
             walks: 0,
             reply: self.reply.clone(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use hub_store::{Draft, Fold, ProducerState, Store, StoreFault};
-use proto_model::{LaneId, ProducerId};
+use proto_model::{Chain, Epoch, LaneId, ProducerId, Sequence};
 use proto_seam::World;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub struct Mover {
 struct Walking {
     open: Open,
     walk: Walk,
-    /// The producers of its identity that are to end in the same one; empty unless the edge's WAL is new.
+    /// The producers of its identity that are to end in the same one; empty unless the edge's WAL is new, or was set back.
     others: Vec<(ProducerId, ProducerState)>,
 }
 
@@ -154,7 +154,7 @@ impl Mover {
                 }
                 Step::Mint(carry) => anew.push(Anew { asker: going.walk.asker().clone(), open: going.open, carry: Some(carry) }),
                 Step::OpenHere(target) => self.arrive(going, *target, own).await,
-                Step::Ended { epoch, next } => ended(&going.open, epoch, next),
+                Step::Ended { epoch, end, next } => ended(&going.open, epoch, end, next),
                 Step::Denied(why) => refuse(&going.open, why),
             }
         }
@@ -183,8 +183,15 @@ impl Mover {
         join_all(written).await.into_iter().collect()
     }
 
-    /// The walk is over: ends the others of its identity, if it is a new WAL, and hands the opening back.
-    async fn arrive(&self, going: Walking, mut target: Target, own: LaneId) {
+    /// The walk is over: ends the others of its identity, if its WAL is new or was set back to before they began, and hands the opening back.
+    async fn arrive(&self, mut going: Walking, mut target: Target, own: LaneId) {
+        if target.carry.as_ref().is_some_and(|carry| carry.ended) {
+            let asker = going.walk.asker();
+            match self.store.producers_of(&asker.speaker.to_string()).await {
+                Ok(all) => going.others = all.into_iter().filter(|(_, state)| !asker.may_hold(state)).collect(),
+                Err(fault) => return refuse(&going.open, unavailable(&fault.to_string())),
+            }
+        }
         if !going.others.is_empty() {
             match self.end_others(&going, &target, own).await {
                 Ok(Some(positions)) => target.beginning.positions = positions,
@@ -245,12 +252,11 @@ fn tell(open: &Open, reply: Reply) {
 }
 
 fn refuse(open: &Open, why: Refusal) {
-    tell(open, Reply::Refused { producer: open.producer, sequence: proto_model::Sequence(0), why });
+    tell(open, Reply::Refused { producer: open.producer, sequence: Sequence(0), why });
 }
 
-/// The track's end stands already: the edge is told so in the words of its Close.
-fn ended(open: &Open, epoch: proto_model::Epoch, next: ProducerId) {
+/// The track's end stands already: the edge is told so in the words of a Close.
+fn ended(open: &Open, epoch: Epoch, (sequence, chain): (Sequence, Chain), next: ProducerId) {
     let Some(producer) = open.producer else { return };
-    let (sequence, chain) = open.acked;
     tell(open, Reply::Closed { producer, epoch, sequence, chain, next });
 }

@@ -4,7 +4,8 @@
 //! [`Walk::begin`] and driven by [`Walk::next_step`] on the fold of the lane of [`Walk::at`]; [`Step`];
 //! [`Target`], what the sealer opens at last; [`proves`]. Promises: a producer is closed before the one after it
 //! is opened, so that its numbers are taken once (lane rule 8); whoever is not its owner must prove that it holds
-//! the WAL; a walk has no length limit. Must not do: await, or decide about batches.
+//! the WAL; nobody is led from one numbering into another unawares; a walk has no length limit. Must not do: await, or
+//! decide about batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,9 @@ use proto_wire::digest;
 use proto_wire::edge_hub::Position;
 
 use crate::request::{CarryOver, Open, Refusal, Speaker};
+
+/// Of a released producer: whoever takes its successor first has it.
+const GONE_ON: &str = "another holder of this WAL has gone on in its place";
 
 /// Who asks to go on, and with what in hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +35,17 @@ pub struct Asker {
     pub producer: Option<ProducerId>,
     /// Newest sequence it holds an ack for, and the chain there.
     pub acked: (Sequence, Chain),
+    /// No new batches join its track: a later one follows.
+    pub followed: bool,
 }
 
 impl Asker {
     /// Who asks by `open`.
     #[must_use]
     pub fn of(open: &Open) -> Self {
-        let Open { speaker, track, producer, nonce, wal_id, acked, .. } = open;
-        Self { speaker: speaker.clone(), track: *track, wal_id: *wal_id, nonce: *nonce, producer: *producer, acked: *acked }
+        let Open { speaker, track, producer, nonce, wal_id, acked, followed, .. } = open;
+        let (speaker, track, wal_id, nonce) = (speaker.clone(), *track, *wal_id, *nonce);
+        Self { speaker, track, wal_id, nonce, producer: *producer, acked: *acked, followed: *followed }
     }
 
     fn identity(&self) -> String {
@@ -63,6 +70,12 @@ impl Asker {
 
     fn same_track(&self, state: &ProducerState) -> bool {
         state.wal_id == self.wal_id && state.track == self.track.0
+    }
+
+    /// Whether its WAL may still hold what `state` is of: its own track, or one before it. Later ones were lost with what came after it.
+    #[must_use]
+    pub const fn may_hold(&self, state: &ProducerState) -> bool {
+        state.wal_id == self.wal_id && state.track <= self.track.0
     }
 }
 
@@ -105,11 +118,13 @@ pub enum Step {
     Mint(CarryOver),
     /// All is ready for this to be opened.
     OpenHere(Box<Target>),
-    /// The track has ended, and its edge holds all acks: it is told so again.
+    /// The track has ended, and nothing new joins it: its edge is told so.
     Ended {
         /// Under which epoch.
         epoch: Epoch,
-        /// Who goes on in its place.
+        /// Its newest sequence and the chain there.
+        end: (Sequence, Chain),
+        /// Who went on in its place.
         next: ProducerId,
     },
     /// No.
@@ -128,6 +143,8 @@ pub struct Walk {
     carry: Option<CarryOver>,
     /// Whether `carry` comes from a quarantine: then nobody may have gone on yet.
     released: bool,
+    /// Where the numbering that the asker holds has ended, once the walk is past that.
+    ended: Option<CarryOver>,
     /// Whether a producer of the asker's identity was met.
     owned: bool,
     /// For a producer of another identity: whether the asker has shown that it holds the WAL.
@@ -144,8 +161,6 @@ struct Before {
     epoch: Epoch,
     /// What an edge of it would have to carry over.
     carry: CarryOver,
-    /// Whether the asker's newest ack is where it ended.
-    all_acked: bool,
 }
 
 impl Walk {
@@ -162,13 +177,13 @@ impl Walk {
     #[must_use]
     pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
         let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
-        asker.producer.is_none() && !bound && asker.is_first_track()
+        asker.producer.is_none() && !bound && asker.is_first_track() && !asker.followed
     }
 
     /// Begins at `at`.
     #[must_use]
     pub const fn at_producer(asker: Asker, at: ProducerId, beginning: Option<Beginning>) -> Self {
-        Self { asker, at, beginning, from: None, carry: None, released: false, owned: false, proven: false, nonce: None, passed: BTreeSet::new() }
+        Self { asker, at, beginning, from: None, carry: None, released: false, ended: None, owned: false, proven: false, nonce: None, passed: BTreeSet::new() }
     }
 
     /// The same, bringing over what a producer of another identity had stored.
@@ -209,6 +224,9 @@ impl Walk {
     /// `fresh` a producer id of it that nobody has.
     pub fn next_step(&mut self, known: Option<&ProducerState>, own: LaneId, fresh: ProducerId) -> Step {
         let Some(state) = known else { return self.absent(own, fresh) };
+        if let Some(step) = self.cross(state) {
+            return step;
+        }
         if !self.asker.owns(state)
             && let Some(step) = self.foreign(state)
         {
@@ -224,6 +242,26 @@ impl Walk {
         }
     }
 
+    /// Looks whether the walk leaves the numbering that the asker holds: the one before ended in `state`, which had begun without
+    /// it. Its edge drained that track, or had another WAL meanwhile. `None`: the walk goes on.
+    fn cross(&mut self, state: &ProducerState) -> Option<Step> {
+        let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
+        // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
+        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
+            return None;
+        }
+        let Before { epoch, carry, .. } = before;
+        if self.released {
+            return Some(Step::Denied(Refusal::Diverged(GONE_ON.to_owned())));
+        }
+        if self.asker.followed {
+            let ended = Step::Ended { epoch: *epoch, end: (carry.last, carry.chain), next: self.at };
+            return Some(if self.owned || self.proven { ended } else { Step::Denied(Refusal::Denied) });
+        }
+        self.ended = Some(CarryOver { digests: Vec::new(), ended: true, ..carry.clone() });
+        None
+    }
+
     /// A producer of another identity: `None` when the walk may go on over it.
     fn foreign(&mut self, state: &ProducerState) -> Option<Step> {
         if !self.asker.is_neighbour(state) {
@@ -237,8 +275,10 @@ impl Walk {
             return Some(Step::Denied(Refusal::Diverged(format!("producer {} is quarantined", self.at))));
         }
         // Who was its owner once does not take it back from the one that went on with it.
-        // The empty chain is known to all and proves nothing.
-        self.proven = !self.owned && self.asker.acked.0.0 > 0 && proves(state, self.asker.acked) == Some(true);
+        // The empty chain is known to all and proves nothing; what another numbering says of an ack, neither.
+        if self.ended.is_none() {
+            self.proven = !self.owned && self.asker.acked.0.0 > 0 && proves(state, self.asker.acked) == Some(true);
+        }
         (state.closed.is_none() && !self.proven).then_some(Step::Denied(Refusal::Denied))
     }
 
@@ -247,17 +287,17 @@ impl Walk {
             return Step::Denied(Refusal::Denied);
         }
         let carry = carry_of(self.at, state);
-        let all_acked = self.asker.producer.is_some() && self.asker.acked == (state.last, state.chain);
+        // Sources are stored so far whatever the numbering.
+        let positions = state.positions.values().cloned().collect();
         if state.quarantined {
             if self.asker.producer.is_some() || self.asker.same_track(state) {
                 (self.carry, self.released) = (Some(carry.clone()), true);
             }
-            self.beginning = Some(Beginning { after: Some(self.at), ..Beginning::default() });
+            self.beginning = Some(Beginning { positions, after: Some(self.at), ..Beginning::default() });
         } else {
-            let positions = state.positions.values().cloned().collect();
             self.beginning = Some(Beginning { sequence: state.last, chain: state.chain, positions, after: Some(self.at) });
         }
-        self.from = Some(Before { producer: self.at, epoch: state.epoch, carry, all_acked });
+        self.from = Some(Before { producer: self.at, epoch: state.epoch, carry });
         self.at = next;
         Step::Follow
     }
@@ -288,17 +328,10 @@ impl Walk {
     }
 
     fn open_end(&self, state: &ProducerState, own: LaneId, fresh: ProducerId) -> Step {
-        let mut carry = self.carry.clone();
-        if let Some(before) = &self.from
-            && state.after != Some(before.producer)
-        {
-            // Not a continuation: the one before ended in a producer with a numbering of its own.
-            if before.all_acked {
-                return Step::Ended { epoch: before.epoch, next: self.at };
-            }
-            carry = carry.or_else(|| self.asker.producer.map(|_| before.carry.clone()));
-        } else if self.released && carry.is_some() && state.last.0 > 0 {
-            return Step::Denied(Refusal::Diverged("another holder of this WAL has gone on in its place".to_owned()));
+        let carry = self.brought();
+        let continues = self.from.as_ref().is_none_or(|before| state.after == Some(before.producer));
+        if continues && self.ended.is_none() && self.released && carry.is_some() && state.last.0 > 0 {
+            return Step::Denied(Refusal::Diverged(GONE_ON.to_owned()));
         }
         if carry.is_none() && self.asker.producer.is_some() && proves(state, self.asker.acked) == Some(false) {
             return Step::Denied(Refusal::Diverged(format!("the chains differ at sequence {}", self.asker.acked.0.0)));
@@ -313,8 +346,13 @@ impl Walk {
 
     fn open_here(&self, beginning: Beginning) -> Step {
         let beginning = if cfg!(planted = "acks_forgotten_at_close") { Beginning { after: beginning.after, ..Beginning::default() } } else { beginning };
-        let target = Target { producer: self.at, beginning, carry: self.carry.clone(), nonce: self.nonce };
+        let target = Target { producer: self.at, beginning, carry: self.brought(), nonce: self.nonce };
         Step::OpenHere(Box::new(target))
+    }
+
+    /// What stands of the numbering that the asker holds, if it goes on under another.
+    fn brought(&self) -> Option<CarryOver> {
+        self.ended.clone().or_else(|| self.carry.clone())
     }
 }
 
@@ -378,7 +416,7 @@ fn carry_of(producer: ProducerId, state: &ProducerState) -> CarryOver {
     // A gap among the kept ones may be of any length.
     let first = oldest.max(state.last.0.saturating_sub(DIGESTS_KEPT as u64 - 1));
     let digests = (first..=state.last.0).map(|at| state.digest_of(Sequence(at)).unwrap_or(BatchDigest([0; 16])));
-    CarryOver { producer, last: state.last, chain: state.chain, digests: digests.collect() }
+    CarryOver { producer, last: state.last, chain: state.chain, digests: digests.collect(), ended: false }
 }
 
 /// Producers that a draft already closes, so that two walks over one do not both.

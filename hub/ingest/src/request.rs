@@ -85,6 +85,8 @@ pub struct Open {
     pub wal_id: u64,
     /// Newest sequence the edge holds an ack for, and its chain.
     pub acked: (Sequence, Chain),
+    /// No new batches join the track.
+    pub followed: bool,
     /// What is to be opened, once the chain of its producers was walked to the end.
     pub target: Option<Box<Target>>,
     /// How often it was walked.
@@ -215,7 +217,7 @@ pub enum PushRefused {
     TooOld,
 }
 
-/// What of a producer stands in the lane, for an edge whose batches get a numbering of their own.
+/// What of a producer stands in the lane, for an edge whose track goes on under another numbering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CarryOver {
     /// Which.
@@ -226,6 +228,8 @@ pub struct CarryOver {
     pub chain: Chain,
     /// D of the newest up to `last`; all zero for a number in a gap.
     pub digests: Vec<BatchDigest>,
+    /// Its track has ended: the edge brings nothing over.
+    pub ended: bool,
 }
 
 /// The sealer's word to a session.

@@ -44,6 +44,8 @@ pub struct OpenAsked {
     pub producer: Option<ProducerId>,
     /// Newest acked sequence and its chain.
     pub acked: (Sequence, Chain),
+    /// No new batches join it.
+    pub followed: bool,
 }
 
 /// A Batch, its fields checked.
@@ -184,7 +186,7 @@ impl SessionState {
         };
         let chain = if open.acked_chain.is_empty() { Some(Chain::default()) } else { Chain::from_bytes(&open.acked_chain) };
         let Some(chain) = chain else { return protocol("a chain has 16 bytes") };
-        Act::Open(OpenAsked { track: TrackId(open.track), producer, acked: (Sequence(open.acked), chain) })
+        Act::Open(OpenAsked { track: TrackId(open.track), producer, acked: (Sequence(open.acked), chain), followed: open.followed })
     }
 
     fn known(&self, producer: &[u8]) -> Result<ProducerId, &'static str> {
@@ -287,6 +289,7 @@ pub fn message_of(reply: Reply, window_bytes: u64) -> (Message, bool) {
                     last: carry.last.0,
                     chain: Bytes::copy_from_slice(&carry.chain.0),
                     digests: carry.digests.iter().flat_map(|digest| digest.0).collect(),
+                    ended: carry.ended,
                 }),
             };
             (Kind::Welcome(welcome), false)

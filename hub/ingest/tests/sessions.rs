@@ -557,7 +557,7 @@ async fn a_drained_track_is_closed_and_its_end_told_again() {
     assert_eq!(talk.refused().await.code(), RefuseCode::RefuseFenced);
     // The answer was lost, and the edge came back: the end is told in place of a Welcome.
     let mut later = hub.greeted("alpha", "one").await;
-    later.say(Kind::Open(Open { track: 1, producer: first.producer.clone(), acked: 1, acked_chain: chain, ..Open::default() })).await;
+    later.say(Kind::Open(Open { track: 1, producer: first.producer.clone(), acked: 0, followed: true, ..Open::default() })).await;
     assert_eq!(later.hear().await, Some(Kind::Close(end)));
     assert_eq!(later.open_as(Open { track: 2, producer: second.producer.clone(), ..Open::default() }).await.last, 0);
 }

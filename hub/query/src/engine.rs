@@ -4,12 +4,13 @@
 //! beyond them wait or are refused. Promises: nothing goes on after a query's future was dropped but the batch a
 //! worker is at; a view that moved is taken anew, three times at most. Must not do: fetch (`run` does).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
-use hub_store::{Store, StoreFault, View};
+use hub_store::{Manifest, Store, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::{TimeRange, Timestamp};
 use proto_seam::World;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::answer::{InstantSample, InstantValue, LogAnswer, MatrixAnswer, Stats, VectorAnswer};
 use crate::budget::{Budget, Lease, Limits};
+use crate::deletion::Deletion;
 use crate::fault::QueryFault;
 use crate::limits::{PARTIAL_GRACE, VIEWS_MAX};
 use crate::metric::{Tree, Value, matrix};
@@ -207,8 +209,18 @@ impl Engine {
         for grant in grants {
             manifests.push(self.store.manifest(grant, &view).await?);
         }
-        Ok(Run { engine: self.clone(), grants: grants.to_vec(), view, manifests, budget, _lease: lease })
+        let compiled = manifests.iter().map(|manifest| compile(manifest)).collect::<Result<_, _>>()?;
+        Ok(Run { engine: self.clone(), grants: grants.to_vec(), view, manifests, deletions: compiled, budget, _lease: lease })
     }
+}
+
+/// The open deletes of a manifest. One that cannot be compiled hides which lines are gone: then there is no answer.
+fn compile(manifest: &Manifest) -> Result<BTreeMap<u64, Arc<Deletion>>, QueryFault> {
+    let compiled = manifest.deletes.iter().map(|delete| {
+        let unknown = |fault: QueryFault| QueryFault::Damaged { what: format!("delete {}", delete.request_id()), reason: fault.to_string() };
+        Ok((delete.number, Arc::new(Deletion::new(delete).map_err(unknown)?)))
+    });
+    compiled.collect()
 }
 
 /// The query log: one line for each query, without any line of its answer. Who asked, and with which text, stands in the span

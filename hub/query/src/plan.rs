@@ -2,7 +2,7 @@
 //!
 //! Parts: `Selector` (matchers, compiled), `choose_rows` (of a section), `choose_runs` (of a segment); both give
 //! `ChosenBatch`es: what a batch and its rows are to a section, a block and its runs are to a segment.
-//! Promises: pure; labels of several tenants get `__tenant_id__`. Must not do: fetch.
+//! Promises: pure; labels of several tenants get `__tenant_id__`; rows that deletes take whole are not chosen. Must not do: fetch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use hub_store::SectionTable;
 use proto_extract::selector::CompiledMatcher;
 use proto_model::{Labels, TimeRange, Timestamp};
 
+use crate::deletion::{Deletion, Fate, Struck};
 use crate::fault::QueryFault;
 
 /// The label that names the tenant in answers over several.
@@ -44,6 +45,29 @@ pub(crate) struct ChosenRow {
     pub(crate) bytes: u64,
     pub(crate) min: Timestamp,
     pub(crate) max: Timestamp,
+    /// Deletes that may take lines of it.
+    pub(crate) struck: Option<Arc<Struck>>,
+}
+
+/// What is to be known of where rows lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'p> {
+    /// To be named in labels, when the query has several.
+    pub(crate) tenant: Option<&'p str>,
+    /// About these rows.
+    pub(crate) deletions: &'p [Arc<Deletion>],
+}
+
+impl Origin<'_> {
+    /// What deletes leave of a row: nothing (`None`), or lines of which some may be taken.
+    #[expect(clippy::option_option, reason = "nothing left, and nothing to look for")]
+    fn left(&self, labels: &Arc<Labels>, bounds: (Timestamp, Timestamp)) -> Option<Option<Arc<Struck>>> {
+        match Fate::of(self.deletions, labels, bounds) {
+            Fate::Kept => Some(None),
+            Fate::Gone(_) => None,
+            Fate::Judged(struck) => Some(Some(struck)),
+        }
+    }
 }
 
 impl Selector {
@@ -86,14 +110,15 @@ impl Judge<'_> {
 }
 
 /// The rows of a section's table that the selector means and that have lines in `range`.
-pub(crate) fn choose_rows(table: &SectionTable, selector: &Selector, tenant: Option<&str>, range: TimeRange) -> Vec<ChosenBatch> {
-    let mut judge = Judge { selector, tenant, judged: BTreeMap::new() };
+pub(crate) fn choose_rows(table: &SectionTable, selector: &Selector, origin: Origin<'_>, range: TimeRange) -> Vec<ChosenBatch> {
+    let mut judge = Judge { selector, tenant: origin.tenant, judged: BTreeMap::new() };
     let mut batches = Vec::new();
     for (at, batch) in table.batches.iter().enumerate() {
         let touched = batch.rows.iter().enumerate().filter(|(_, row)| row.lines > 0 && range.touches(row.min, row.max));
         let chosen = touched.filter_map(|(at, row)| {
             let labels = judge.meant(&row.labels)?;
-            Some(ChosenRow { at, labels, lines: row.lines, bytes: row.bytes, min: row.min, max: row.max })
+            let struck = origin.left(&row.labels, (row.min, row.max))?;
+            Some(ChosenRow { at, labels, lines: row.lines, bytes: row.bytes, min: row.min, max: row.max, struck })
         });
         let rows: Vec<_> = chosen.collect();
         if !rows.is_empty() {
@@ -104,16 +129,17 @@ pub(crate) fn choose_rows(table: &SectionTable, selector: &Selector, tenant: Opt
 }
 
 /// The runs of a segment that the selector means and that have lines in `range`, block by block.
-pub(crate) fn choose_runs(footer: &Footer, selector: &Selector, tenant: Option<&str>, range: TimeRange) -> Vec<ChosenBatch> {
+pub(crate) fn choose_runs(footer: &Footer, selector: &Selector, origin: Origin<'_>, range: TimeRange) -> Vec<ChosenBatch> {
     let mut blocks: BTreeMap<usize, Vec<ChosenRow>> = BTreeMap::new();
     for stream in footer.streams.iter().filter(|stream| range.touches(stream.min, stream.max)) {
-        let labels = named(&stream.labels, tenant);
+        let labels = named(&stream.labels, origin.tenant);
         if !selector.matches(&labels) {
             continue;
         }
         for run in stream.runs.iter().filter(|run| run.lines > 0 && range.touches(run.min, run.max)) {
             let (at, lines) = (run.at as usize, u64::from(run.lines));
-            let row = ChosenRow { at, labels: Arc::clone(&labels), lines, bytes: run.bytes, min: run.min, max: run.max };
+            let Some(struck) = origin.left(&stream.labels, (run.min, run.max)) else { continue };
+            let row = ChosenRow { at, labels: Arc::clone(&labels), lines, bytes: run.bytes, min: run.min, max: run.max, struck };
             blocks.entry(run.block as usize).or_default().push(row);
         }
     }

@@ -134,10 +134,10 @@ impl RangePlan {
         self.unwrap.is_none() || self.op == RangeOp::AbsentOverTime
     }
 
-    /// The series of a row when its lines can be counted without being read: no stage looks at them, and their
+    /// The series of a row when its lines can be counted without being read: no stage and no delete looks at them, and their
     /// series is known from index labels alone.
     fn series_by_index(&self, row: &ChosenRow) -> Option<Labels> {
-        if !self.pipeline.is_empty() || self.unwrap.is_some() {
+        if !self.pipeline.is_empty() || self.unwrap.is_some() || row.struck.is_some() {
             return None;
         }
         let grouping = self.grouping.as_ref().filter(|grouping| !grouping.without)?;
@@ -205,10 +205,10 @@ impl Windows {
 
     /// What must be seen of the rows of a part to count them in.
     pub(crate) fn needs(&self, part: &Part) -> Needs {
-        let mut rows = part.chosen.iter().flat_map(|batch| &batch.rows);
-        if self.plan.pipeline.reads_lines() {
+        let rows = || part.chosen.iter().flat_map(|batch| &batch.rows);
+        if self.plan.pipeline.reads_lines() || rows().any(|row| row.struck.as_ref().is_some_and(|struck| struck.reads_lines())) {
             Needs::Lines
-        } else if rows.all(|row| self.plan.series_by_index(row).is_some()) {
+        } else if rows().all(|row| self.plan.series_by_index(row).is_some()) {
             Needs::Counts
         } else {
             Needs::Rows

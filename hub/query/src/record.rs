@@ -7,9 +7,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use proto_extract::level::Level;
 use proto_model::Labels;
+use proto_wire::batch::Row;
 
 use crate::answer::Pairs;
+use crate::scan::DETECTED_LEVEL;
 
 /// Names the stage that could not read the line.
 pub(crate) const ERROR: &str = "__error__";
@@ -42,6 +45,24 @@ impl LineLabels {
         self.parsed.clear();
         self.error = None;
         self.details = None;
+    }
+
+    /// Starts the next line of the same stream with the metadata and the level of its row; gives their bytes.
+    pub(crate) fn begin(&mut self, row: &Row<'_>) -> u64 {
+        self.reset();
+        let mut bytes = 0;
+        if row.has_metadata() {
+            for (name, value) in row.metadata() {
+                bytes += name.len() + value.len();
+                self.add_metadata(name, value);
+            }
+        }
+        // A code without a level stands for "not looked for".
+        if let Some(level) = Level::of_code(row.level) {
+            bytes += DETECTED_LEVEL.len() + level.as_str().len();
+            self.add_metadata(DETECTED_LEVEL, level.as_str());
+        }
+        bytes as u64
     }
 
     /// Gives the line metadata; where an index label has its name, it stands beside that under another, as in Loki.

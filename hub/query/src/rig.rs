@@ -11,7 +11,7 @@ use std::time::Duration;
 use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_segment::{Block, Facts, Footer, Kind, SegmentBuilder};
 use hub_store::manifest::Stamp;
-use hub_store::{BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View};
+use hub_store::{Applied, BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View};
 use hub_tenant::Grant;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -180,7 +180,7 @@ pub(crate) fn location(segment: &SegmentRef) -> Path {
 }
 
 async fn keep(memory: &InMemory, grant: &Grant, id: u128, built: hub_segment::Built) -> SegmentRef {
-    let segment = SegmentRef { id: SegmentId(id), tenant: grant.tenant().clone(), facts: built.facts };
+    let segment = SegmentRef { id: SegmentId(id), tenant: grant.tenant().clone(), facts: built.facts, cleaned: 0 };
     memory.put(&location(&segment), built.bytes.into()).await.unwrap();
     segment
 }
@@ -217,7 +217,7 @@ pub(crate) async fn built(store: &Store, grant: &Grant, view: &View, base: &Mani
 pub(crate) async fn absorb(store: &Store, memory: &InMemory, grant: &Grant, view: &View, base: &Manifest, (lane, to): (LaneId, u64)) -> Manifest {
     let built = built(store, grant, view, base, (lane, to)).await;
     let segment = keep(memory, grant, u128::from(base.number) + 1, built).await;
-    let change = Change::Absorb { lane, from: base.watermark(lane), to, segments: vec![segment] };
+    let change = Change::Absorb { lane, from: base.watermark(lane), to, segments: vec![segment], deletes: Applied::default() };
     base.next(&change, stamp(base.number + 1)).unwrap()
 }
 
@@ -255,5 +255,5 @@ pub(crate) async fn merged(memory: &InMemory, grant: &Grant, base: &Manifest) ->
 pub(crate) fn run(engine: &Engine, grant: &Grant, view: &View, manifest: &Manifest, limits: &Limits) -> Arc<Run> {
     let (budget, lease) = Budget::new(limits);
     let manifests = vec![Arc::new(manifest.clone())];
-    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, budget, _lease: lease })
+    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, deletions: Vec::new(), budget, _lease: lease })
 }

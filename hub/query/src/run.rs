@@ -9,19 +9,21 @@
 //! rest in order of arrival, so that sums repeat. Promises: at most [`PARTS_AT_ONCE`] fetches and scans; every
 //! fault ends the run. Must not do: judge lines (`scan` does).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use hub_segment::Tallies;
-use hub_store::{Manifest, StoreFault, View};
+use hub_store::{Delete, Manifest, StoreFault, View};
 use hub_tenant::Grant;
 use proto_model::TimeRange;
 use tokio::time::Instant;
 
 use crate::answer::{AnsweredStream, Stats};
 use crate::budget::{Budget, Lease};
+use crate::deletion::Deletion;
 use crate::engine::{Asked, Engine};
 use crate::fault::QueryFault;
 use crate::frontier::{Frontier, Look};
@@ -46,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) view: View,
     /// One for each grant, of its tenant; with the view it shows every line once (lane rule 14).
     pub(crate) manifests: Vec<Arc<Manifest>>,
+    /// Those of the manifests, by number; of one grant after the other.
+    pub(crate) deletions: Vec<BTreeMap<u64, Arc<Deletion>>>,
     pub(crate) budget: Arc<Budget>,
     /// Ends the scans when the query is dropped.
     pub(crate) _lease: Lease,
@@ -117,15 +121,30 @@ impl Run {
     pub(crate) fn pieces(&self, range: TimeRange) -> Vec<Arc<Piece>> {
         let several = self.grants.len() > 1;
         let mut pieces = Vec::new();
-        for (at, (grant, manifest)) in self.grants.iter().zip(&self.manifests).enumerate() {
+        // Of an erased tenant nothing is read, whatever map a hub has yet.
+        let read = self.grants.iter().zip(&self.manifests).enumerate().filter(|(_, (_, manifest))| !manifest.erased);
+        for (at, (grant, manifest)) in read {
             let tenant: Option<Arc<str>> = several.then(|| grant.tenant().as_str().into());
             let touched = manifest.segments.iter().enumerate().filter(|(_, segment)| range.touches(segment.facts.min, segment.facts.max));
             let segments = touched.map(|(rank, segment)| Source::Segment { rank, segment: segment.clone() });
             let sections = self.view.sections_after(grant, range, &manifest.watermarks).into_iter().map(Source::Section);
-            pieces.extend(segments.chain(sections).map(|source| Arc::new(Piece { grant: at, tenant: tenant.clone(), source })));
+            pieces.extend(segments.chain(sections).map(|source| {
+                let deletions = self.deletions_of(at, manifest, &source);
+                Arc::new(Piece { grant: at, tenant: tenant.clone(), source, deletions })
+            }));
         }
         pieces.sort_by_key(|piece| (piece.place(), piece.grant));
         pieces
+    }
+
+    /// The deletes that are about a section or segment.
+    fn deletions_of(&self, grant: usize, manifest: &Manifest, source: &Source) -> Vec<Arc<Deletion>> {
+        let Some(known) = self.deletions.get(grant).filter(|known| !known.is_empty()) else { return Vec::new() };
+        let compiled = |delete: &Delete| known.get(&delete.number).cloned();
+        match source {
+            Source::Section(section) => manifest.of_section(section.lane, section.number).filter_map(compiled).collect(),
+            Source::Segment { segment, .. } => manifest.of_segment(segment).filter_map(compiled).collect(),
+        }
     }
 
     fn grant(&self, piece: &Piece) -> Result<&Grant, QueryFault> {
@@ -139,7 +158,7 @@ impl Run {
         match &piece.source {
             Source::Section(section) => {
                 let table = self.engine.store.table(grant, section).await?;
-                let chosen = choose_rows(&table, selector, piece.tenant.as_deref(), range);
+                let chosen = choose_rows(&table, selector, piece.origin(), range);
                 Ok(Part::of(piece, None, chosen).into_iter().collect())
             }
             Source::Segment { segment, .. } => {
@@ -147,7 +166,7 @@ impl Run {
                 // A footer may speak of many thousand streams.
                 let (piece, selector) = (Arc::clone(piece), selector.clone());
                 let choose = move || {
-                    let chosen = choose_runs(&footer, &selector, piece.tenant.as_deref(), range);
+                    let chosen = choose_runs(&footer, &selector, piece.origin(), range);
                     chosen.into_iter().filter_map(|block| Part::of(&piece, Some(Arc::clone(&footer)), vec![block])).collect()
                 };
                 Ok(self.engine.world.workers.run(choose).await)

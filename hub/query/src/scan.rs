@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hub_segment::{Block, Outline};
-use proto_extract::level::Level;
 use proto_model::{TimeRange, Timestamp};
 use proto_wire::BatchView;
 use proto_wire::batch::{Payload, Row};
 
 use crate::answer::{AnsweredEntry, Stats};
 use crate::budget::Budget;
+use crate::deletion::{LineJudge, Struck};
 use crate::fault::QueryFault;
 use crate::limits::ROWS_BETWEEN_LOOKS;
 use crate::merge::{Found, Order, Top};
@@ -256,6 +256,8 @@ struct Judging<'s> {
     scan: &'s Scan,
     first: Order,
     labels: LineLabels,
+    /// What deletes take of it.
+    struck: Option<LineJudge>,
     sink: &'s mut Sink,
     stats: &'s mut Stats,
     looks: u32,
@@ -265,7 +267,12 @@ impl<'s> Judging<'s> {
     fn new(scan: &'s Scan, batch: usize, chosen: &ChosenRow, sink: &'s mut Sink, stats: &'s mut Stats) -> Self {
         let piece = &scan.part.piece;
         let first = Order { place: piece.place(), tenant: piece.grant, batch, stream: chosen.at, index: 0 };
-        Self { scan, first, labels: LineLabels::new(Arc::clone(&chosen.labels)), sink, stats, looks: 0 }
+        let struck = chosen.struck.as_ref().map(Struck::judge);
+        Self { scan, first, labels: LineLabels::new(Arc::clone(&chosen.labels)), struck, sink, stats, looks: 0 }
+    }
+
+    fn is_deleted(&mut self, row: &Row<'_>) -> bool {
+        self.struck.as_mut().is_some_and(|judge| judge.taken_by(row).is_some())
     }
 
     /// Runs a row through the pipeline if the sink may take it. False when the sink takes neither it nor any that comes
@@ -276,7 +283,10 @@ impl<'s> Judging<'s> {
         if !self.sink.admits(row.time, order) {
             return Ok(self.sink.direction().is_none());
         }
-        begin(&mut self.labels, row, self.stats);
+        if self.is_deleted(row) {
+            return Ok(true);
+        }
+        self.stats.metadata_bytes += self.labels.begin(row);
         if let Some(line) = self.scan.pipeline.run(row.time, row.line, &mut self.labels) {
             self.stats.lines_kept += 1;
             self.sink.take((row.time, order), &line, &mut self.labels, &self.scan.budget)?;
@@ -287,9 +297,10 @@ impl<'s> Judging<'s> {
     /// The same for a row whose line no step looks at, and which is not there.
     fn judge_length(&mut self, row: &Row<'_>, length: usize) -> Result<(), QueryFault> {
         self.look()?;
+        let is_deleted = self.is_deleted(row);
         let Sink::Samples(windows) = &mut *self.sink else { return Ok(()) };
-        if windows.admits(row.time) {
-            begin(&mut self.labels, row, self.stats);
+        if !is_deleted && windows.admits(row.time) {
+            self.stats.metadata_bytes += self.labels.begin(row);
             if self.scan.pipeline.run(row.time, row.line, &mut self.labels).is_some() {
                 windows.take(row.time, length, &mut self.labels)?;
             }
@@ -301,21 +312,5 @@ impl<'s> Judging<'s> {
     fn look(&mut self) -> Result<(), QueryFault> {
         self.looks += 1;
         if self.looks.is_multiple_of(ROWS_BETWEEN_LOOKS) { self.scan.budget.go_on() } else { Ok(()) }
-    }
-}
-
-/// Gives the row's metadata to its labels.
-fn begin(labels: &mut LineLabels, row: &Row<'_>, stats: &mut Stats) {
-    labels.reset();
-    if row.has_metadata() {
-        for (name, value) in row.metadata() {
-            stats.metadata_bytes += (name.len() + value.len()) as u64;
-            labels.add_metadata(name, value);
-        }
-    }
-    // A code without a level stands for "not looked for".
-    if let Some(level) = Level::of_code(row.level) {
-        stats.metadata_bytes += (DETECTED_LEVEL.len() + level.as_str().len()) as u64;
-        labels.add_metadata(DETECTED_LEVEL, level.as_str());
     }
 }

@@ -11,8 +11,9 @@ use hub_segment::{Block, Footer, Outline};
 use hub_store::{Section, SectionRef, SegmentRef};
 use proto_model::Timestamp;
 
+use crate::deletion::Deletion;
 use crate::merge::Place;
-use crate::plan::{ChosenBatch, bounds_of, bytes_of};
+use crate::plan::{ChosenBatch, Origin, bounds_of, bytes_of};
 
 /// A section or a segment that may hold lines of the query.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Piece {
     /// The tenant to be named in labels, when the query has several.
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) source: Source,
+    /// Deletes that are about it.
+    pub(crate) deletions: Vec<Arc<Deletion>>,
 }
 
 /// One of the two forms in which a tenant's lines lie in the store.
@@ -72,6 +75,11 @@ pub(crate) enum Needs {
 }
 
 impl Piece {
+    /// What its rows are judged by.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin { tenant: self.tenant.as_deref(), deletions: &self.deletions }
+    }
+
     /// Earliest and latest line.
     pub(crate) const fn bounds(&self) -> (Timestamp, Timestamp) {
         match &self.source {

@@ -86,7 +86,7 @@ impl Tail {
         let (view, mut streams) = tokio::time::timeout(within, asked).await.unwrap_or(Err(QueryFault::Timeout))?;
         streams.iter_mut().for_each(|stream| stream.entries.reverse());
         let (budget, lease) = Budget::new(&Limits { max_query_bytes_read: 0, partial: false, ..limits.clone() });
-        let run = Run { engine: engine.clone(), grants: vec![grant.clone()], view: View::default(), manifests: Vec::new(), budget, _lease: lease };
+        let run = Run { engine: engine.clone(), grants: vec![grant.clone()], view: View::default(), manifests: Vec::new(), deletions: Vec::new(), budget, _lease: lease };
         let plan = Arc::new(LogPlan { range: TimeRange::ALL, limit: usize::MAX, direction: Direction::Forward, ..history.again() });
         let tail = Self {
             run: Arc::new(run),
@@ -161,7 +161,7 @@ impl Tail {
 
     /// Chooses what of a section is to be read; false: to be tried again.
     async fn open(&mut self, section: &SectionRef) -> bool {
-        let piece = Arc::new(Piece { grant: 0, tenant: None, source: Source::Section(section.clone()) });
+        let piece = Arc::new(Piece { grant: 0, tenant: None, source: Source::Section(section.clone()), deletions: Vec::new() });
         match self.run.open(&piece, &self.plan.selector, self.plan.range).await {
             Ok(parts) => {
                 let chosen = parts.into_iter().flat_map(|part| part.chosen);

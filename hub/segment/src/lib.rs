@@ -44,7 +44,7 @@ pub use fault::SegmentFault;
 pub use footer::{BlockEntry, Footer, RunEntry, StreamEntry};
 pub use grams::{GramFilters, Needle};
 pub use kind::{Kind, kind_of};
-pub use merge::{Fetch, Merger, Step, merge};
+pub use merge::{Fetch, Merger, Sieve, Step, merge};
 pub use region::RegionEntry;
 pub use tally::{Tallies, Tally};
 

@@ -1,11 +1,16 @@
-//! Neighbours in manifest order to one segment.
+//! Neighbours in manifest order to one segment, whole or without the rows that a sieve takes out.
 //!
-//! Parts: [`Merger`] (asks for blocks one by one, so that the one who drives it may await them), [`merge`] (in one go). Promises: the
-//! output reads as the rows of the inputs, pushed in order and sorted stably; it is the same to the byte. Limits: in memory are the
+//! Parts: [`Sieve`]; [`Merger`] (asks for blocks one by one, so that the one who drives it may await them), [`merge`] (in one go). Promises: the
+//! output reads as the rows of the inputs, pushed in order and sorted stably; without a sieve it is the same to the byte (with one,
+//! blocks are cut as if its rows were there). Limits: in memory are the
 //! inputs' footers, one unpacked block of each, the block being built and the output so far. Must not do: choose what to merge.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+
+use proto_model::Labels;
+use proto_wire::batch::Row;
 
 use crate::limits::{MERGE_INPUTS_MAX, MERGE_ROOM_MAX};
 use crate::object::Writer;
@@ -13,6 +18,22 @@ use crate::{Block, Built, Footer, Kind, RunEntry, SegmentFault, StreamEntry};
 
 const fn malformed(reason: &'static str) -> SegmentFault {
     SegmentFault::Malformed { what: "a segment to be merged", reason }
+}
+
+/// Says of each row of the inputs, given the labels of its stream, whether it stays; stream by stream.
+pub struct Sieve(Box<dyn FnMut(&Arc<Labels>, &Row<'_>) -> bool + Send>);
+
+impl Sieve {
+    /// One that asks `keeps`.
+    pub fn new(keeps: impl FnMut(&Arc<Labels>, &Row<'_>) -> bool + Send + 'static) -> Self {
+        Self(Box::new(keeps))
+    }
+}
+
+impl fmt::Debug for Sieve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sieve")
+    }
 }
 
 /// Merges segments, asking for their blocks one by one. `F` is `&Footer` or `Arc<Footer>`.
@@ -25,6 +46,9 @@ pub struct Merger<F> {
     /// The input whose block was asked for.
     wanted: Option<usize>,
     lines: u64,
+    sieve: Option<Sieve>,
+    /// The stream at hand.
+    labels: Option<Arc<Labels>>,
 }
 
 /// A segment and how far it was read.
@@ -101,7 +125,16 @@ impl<F: Deref<Target = Footer>> Merger<F> {
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(MERGE_ROOM_MAX);
         let lines = inputs.iter().map(|footer| footer.facts.lines).sum();
         let inputs = inputs.into_iter().map(|footer| Input { footer, stream: 0, run: 0, row: 0, block: None }).collect();
-        Ok(Self { inputs, members: Vec::new(), writer: Some(Writer::new(kind, room)?), wanted: None, lines })
+        let writer = Some(Writer::new(kind, room)?);
+        Ok(Self { inputs, members: Vec::new(), writer, wanted: None, lines, sieve: None, labels: None })
+    }
+
+    /// As [`Self::new`], without the rows that `sieve` does not keep. What is left may be nothing: a segment without lines.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn sifting(inputs: Vec<F>, kind: Kind, sieve: Sieve) -> Result<Self, SegmentFault> {
+        Ok(Self { sieve: Some(sieve), ..Self::new(inputs, kind)? })
     }
 
     /// Works until it needs a block or is done: at most a block of work for each input.
@@ -154,6 +187,7 @@ impl<F: Deref<Target = Footer>> Merger<F> {
                 bytes = bytes.saturating_add(stream.bytes);
             }
         }
+        self.labels = Some(Arc::clone(&labels));
         writer.stream(labels, lines, bytes)?;
         Ok(true)
     }
@@ -173,6 +207,12 @@ impl<F: Deref<Target = Footer>> Merger<F> {
             let many = rows[input.row..].partition_point(|time| until.is_none_or(|(bound, at)| (*time, first) < (bound, at)));
             for row in input.row..input.row + many {
                 let row = block.row(run.at as usize, row).ok_or_else(|| malformed("a row is missing"))?;
+                if let (Some(sieve), Some(labels)) = (&mut self.sieve, &self.labels)
+                    && !(sieve.0)(labels, &row)
+                {
+                    self.lines -= 1;
+                    continue;
+                }
                 writer.row(row.time.0, row.level, row.metadata_bytes(), row.line)?;
             }
             input.row += many;

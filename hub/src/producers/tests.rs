@@ -76,8 +76,33 @@ async fn an_open_producer_that_is_released_is_continued_where_it_stood() {
     let state = store.fold_of(one.lane).await.unwrap().producer(&one).cloned().unwrap();
     let next = state.closed.unwrap();
     assert!(next != one && next.lane == one.lane && !state.quarantined, "{state:?}");
-    assert!(unfit(&act(&store, &entropy, one, Action::Release).await), "it has moved on");
-    assert_eq!(store.fold_of(one.lane).await.unwrap().producer(&one).unwrap().closed, Some(next));
+    act(&store, &entropy, one, Action::Release).await.unwrap();
+    assert_eq!(store.fold_of(one.lane).await.unwrap().producer(&one).unwrap().closed, Some(next), "asked again: the same");
+    // Its edge came and opened the one after it.
+    let mut continued = open(next, "one");
+    if let LaneRecord::Open { after, .. } = &mut continued {
+        *after = Some(one);
+    }
+    store.amend(one.lane, |_| Ok(Some(Draft { records: vec![continued.clone()], ..Draft::default() }))).await.unwrap();
+    act(&store, &entropy, one, Action::Release).await.unwrap();
+    assert_eq!(store.fold_of(one.lane).await.unwrap().producer(&one).unwrap().closed, Some(next), "and later too");
+    assert!(unfit(&act(&store, &entropy, one, Action::Retire).await), "it went on");
+}
+
+/// What a hub moved into its own lane, and a track that its edge drained, were not released: nothing is answered as if they had been.
+#[tokio::test]
+async fn one_that_moved_on_by_itself_is_not_released() {
+    let store = store().await;
+    let (one, two) = two(&store).await;
+    let three = ProducerId { unique: 3, ..one };
+    let close = |producer, next| LaneRecord::Close { producer, sequence: Sequence(0), chain: Chain::default(), next };
+    let records = vec![open(three, "one"), close(three, one), close(one, ProducerId { lane: LaneId(77), unique: 9 })];
+    store.amend(one.lane, |_| Ok(Some(Draft { records: records.clone(), ..Draft::default() }))).await.unwrap();
+    let entropy = Entropy::seeded(2);
+    for moved in [three, one] {
+        assert!(unfit(&act(&store, &entropy, moved, Action::Release).await), "{moved}");
+    }
+    act(&store, &entropy, two, Action::Release).await.unwrap();
 }
 
 #[tokio::test]

@@ -169,6 +169,12 @@ pub enum StoreFault {
     /// A process has one writer of its own lane.
     #[error("this process already has a writer of its own lane")]
     WriterTaken,
+    /// A delete that is not open: carried out, called off, or never there.
+    #[error("there is no open delete of that id")]
+    NoDelete,
+    /// A delete that took lines out already.
+    #[error("the delete took lines out already: they cannot be had back; force calls off the rest")]
+    DeleteBegun,
     /// A token id that exists already.
     #[error("a token {id} exists already: choose another id")]
     TokenTaken {
@@ -194,6 +200,7 @@ impl StoreFault {
             Self::Beaten { .. } => Blame::Hub,
             Self::Draft { .. } | Self::WriterTaken | Self::Foreign => Blame::Hub,
             Self::MapTaken { .. } | Self::TooLarge { .. } | Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } => Blame::Caller,
+            Self::NoDelete | Self::DeleteBegun => Blame::Caller,
         }
     }
 
@@ -207,6 +214,7 @@ impl StoreFault {
                 Remedy::RetryAfter(Duration::from_secs(5))
             }
             Self::Settings { .. } | Self::Version { .. } | Self::MapTaken { .. } | Self::TooLarge { .. } => Remedy::Fix,
+            Self::NoDelete | Self::DeleteBegun => Remedy::Fix,
             Self::TokenTaken { .. } | Self::NoToken { .. } | Self::NoLane { .. } | Self::Draft { .. } | Self::Foreign | Self::WriterTaken => Remedy::Fix,
             Self::Damaged { .. } | Self::Chain { .. } => Remedy::Drop,
             Self::NoConditionalCreate { .. } => Remedy::Stop,

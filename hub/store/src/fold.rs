@@ -48,6 +48,8 @@ pub struct Fold {
     losses: BTreeMap<LossKey, VecDeque<Loss>>,
     /// Per tenant the number of its last section at or below the floor.
     absorbed: Arc<BTreeMap<TenantId, u64>>,
+    /// Per tenant the newest manifest that a note named.
+    manifests: Arc<BTreeMap<TenantId, u64>>,
 }
 
 impl Fold {
@@ -70,6 +72,7 @@ impl Fold {
             push_keys: BTreeMap::new(),
             losses: BTreeMap::new(),
             absorbed: Arc::default(),
+            manifests: Arc::default(),
         }
     }
 
@@ -176,6 +179,11 @@ impl Fold {
         &self.absorbed
     }
 
+    /// Per tenant the number of the manifest that whoever reads for it needs at least (lane rule 17).
+    pub(crate) const fn manifests(&self) -> &Arc<BTreeMap<TenantId, u64>> {
+        &self.manifests
+    }
+
     /// Whether `header` may be the next one.
     ///
     /// # Errors
@@ -278,6 +286,10 @@ impl Fold {
             LaneRecord::Map(version) => self.map_version = self.map_version.max(*version),
             LaneRecord::Floor(floor) => self.raise_floor(*floor),
             LaneRecord::Owner(name) => self.owner.clone_from(name),
+            LaneRecord::Manifest { tenant, number } => {
+                let noted = Arc::make_mut(&mut self.manifests).entry(tenant.clone()).or_default();
+                *noted = (*noted).max(*number);
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 //! 12  4  header length  56   .  header
 //! ```
 //!
-//! Parts: [`Kind`]; [`seal`]; [`total_bytes`] and [`open`], for bytes that come from the store. Promises:
+//! Parts: [`Kind`]; [`seal`] and [`seal_as`]; [`total_bytes`] and [`open`], for bytes that come from the store. Promises:
 //! arbitrary bytes end in a fault, never a panic; a name is part of the MAC, so an object moved under
 //! another name is refused. Must not do: know what a header says.
 
@@ -20,8 +20,10 @@ use crate::mac::StoreKeys;
 
 /// Bytes before the header.
 pub(crate) const HEAD_BYTES: usize = 56;
-/// Newest format version.
+/// The format version of all that needs no newer one.
 pub(crate) const VERSION: u16 = 1;
+/// Newest version of a manifest: one with deletes, or of an erased tenant, which a hub that knows neither must not go on from.
+pub(crate) const MANIFEST_VERSION: u16 = 2;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,13 @@ impl Kind {
         }
     }
 
+    const fn version_max(self) -> u16 {
+        match self {
+            Self::Lane | Self::Snapshot | Self::Control => VERSION,
+            Self::Manifest => MANIFEST_VERSION,
+        }
+    }
+
     const fn header_bytes_max(self) -> usize {
         match self {
             Self::Lane | Self::Control => HEADER_BYTES_MAX,
@@ -57,12 +66,17 @@ impl Kind {
 
 /// Head and `header`, ready to be written under `key`.
 pub(crate) fn seal(kind: Kind, key: &Key, header: &[u8], keys: &StoreKeys) -> Result<Bytes, StoreFault> {
+    seal_as(VERSION, kind, key, header, keys)
+}
+
+/// As [`seal`], in a newer format version.
+pub(crate) fn seal_as(version: u16, kind: Kind, key: &Key, header: &[u8], keys: &StoreKeys) -> Result<Bytes, StoreFault> {
     let limit = kind.header_bytes_max();
     let length = u32::try_from(header.len()).ok().filter(|_| header.len() <= limit);
     let length = length.ok_or(StoreFault::TooLarge { what: "a header in bytes", found: header.len() as u64, limit: limit as u64 })?;
     let mut out = Vec::with_capacity(HEAD_BYTES + header.len());
     out.extend_from_slice(kind.magic());
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0; 2]);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&keys.signer().to_le_bytes());
@@ -85,8 +99,8 @@ pub(crate) fn total_bytes(kind: Kind, key: &Key, bytes: &[u8]) -> Result<usize, 
         return Err(damaged(key, "it does not begin with its magic bytes"));
     }
     let version = u16::from_le_bytes([head[8], head[9]]);
-    if version != VERSION {
-        return Err(StoreFault::Version { key: key.to_string(), found: version, known: VERSION });
+    if !(VERSION..=kind.version_max()).contains(&version) {
+        return Err(StoreFault::Version { key: key.to_string(), found: version, known: kind.version_max() });
     }
     if head[10..12] != [0; 2] {
         return Err(damaged(key, "reserved bytes are not zero"));

@@ -35,6 +35,8 @@ pub struct LaneView {
     log: Log,
     /// Per tenant the number of its last section at or below the floor.
     absorbed: Arc<BTreeMap<TenantId, u64>>,
+    /// Per tenant the number of the manifest that is needed at least.
+    manifests: Arc<BTreeMap<TenantId, u64>>,
 }
 
 impl LaneView {
@@ -62,7 +64,8 @@ impl LaneView {
     }
 
     pub(crate) fn of(fold: &Fold, frozen: Option<Frozen>) -> Self {
-        Self { lane: fold.lane(), head: fold.head(), floor: fold.floor(), frozen, log: fold.log().clone(), absorbed: Arc::clone(fold.absorbed()) }
+        let (absorbed, manifests) = (Arc::clone(fold.absorbed()), Arc::clone(fold.manifests()));
+        Self { lane: fold.lane(), head: fold.head(), floor: fold.floor(), frozen, log: fold.log().clone(), absorbed, manifests }
     }
 }
 
@@ -167,6 +170,19 @@ impl View {
     #[must_use]
     pub fn absorbed(&self, tenant: &TenantId) -> BTreeMap<LaneId, u64> {
         self.lanes.values().filter_map(|view| Some((view.lane, *view.absorbed.get(tenant)?))).collect()
+    }
+
+    /// The number of the tenant's manifest that must be used with this view at least: the lanes note those that
+    /// hold a new delete (lane rule 17). 0: any.
+    #[must_use]
+    pub fn manifest_least(&self, tenant: &TenantId) -> u64 {
+        self.lanes.values().filter_map(|view| view.manifests.get(tenant).copied()).max().unwrap_or(0)
+    }
+
+    /// Per lane the number of the tenant's last section above its watermark, where there is one.
+    pub(crate) fn last_after(&self, tenant: &TenantId, watermark: impl Fn(LaneId) -> u64) -> BTreeMap<LaneId, u64> {
+        let last = |view: &LaneView| view.log.iter_after(watermark(view.lane)).filter(|commit| commit.section(tenant).is_some()).last().map(|c| c.number);
+        self.lanes.values().filter_map(|view| Some((view.lane, last(view)?))).collect()
     }
 
     /// Lanes that cannot be read on: answers from this view lack what was written to them since.

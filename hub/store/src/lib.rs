@@ -57,7 +57,7 @@ pub use head::{Frozen, LaneView, SectionRef, View};
 pub use header::{Checksum, CommitId, LaneHeader, SectionEntry};
 pub use lane::writer::{Committed, LaneWriter};
 pub use mac::StoreKeys;
-pub use manifest::{Change, Doomed, Manifest, SegmentId, SegmentRef};
+pub use manifest::{Applied, Change, Delete, Doomed, Manifest, SegmentId, SegmentRef};
 pub use metrics::StoreMetrics;
 pub use open::{S3Settings, open_objects};
 pub use record::{LaneRecord, Loss};

@@ -108,6 +108,14 @@ pub const MANIFESTS_AT_ONCE: u64 = 8;
 pub const MANIFESTS_KEPT: usize = 2;
 /// Memory for manifests of all tenants; those not used for longest are read anew.
 pub const MANIFEST_MEMORY_MAX: usize = 64 * 1024 * 1024;
+/// Open deletes of one tenant: each is looked at for every stream that a query reads.
+pub const DELETES_OPEN_MAX: usize = 64;
+/// Deletes of one tenant that are shown after they were carried out.
+pub const DELETES_DONE_KEPT: usize = 32;
+/// Longest query of a delete: it lies in every manifest while it is open.
+pub const DELETE_QUERY_BYTES_MAX: usize = 4_096;
+/// Tries to write a manifest that others write too, before who asks is told to ask again.
+pub const COMMIT_TRIES: u32 = 16;
 /// Lane objects above the floor at which the senders of a lane are slowed (lane rule 19).
 pub const BEHIND_OBJECTS_MAX: u64 = 16_384;
 /// Bytes of lane objects above the floor at which the senders of a lane are slowed (lane rule 19).

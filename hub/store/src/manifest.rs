@@ -1,7 +1,7 @@
 //! A tenant's manifest: which segments it has, and up to where each lane is in them (lane rules 12, 14, 16).
 //!
 //! Parts: [`SegmentRef`], [`Manifest`] (the whole state as of a number), [`Change`] (what a job does to it)
-//! with [`Manifest::next`]; `codec` (to bytes and back), `log` (how it is followed, written and collected).
+//! with [`Manifest::next`]; [`delete`] (what counts as gone); `codec` (to bytes and back), `log` (how it is followed, written and collected).
 //! Pure here. Promises: what `next` gives names each segment once and none that is doomed, moves no
 //! watermark backwards, and takes away only what the change says. Format and rules: `docs/formats/manifest.md`.
 //! Must not do: ask the store.
@@ -11,7 +11,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use hub_segment::Facts;
-use proto_model::{LaneId, TenantId, Timestamp};
+use proto_model::{LaneId, TenantId, TimeRange, Timestamp};
 
 use crate::fault::StoreFault;
 use crate::header::CommitId;
@@ -19,7 +19,10 @@ use crate::keys::{Key, segment_of};
 use crate::mac::StoreKeys;
 
 mod codec;
+pub mod delete;
 pub(crate) mod log;
+
+pub use delete::{Applied, Delete};
 
 /// A segment's name: 128 random bits, used once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,8 @@ pub struct SegmentRef {
     pub tenant: TenantId,
     /// What is known without reading it.
     pub facts: Facts,
+    /// Deletes up to this number do not concern it: they were applied when it was made.
+    pub cleaned: u64,
 }
 
 impl SegmentRef {
@@ -93,6 +98,14 @@ pub struct Manifest {
     pub watermarks: BTreeMap<LaneId, u64>,
     /// Ascending by id.
     pub doomed: Vec<Doomed>,
+    /// Those that are not carried out yet, ascending by number.
+    pub deletes: Vec<Delete>,
+    /// The newest of those that were, the oldest first; without heads.
+    pub done: Vec<Delete>,
+    /// Lines that deletes took out, or kept out, of segments so far.
+    pub deleted_lines: u64,
+    /// The tenant was erased: nothing is named any more, for ever.
+    pub erased: bool,
 }
 
 /// What a job does to a manifest.
@@ -108,6 +121,8 @@ pub enum Change {
         to: u64,
         /// What it made, in order.
         segments: Vec<SegmentRef>,
+        /// What it left out.
+        deletes: Applied,
     },
     /// Neighbours of one kind became one segment, which takes the place of the first (lane rule 18).
     Merge {
@@ -124,6 +139,36 @@ pub enum Change {
         at: Timestamp,
         /// Deleted.
         gone: Vec<SegmentId>,
+    },
+    /// Lines count as gone from now on (lane rule 17).
+    Delete {
+        /// Which: a selector with filters.
+        query: String,
+        /// Of which time.
+        range: TimeRange,
+        /// Per lane the tenant's last section that it is about.
+        last: BTreeMap<LaneId, u64>,
+    },
+    /// A delete is called off.
+    Cancel {
+        /// Which.
+        number: u64,
+        /// Although it took lines out already; they stay out.
+        force: bool,
+    },
+    /// Segments were gone through for deletes.
+    Strike {
+        /// Those that held lines that were meant, and what is left of each.
+        replaced: Vec<(SegmentId, Option<SegmentRef>)>,
+        /// Those that held none.
+        clean: Vec<SegmentId>,
+        /// What was left out.
+        deletes: Applied,
+    },
+    /// The tenant was erased (lane rule 13): its segments are doomed, and nothing is named ever again.
+    Erase {
+        /// As of when, by the store's clock.
+        at: Timestamp,
     },
 }
 
@@ -152,6 +197,10 @@ impl Manifest {
             segments: Vec::new(),
             watermarks: BTreeMap::new(),
             doomed: Vec::new(),
+            deletes: Vec::new(),
+            done: Vec::new(),
+            deleted_lines: 0,
+            erased: false,
         }
     }
 
@@ -184,7 +233,8 @@ impl Manifest {
     /// Rough bytes of memory it takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.segments.len() * size_of::<SegmentRef>() + self.doomed.len() * size_of::<Doomed>() + self.watermarks.len() * 32
+        let deletes: usize = self.deletes.iter().chain(&self.done).map(Delete::memory_bytes).sum();
+        size_of::<Self>() + self.segments.len() * size_of::<SegmentRef>() + self.doomed.len() * size_of::<Doomed>() + self.watermarks.len() * 32 + deletes
     }
 
     /// The next number after `change`.
@@ -194,22 +244,33 @@ impl Manifest {
     pub fn next(&self, change: &Change, stamp: Stamp) -> Result<Self, String> {
         let Stamp { commit, writer, written } = stamp;
         let mut next = Self { number: self.number + 1, commit, previous: self.commit, writer, written, ..self.clone() };
+        if self.erased && !matches!(change, Change::Sweep { .. }) {
+            return Err("the tenant was erased".to_owned());
+        }
         match change {
-            Change::Absorb { lane, from, to, segments } => next.absorb(*lane, (*from, *to), segments)?,
+            Change::Absorb { lane, from, to, segments, deletes } => {
+                let cleaned = next.applied(deletes)?;
+                next.absorb(*lane, (*from, *to), segments, cleaned)?;
+            }
             Change::Merge { inputs, output } => next.merge(inputs, output)?,
             Change::Sweep { doomed, at, gone } => next.sweep(doomed, *at, gone),
+            Change::Delete { query, range, last } => next.take_in(query, *range, last)?,
+            Change::Cancel { number, force } => next.call_off(*number, *force)?,
+            Change::Strike { replaced, clean, deletes } => next.strike(replaced, clean, deletes)?,
+            Change::Erase { at } => next.erase(*at),
         }
+        next.settle();
         next.check()?;
         Ok(next)
     }
 
-    fn absorb(&mut self, lane: LaneId, (from, to): (u64, u64), segments: &[SegmentRef]) -> Result<(), String> {
+    fn absorb(&mut self, lane: LaneId, (from, to): (u64, u64), segments: &[SegmentRef], cleaned: u64) -> Result<(), String> {
         let stands = self.watermark(lane);
         if stands != from || to <= from {
             return Err(format!("{from} to {to} of lane {lane} is absorbed on watermark {stands}"));
         }
         self.watermarks.insert(lane, to);
-        self.segments.extend_from_slice(segments);
+        self.segments.extend(segments.iter().map(|segment| SegmentRef { cleaned, ..segment.clone() }));
         Ok(())
     }
 
@@ -223,11 +284,15 @@ impl Manifest {
         if lines != output.facts.lines || found.iter().any(|segment| segment.facts.kind != output.facts.kind) {
             return Err(format!("{lines} lines were merged into {}, or of several kinds", output.facts.lines));
         }
+        if !self.may_join(&found) {
+            return Err("segments were merged of which a delete is about some and not about others".to_owned());
+        }
+        let cleaned = found.iter().map(|segment| segment.cleaned).min().unwrap_or(0);
         let first = inputs[0];
         self.segments = std::mem::take(&mut self.segments)
             .into_iter()
             .filter_map(|segment| match segment.id {
-                id if id == first => Some(output.clone()),
+                id if id == first => Some(SegmentRef { cleaned, ..output.clone() }),
                 id if taken.contains(&id) => None,
                 _ => Some(segment),
             })
@@ -239,6 +304,13 @@ impl Manifest {
         self.doomed.retain(|known| !gone.contains(&known.id));
         self.doomed.extend(doomed.iter().map(|id| Doomed { id: *id, at }));
         self.doomed.sort_by_key(|known| known.id);
+    }
+
+    fn erase(&mut self, at: Timestamp) {
+        let named: Vec<SegmentId> = std::mem::take(&mut self.segments).into_iter().map(|segment| segment.id).collect();
+        self.sweep(&named, at, &[]);
+        // What was asked for may name what was to be forgotten.
+        (self.deletes, self.done, self.erased) = (Vec::new(), Vec::new(), true);
     }
 
     /// That it does not contradict itself; the reason when it does.
@@ -263,7 +335,7 @@ impl Manifest {
         if self.number == 0 && (!self.segments.is_empty() || !self.watermarks.is_empty() || self.previous != CommitId::NONE) {
             return Err("number 0 is not empty".to_owned());
         }
-        Ok(())
+        self.check_deletes()
     }
 }
 

@@ -108,6 +108,13 @@ pub enum LaneRecord {
     Floor(u64),
     /// The hub of this name writes the lane as its own.
     Owner(String),
+    /// Whoever reads for the tenant needs its manifest of this number at least: a delete stands in it (lane rule 17).
+    Manifest {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        number: u64,
+    },
 }
 
 /// Lines that were given up, as [`LaneRecord::Loss`] says it.
@@ -247,6 +254,7 @@ impl LaneRecord {
             Self::Map(version) => Kind::Map(*version),
             Self::Floor(number) => Kind::Floor(*number),
             Self::Owner(name) => Kind::Owner(name.clone()),
+            Self::Manifest { tenant, number } => Kind::Manifest(proto::ManifestNote { tenant: tenant.to_string(), number: *number }),
         };
         proto::Record { kind: Some(kind) }
     }
@@ -269,6 +277,7 @@ impl LaneRecord {
             Kind::Map(version) => Self::Map(version),
             Kind::Floor(number) => Self::Floor(number),
             Kind::Owner(name) => Self::Owner(text_of(name)?),
+            Kind::Manifest(note) => Self::Manifest { tenant: tenant_of(&note.tenant)?, number: note.number },
         })
     }
 

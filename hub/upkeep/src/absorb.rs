@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use hub_store::{Change, Commit, Manifest, Origin, PutFault, Section, SegmentRef, StoreFault, StoredSection};
+use hub_store::{Applied, Change, Commit, Manifest, Origin, PutFault, Section, SegmentRef, StoreFault, StoredSection};
 use proto_model::{ClusterId, EdgeId, LaneId, TenantId};
 
 use crate::build::{self, Aside, Output};
 use crate::due;
 use crate::limits::{ABSORB_ALL_TRIES, ABSORB_ALL_WAIT, DAMAGED_READS, TENANTS_AT_ONCE};
 use crate::plan::{Plan, plan};
+use crate::rewrite;
 use crate::{State, Upkeep, UpkeepFault};
 
 /// Why a job did not end in a commit of its own.
@@ -31,7 +32,7 @@ impl From<UpkeepFault> for Setback {
         match fault {
             // What the job was built on is old.
             UpkeepFault::Store(StoreFault::Moved { .. }) => Self::Lost,
-            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. }) => Self::Fault(other),
+            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. } | UpkeepFault::Delete { .. }) => Self::Fault(other),
         }
     }
 }
@@ -134,8 +135,14 @@ impl Upkeep {
     async fn absorb_part(&self, lane: LaneId, part: Part) -> Result<(), Setback> {
         let began = self.moment();
         let Part { tenant, from, to, sections, mut aside } = part;
-        let built = self.world.workers.run(move || build::build(&sections, began.0)).await.map_err(UpkeepFault::from)?;
-        let Output { segments: built, aside: unsound, lines, raw_bytes } = built;
+        let known = match self.keeper.known(&tenant) {
+            Some(known) => known,
+            None => self.keeper.open(&tenant).await.map_err(UpkeepFault::from)?,
+        };
+        let strikes = rewrite::strikes(&known, lane)?;
+        let open = known.open_deletes();
+        let built = self.world.workers.run(move || build::build(&sections, &strikes, began.0)).await.map_err(UpkeepFault::from)?;
+        let Output { segments: built, aside: unsound, lines, raw_bytes, struck } = built;
         aside.extend(unsound);
         // Before the watermark passes them: a loss is recorded twice rather than never, and told apart by its source.
         self.set_aside(lane, &tenant, &aside).await?;
@@ -145,11 +152,14 @@ impl Upkeep {
         }
         // What others did to the manifest meanwhile is no loss while this lane's watermark is what it was.
         let base = self.keeper.newest(&tenant).await.map_err(UpkeepFault::from)?.ok_or(Setback::Lost)?;
-        if base.watermark(lane) != from || !may_name(&base, &segments, self.age_since(began), self.settings.doom_age) {
+        if base.watermark(lane) != from || base.open_deletes() != open || !may_name(&base, &segments, self.age_since(began), self.settings.doom_age) {
             return Err(Setback::Lost);
         }
         let written = segments.len() as u64;
-        self.keeper.commit(&base, &Change::Absorb { lane, from, to, segments }).await.map_err(Setback::of)?;
+        let deleted: u64 = struck.values().sum();
+        let deletes = Applied { open, lines: struck };
+        self.keeper.commit(&base, &Change::Absorb { lane, from, to, segments, deletes }).await.map_err(Setback::of)?;
+        self.metrics.deleted_lines.inc_by(deleted);
         self.metrics.absorbed_lines.inc_by(lines);
         self.metrics.absorbed_bytes.inc_by(raw_bytes);
         self.metrics.written_segments.inc_by(written);
@@ -192,7 +202,8 @@ impl Upkeep {
         }
     }
 
-    /// Absorbs all that is committed now, of one tenant or of all, whether it is due or not; then raises the floors.
+    /// Absorbs all that is committed now, of one tenant or of all, whether it is due or not; then raises the floors and
+    /// carries out open deletes.
     ///
     /// # Errors
     /// [`UpkeepFault`]: not all is absorbed; asking again goes on.
@@ -223,7 +234,7 @@ impl Upkeep {
         for lane in heads.keys() {
             self.keeper.raise_floor(*lane).await?;
         }
-        Ok(())
+        self.rewrite_all(tenant).await
     }
 
     async fn drain(&self, state: &mut State, lane: LaneId, tenant: Option<&TenantId>, upto: u64) -> Result<(), Setback> {
@@ -240,7 +251,10 @@ impl Upkeep {
     pub(crate) fn waiting(&self, lane: LaneId, upto: u64) -> BTreeMap<TenantId, due::Amount> {
         let view = self.store().view();
         let known = |tenant: &TenantId| self.keeper.known(tenant).map_or(0, |manifest| manifest.watermark(lane));
-        view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default()
+        let mut waiting = view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default();
+        let erased = self.store().erased();
+        waiting.retain(|tenant, _| !erased.contains(tenant));
+        waiting
     }
 }
 

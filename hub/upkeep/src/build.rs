@@ -1,6 +1,6 @@
 //! Sections to segments: batches verified, their lines sorted into days (lane rules 12 and 18). Pure.
 //!
-//! Parts: [`Aside`]; [`Output`]; [`build`]; [`verify`]. Promises: every line of a sound batch is in exactly one
+//! Parts: [`Aside`]; [`Output`]; [`Strike`]; [`build`]; [`verify`]. Promises: every line of a sound batch that no delete takes is in exactly one
 //! segment, in the order (number, batch, row) among lines of the same time and stream; a batch whose table is not
 //! true is set aside whole. Must not do: read or write the store.
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hub_query::{Deletion, Fate};
 use hub_segment::{Built, Kind, SegmentBuilder, SegmentFault, kind_of};
 use hub_store::{BatchEntry, Origin, Section, TableRow};
 use proto_model::{ClusterId, Labels, Timestamp};
@@ -44,6 +45,15 @@ pub(crate) struct Output {
     pub(crate) aside: Vec<Aside>,
     pub(crate) lines: u64,
     pub(crate) raw_bytes: u64,
+    /// Lines that each delete took.
+    pub(crate) struck: BTreeMap<u64, u64>,
+}
+
+/// A delete, and the lane object up to which it is about sections (lane rule 17).
+#[derive(Debug, Clone)]
+pub(crate) struct Strike {
+    pub(crate) head: u64,
+    pub(crate) deletion: Arc<Deletion>,
 }
 
 /// A table that is not true: how many lines there are, if they can be counted.
@@ -130,17 +140,19 @@ impl Builders {
     }
 }
 
-/// Builds segments of a tenant's sections (by lane number, ascending).
+/// Builds segments of a tenant's sections (by lane number, ascending), without what `strikes` take.
 ///
 /// # Errors
 /// [`SegmentFault`]: a defect of the hub, or no memory to compress.
-pub(crate) fn build(sections: &[(u64, Section)], now: Timestamp) -> Result<Output, SegmentFault> {
+pub(crate) fn build(sections: &[(u64, Section)], strikes: &[Strike], now: Timestamp) -> Result<Output, SegmentFault> {
     let mut builders = Builders { now, open: BTreeMap::new(), raw_bytes: 0, done: Vec::new() };
     let mut output = Output::default();
     for (number, section) in sections {
+        let about = strikes.iter().filter(|strike| *number <= strike.head).map(|strike| Arc::clone(&strike.deletion));
+        let deletions: Vec<Arc<Deletion>> = about.collect();
         for (at, entry) in section.table.batches.iter().enumerate() {
             match verify(section.batch(at), &entry.rows) {
-                Ok(payload) => take_in(&payload, entry, &mut builders, &mut output)?,
+                Ok(payload) => take_in(&payload, entry, &deletions, &mut builders, &mut output)?,
                 Err(untrue) => output.aside.push(aside(*number, at, entry, section.batch(at), untrue)),
             }
         }
@@ -150,10 +162,22 @@ pub(crate) fn build(sections: &[(u64, Section)], now: Timestamp) -> Result<Outpu
     Ok(output)
 }
 
-fn take_in(payload: &Payload, entry: &BatchEntry, builders: &mut Builders, output: &mut Output) -> Result<(), SegmentFault> {
+fn take_in(payload: &Payload, entry: &BatchEntry, deletions: &[Arc<Deletion>], builders: &mut Builders, output: &mut Output) -> Result<(), SegmentFault> {
     for (at, stream) in entry.rows.iter().enumerate() {
+        let mut judge = match Fate::of(deletions, &stream.labels, (stream.min, stream.max)) {
+            Fate::Kept => None,
+            Fate::Gone(number) => {
+                *output.struck.entry(number).or_default() += stream.lines;
+                continue;
+            }
+            Fate::Judged(struck) => Some(struck.judge()),
+        };
         // `verify` walked them all: none is a fault any more.
         for row in payload.rows(at).map_while(Result::ok) {
+            if let Some(number) = judge.as_mut().and_then(|judge| judge.taken_by(&row)) {
+                *output.struck.entry(number).or_default() += 1;
+                continue;
+            }
             builders.push(&stream.labels, &row)?;
             output.lines += 1;
             output.raw_bytes += row.line.len() as u64;

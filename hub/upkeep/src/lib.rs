@@ -1,12 +1,12 @@
-//! Upkeep: lane sections into segments, floors, collection, merging, sweep (lane rules 12, 13, 15, 16, 19).
+//! Upkeep: lane sections into segments, floors, collection, merging, deletes, sweep (lane rules 12, 13, 15, 16, 17, 19).
 //!
 //! ```text
 //! lane sections -> due -> plan -> build (verify, sort) -> segments -> manifest -> floor -> collection
-//!                                                           merge, sweep (doomed, then deleted)
+//!                                                 merge, rewrite (deletes), sweep (doomed, then deleted)
 //! ```
 //!
 //! Parts: [`UpkeepSettings`]; [`Upkeep`] with [`run`](Upkeep::run) and [`absorb_all`](Upkeep::absorb_all); `due`, `plan`,
-//! `build`, and the choosing parts of `merge` and `sweep` are pure; `absorb`, `merge`, `sweep` are the jobs, `run` takes
+//! `build`, and the choosing parts of `merge` and `sweep` are pure; `absorb`, `merge`, `rewrite`, `sweep` are the jobs, `run` takes
 //! them in turn. Any hub may take any job; each is guarded by the number of the manifest or lane that it writes.
 //! Promises: losing a race costs work, never data; one job at a time per hub, so memory is bounded by one job. Must not
 //! do: answer requests.
@@ -18,6 +18,7 @@ pub mod limits;
 pub(crate) mod merge;
 pub mod metrics;
 pub(crate) mod plan;
+pub(crate) mod rewrite;
 #[cfg(test)]
 mod rig;
 mod run;
@@ -98,6 +99,14 @@ pub enum UpkeepFault {
     /// A merge asked for what its inputs do not have: a defect of the hub.
     #[error("a merge asked for a block that its inputs do not have")]
     Merge,
+    /// A delete that this hub cannot read: a newer one took it in.
+    #[error("delete {id} cannot be read: {reason}; upgrade this hub")]
+    Delete {
+        /// Its name.
+        id: String,
+        /// What of it.
+        reason: String,
+    },
     /// Other hubs were faster each time.
     #[error("{waiting} lanes still hold what was to be absorbed after {tries} tries; try again")]
     Outrun {
@@ -119,6 +128,8 @@ struct State {
     far: BTreeSet<LaneId>,
     /// Up to which number a tenant's manifests were collected.
     collected: BTreeMap<TenantId, u64>,
+    /// Erased tenants whose manifests are closed.
+    erased: BTreeSet<TenantId>,
     rota: run::Rota,
 }
 

@@ -32,6 +32,11 @@ pub const MERGE_FAN: usize = 4;
 /// Bytes of lines of the smallest size; each next is four times that.
 pub const TIER_BYTES: u64 = 1 << 20;
 
+/// Segments that one look for deletes goes through: a footer of each is read.
+pub const REWRITE_LOOKS_MAX: usize = 64;
+/// Looks for deletes of one tenant in one round.
+pub const REWRITES_AT_ONCE: usize = 16;
+
 /// Age at which a segment that nothing names is doomed (lane rule 16): jobs are shorter.
 pub const DOOM_AGE: Duration = Duration::from_secs(3_600);
 /// From then to its deletion: longer than the longest query.

@@ -1,14 +1,14 @@
 //! Which neighbours of one day become one segment (lane rule 18), and the job that does it.
 //!
-//! Parts: [`choose`] (pure); the job. Promises: only neighbours among the segments of their kind are merged, and
-//! none with a segment of another kind between them that holds lines of the same time; each size has at most a few
+//! Parts: [`class`], [`choose`] (pure); the job. Promises: only neighbours among the segments of their kind are merged, and
+//! none with a segment of another kind between them that holds lines of the same time, nor some of which a delete is about and some not; each size has at most a few
 //! segments a day. Must not do: mix days.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_segment::limits::STREAMS_MAX;
-use hub_segment::{Kind, Merger, Step};
+use hub_segment::{Footer, Kind, Merger, Step};
 use hub_store::{Change, Manifest, SegmentRef};
 use proto_model::TenantId;
 
@@ -22,22 +22,29 @@ fn tier(segment: &SegmentRef) -> Option<u32> {
     (raw < MERGE_RAW_MAX / 2).then(|| (raw / TIER_BYTES).checked_ilog(4).map_or(0, |power| power + 1))
 }
 
-/// Neighbours that are to be merged next, in manifest order.
-pub(crate) fn choose(segments: &[SegmentRef]) -> Option<Vec<SegmentRef>> {
+/// Of which kind a segment is as to deletes: those of one kind may be merged, one of no kind waits to be rewritten (lane rule 17).
+pub(crate) fn class(manifest: &Manifest, segment: &SegmentRef) -> Option<usize> {
+    let waits = manifest.of_segment(segment).next().is_some();
+    (!waits).then(|| manifest.deletes.iter().filter(|delete| delete.number <= segment.cleaned).count())
+}
+
+/// Neighbours that are to be merged next, in manifest order; `class` says which are alike, and which must wait.
+pub(crate) fn choose(segments: &[SegmentRef], class: &dyn Fn(&SegmentRef) -> Option<usize>) -> Option<Vec<SegmentRef>> {
     let mut kinds: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
     for (at, segment) in segments.iter().enumerate() {
         kinds.entry(segment.facts.kind).or_default().push(at);
     }
     let tiers = 0..=(MERGE_RAW_MAX / TIER_BYTES).ilog(4);
-    tiers.into_iter().find_map(|most| kinds.values().find_map(|places| of_kind(segments, places, most)))
+    tiers.into_iter().find_map(|most| kinds.values().find_map(|places| of_kind(segments, class, places, most)))
 }
 
 /// The first run of neighbours of at most that size that is worth merging.
-fn of_kind(segments: &[SegmentRef], places: &[usize], most: u32) -> Option<Vec<SegmentRef>> {
+fn of_kind(segments: &[SegmentRef], class: &dyn Fn(&SegmentRef) -> Option<usize>, places: &[usize], most: u32) -> Option<Vec<SegmentRef>> {
     let mut run: Vec<usize> = Vec::new();
     for place in places {
-        let fits = tier(&segments[*place]).is_some_and(|tier| tier <= most);
-        if !fits || run.last().is_some_and(|last| !are_neighbours(segments, *last, *place)) {
+        let of = class(&segments[*place]);
+        let fits = of.is_some() && tier(&segments[*place]).is_some_and(|tier| tier <= most);
+        if !fits || run.last().is_some_and(|last| class(&segments[*last]) != of || !are_neighbours(segments, *last, *place)) {
             if let Some(found) = worth(segments, &run) {
                 return Some(found);
             }
@@ -88,7 +95,7 @@ impl Upkeep {
     /// Merges once if there is something to merge; whether there was.
     pub(crate) async fn merge_once(&self, tenant: &TenantId) -> Result<bool, Setback> {
         let Some(manifest) = self.keeper.newest(tenant).await.map_err(UpkeepFault::from)? else { return Ok(false) };
-        let Some(inputs) = choose(&manifest.segments) else { return Ok(false) };
+        let Some(inputs) = choose(&manifest.segments, &|segment| class(&manifest, segment)) else { return Ok(false) };
         let began = self.moment();
         let built = self.merged(&inputs).await?;
         let output = self.keeper.put_segment(tenant, &built).await.map_err(UpkeepFault::from)?;
@@ -102,13 +109,18 @@ impl Upkeep {
         Ok(true)
     }
 
-    async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
+    pub(crate) async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
         let mut footers = Vec::with_capacity(inputs.len());
         for input in inputs {
             footers.push(self.keeper.footer(input).await?);
         }
         let kind = inputs.first().map_or(Kind::Odd, |first| first.facts.kind);
-        let mut merger = Merger::new(footers.iter().map(Arc::clone).collect(), kind)?;
+        let merger = Merger::new(footers.iter().map(Arc::clone).collect(), kind)?;
+        self.drive(merger, inputs, &footers).await
+    }
+
+    /// Gives a merge its blocks until it is done.
+    pub(crate) async fn drive(&self, mut merger: Merger<Arc<Footer>>, inputs: &[SegmentRef], footers: &[Arc<Footer>]) -> Result<hub_segment::Built, UpkeepFault> {
         loop {
             let (back, step) = self
                 .world

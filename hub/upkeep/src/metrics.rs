@@ -1,4 +1,4 @@
-//! Counters of upkeep: what was absorbed, merged, swept, collected, set aside; what was lost to others.
+//! Counters of upkeep: what was absorbed, merged, rewritten, swept, collected, set aside; what was lost to others.
 //!
 //! Parts: [`UpkeepMetrics`]. Must not do: name tenants.
 
@@ -27,6 +27,10 @@ pub struct UpkeepMetrics {
     pub(crate) absorbed_bytes: Counter,
     pub(crate) written_segments: Counter,
     pub(crate) merged_segments: Counter,
+    pub(crate) rewritten_segments: Counter,
+    pub(crate) deleted_lines: Counter,
+    pub(crate) deletes_open: Gauge,
+    pub(crate) deletes_oldest_s: Gauge,
     pub(crate) swept_segments: Counter,
     pub(crate) collected_objects: Counter,
     pub(crate) aside: Counter,
@@ -42,6 +46,10 @@ impl UpkeepMetrics {
         registry.register("tributary_hub_absorbed_bytes", "Bytes of those lines", self.absorbed_bytes.clone());
         registry.register("tributary_hub_segments_written", "Segments made by absorption", self.written_segments.clone());
         registry.register("tributary_hub_segments_merged", "Segments that became part of larger ones", self.merged_segments.clone());
+        registry.register("tributary_hub_segments_rewritten", "Segments that deletes took lines out of", self.rewritten_segments.clone());
+        registry.register("tributary_hub_lines_deleted", "Lines that deletes took out of segments, or kept out at absorption", self.deleted_lines.clone());
+        registry.register("tributary_hub_deletes_open", "Deletes that are not carried out yet, of all tenants", self.deletes_open.clone());
+        registry.register("tributary_hub_deletes_oldest_seconds", "Age of the oldest of them; 0 without one", self.deletes_oldest_s.clone());
         registry.register("tributary_hub_segments_swept", "Segments deleted because nothing names them", self.swept_segments.clone());
         registry.register("tributary_hub_lane_objects_collected", "Lane objects deleted after absorption", self.collected_objects.clone());
         registry.register("tributary_hub_batches_set_aside", "Batches or sections that could not be absorbed and were kept apart", self.aside.clone());

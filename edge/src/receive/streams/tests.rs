@@ -111,6 +111,8 @@ async fn a_cursor_lies_in_the_batch_of_all_its_records() {
     assert_eq!((streams.freeze(), lines_of(&mut gather).len()), (vec![cursor(1)], 1));
     drop(streams.turn(NOW, &mut gather));
     assert_eq!((streams.freeze(), lines_of(&mut gather).len()), (vec![cursor(2)], 5));
+    streams.written();
+    streams.synced();
     assert_eq!(streams.cursors().collect::<Vec<_>>(), [&cursor(2)]);
     let again = Streams::new(&[], &[cursor(2)], NOW);
     assert_eq!(again.cursors().collect::<Vec<_>>(), [&cursor(2)]);
@@ -203,4 +205,39 @@ proptest! {
     fn any_path_is_read_or_not(path in "(stream:)?\\PC{0,40}") {
         drop(key_of(&path));
     }
+}
+
+/// A position of a pulled source: it follows `before` and ends at `after`.
+fn cursor(before: u64, after: u64) -> Vec<SourcePosition> {
+    vec![SourcePosition { path: "journal:j".to_owned(), offset: after, resume: before, held: vec![u8::try_from(after).unwrap()], ..SourcePosition::default() }]
+}
+
+#[tokio::test]
+async fn what_follows_a_delivery_that_was_discarded_is_not_taken() {
+    let (mut streams, mut gather) = (Streams::new(&[], &[], NOW), gather(1 << 20));
+    let program = program("[]");
+    let first = handed_in(&mut streams, &program, vec![arrival("a", "one")], cursor(0, 1)).await;
+    drop(streams.turn(NOW, &mut gather));
+    assert_eq!(streams.freeze()[0].offset, 1);
+    drop(gather.freeze().unwrap());
+    streams.written();
+    streams.synced();
+    first.wait().await.unwrap();
+    let second = handed_in(&mut streams, &program, vec![arrival("a", "two")], cursor(1, 2)).await;
+    drop(streams.turn(NOW, &mut gather));
+    // The batch is given up: the cursor that is known is the one that is durable.
+    gather.clear();
+    let _ = streams.discard();
+    assert_eq!(streams.cursors().map(|cursor| cursor.offset).collect::<Vec<_>>(), [1]);
+    second.wait().await.unwrap_err();
+    let third = handed_in(&mut streams, &program, vec![arrival("a", "three")], cursor(2, 3)).await;
+    drop(streams.turn(NOW, &mut gather));
+    third.wait().await.unwrap_err();
+    let again = handed_in(&mut streams, &program, vec![arrival("a", "two"), arrival("a", "three")], cursor(1, 3)).await;
+    drop(streams.turn(NOW, &mut gather));
+    assert_eq!(streams.freeze()[0].held, [3]);
+    streams.written();
+    streams.synced();
+    again.wait().await.unwrap();
+    assert_eq!(lines_of(&mut gather), ["two", "three"]);
 }

@@ -28,7 +28,7 @@ fn open(count: u32, backlog_mille: u32) -> Tracks {
     let windows = (1..=count).map(|track| Window::new(TrackId(track), Some(producer(track.into())), Sequence(0), Chain::default()));
     let mut tracks = Tracks::new(windows, backlog_mille);
     for track in tracks.to_open(NOW) {
-        drop(tracks.window(track).unwrap().open(Sequence(1), Sequence(1), NOW));
+        drop(tracks.window(track).unwrap().open(Sequence(1), Sequence(1), false, NOW));
         tracks.hear(&welcome(track.0, track.0.into(), 0), NOW);
         tracks.window(track).unwrap().settled(Sequence(0), Chain::default());
     }
@@ -101,7 +101,7 @@ fn a_drained_track_is_closed_once_the_newest_is_open() {
     assert_eq!((tracks.drained(durable), tracks.waited(NOW.plus(Duration::from_secs(9)))), (None, Duration::from_secs(9)), "asked once");
     let foreign = Close { epoch: 2, ..close.clone() };
     assert_eq!(tracks.hear(&Kind::Close(foreign), NOW), []);
-    assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [(TrackId(1), Step::Closed(Some(Sequence(2))))]);
+    assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [(TrackId(1), Step::Closed(Sequence(2)))]);
     tracks.remove(TrackId(1));
     assert_eq!(tracks.hear(&Kind::Close(close), NOW), []);
     tracks.hear(&ack(2, 1), NOW);
@@ -110,35 +110,38 @@ fn a_drained_track_is_closed_once_the_newest_is_open() {
 }
 
 #[test]
-fn a_close_whose_answer_was_lost_is_known_by_the_answer_to_the_next_open() {
+fn a_close_whose_answer_was_lost_is_the_answer_to_the_next_open() {
     let mut tracks = open(2, 700);
-    tracks.closed();
-    for track in tracks.to_open(NOW) {
-        drop(tracks.window(track).unwrap().open(Sequence(1), Sequence(1), NOW));
-    }
-    tracks.hear(&welcome(2, 2, 0), NOW);
-    tracks.window(TrackId(2)).unwrap().settled(Sequence(0), Chain::default());
-    assert_eq!(tracks.hear(&welcome(1, 2, 0), NOW), [(TrackId(1), Step::Closed(None))]);
-    tracks.remove(TrackId(1));
-    assert_eq!(tracks.to_open(NOW), [TrackId(2)], "its epoch was overtaken");
-    // The newest was released meanwhile: the carried one is not that of track 1.
-    let mut tracks = open(2, 700);
-    let Kind::Welcome(told) = welcome(1, 9, 0) else { panic!("no Welcome") };
-    let carry = Carry { producer: id(2), last: 5, chain: Bytes::from_static(&[0; 16]), digests: Bytes::new() };
-    assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW), [(TrackId(1), Step::Closed(None))]);
-    // The answer to Open may be the end itself, or name it.
-    let mut tracks = open(2, 700);
-    tracks.closed();
-    drop(tracks.window(TrackId(1)).unwrap().open(Sequence(1), Sequence(1), NOW));
     let close = Close { producer: id(1), epoch: 7, sequence: 4, chain: Bytes::from_static(&[0; 16]), next: id(2) };
-    assert_eq!(tracks.hear(&Kind::Close(close), NOW), [(TrackId(1), Step::Closed(Some(Sequence(4))))]);
-    let Kind::Welcome(told) = welcome(1, 2, 9) else { panic!("no Welcome") };
-    let carry = Carry { producer: id(1), last: 4, chain: Bytes::from_static(&[0; 16]), digests: Bytes::new() };
-    assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW), [(TrackId(1), Step::Closed(Some(Sequence(4))))]);
-    // An older track's producer for a newer one: another WAL of this edge was at work.
-    let mut tracks = open(2, 700);
-    assert_eq!(tracks.hear(&welcome(2, 1, 9), NOW), []);
-    assert_eq!(tracks.retry_at(), Some(NOW.plus(Duration::from_secs(30))));
+    assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [], "it was not asked for");
+    tracks.closed();
+    drop(tracks.window(TrackId(1)).unwrap().open(Sequence(1), Sequence(1), true, NOW));
+    assert_eq!(tracks.hear(&Kind::Close(close), NOW), [(TrackId(1), Step::Closed(Sequence(4)))]);
+}
+
+#[test]
+fn one_numbering_never_serves_two_tracks() {
+    // Another WAL of this edge was at work, and ended the newer in the older.
+    for ended in [false, true] {
+        let mut tracks = open(2, 700);
+        let Kind::Welcome(told) = welcome(2, 1, 9) else { panic!("no Welcome") };
+        let carry = Carry { producer: id(2), last: 4, chain: Bytes::from_static(&[0; 16]), ended: true, ..Carry::default() };
+        assert_eq!(tracks.hear(&Kind::Welcome(Welcome { carry: ended.then_some(carry), ..told }), NOW), []);
+        assert_eq!(tracks.retry_at(), Some(NOW.plus(Duration::from_secs(30))));
+        assert_eq!(tracks.to_open(NOW), [TrackId(1)], "its epoch was overtaken");
+    }
+}
+
+#[test]
+fn a_wal_of_before_a_track_began_goes_on_where_that_one_stands() {
+    for last in [0, 9] {
+        let mut tracks = open(1, 700);
+        let Kind::Welcome(told) = welcome(1, 9, last) else { panic!("no Welcome") };
+        let carry = Carry { producer: id(1), last: 4, chain: Bytes::from_static(&[0; 16]), ended: true, ..Carry::default() };
+        let steps = tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW);
+        let adopted = Step::Adopt { producer: producer(9), last: Sequence(last), chain: Chain::default(), positions: Vec::new() };
+        assert_eq!(steps, [(TrackId(1), adopted)]);
+    }
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_released_producer_is_carried_over() {
     let mut tracks = open(1, 700);
     let carry = |digests: &'static [u8]| {
         let Kind::Welcome(told) = welcome(1, 9, 0) else { panic!("no Welcome") };
-        let carry = Carry { producer: id(1), last: 5, chain: Bytes::from_static(&[0; 16]), digests: Bytes::from_static(digests) };
+        let carry = Carry { producer: id(1), last: 5, chain: Bytes::from_static(&[0; 16]), digests: Bytes::from_static(digests), ended: false };
         Kind::Welcome(Welcome { carry: Some(carry), ..told })
     };
     let steps = tracks.hear(&carry(&[3; 32]), NOW);

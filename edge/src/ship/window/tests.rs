@@ -41,7 +41,7 @@ fn refuse(code: RefuseCode, sequence: u64) -> Kind {
 /// A track of `P`, open, acked up to `acked`.
 fn open_at(acked: u64) -> Window {
     let mut window = Window::new(TrackId(1), Some(P), Sequence(acked), Chain([9; 16]));
-    drop(window.open(Sequence(acked + 1), Sequence(1), NOW));
+    drop(window.open(Sequence(acked + 1), Sequence(1), false, NOW));
     assert!(matches!(&window.hear(&welcome(acked), NOW)[..], [Step::Settle { .. }]));
     window.settled(Sequence(acked), Chain([9; 16]));
     window
@@ -61,12 +61,12 @@ fn send_all(window: &mut Window, durable: u64) -> Vec<u64> {
 fn nothing_is_sent_before_the_hub_said_welcome_and_the_wal_agreed() {
     let mut window = Window::new(TrackId(1), Some(P), Sequence(3), Chain([7; 16]));
     assert_eq!((window.wanted(Sequence(9)), window.stamp()), (None, None));
-    let Some(Kind::Open(open)) = window.open(Sequence(10), Sequence(2), NOW).kind else { panic!("no Open") };
-    assert_eq!((open.track, open.producer, open.next, open.acked, open.oldest), (1, id(P), 10, 3, 2));
+    let Some(Kind::Open(open)) = window.open(Sequence(10), Sequence(2), true, NOW).kind else { panic!("no Open") };
+    assert_eq!((open.track, open.producer, open.next, open.acked, open.oldest, open.followed), (1, id(P), 10, 3, 2, true));
     assert_eq!(open.acked_chain.as_ref(), [7; 16]);
     assert_eq!(window.wanted(Sequence(9)), None);
     let steps = window.hear(&welcome(5), NOW);
-    assert_eq!(steps, [Step::Settle { producer: P, last: Sequence(5), chain: Chain([9; 16]), positions: Vec::new(), continues: true }]);
+    assert_eq!(steps, [Step::Settle { producer: P, last: Sequence(5), chain: Chain([9; 16]), positions: Vec::new() }]);
     assert_eq!(window.wanted(Sequence(9)), None, "the WAL has not agreed yet");
     window.settled(Sequence(5), Chain([9; 16]));
     assert_eq!((window.wanted(Sequence(9)), window.stamp()), (Some(Sequence(6)), Some((P, Epoch(5)))));
@@ -210,7 +210,7 @@ fn a_refusal_waits_and_asks_again_and_loses_nothing() {
         assert_eq!((until, word), (NOW.plus(Duration::from_secs(seconds)), expected));
         assert_eq!((window.wanted(Sequence(9)), window.retry_at()), (None, Some(until)));
         assert_eq!(window.hear(&ack(5), NOW), [], "acks of what was in flight come with the next Welcome");
-        drop(window.open(Sequence(7), Sequence(1), NOW));
+        drop(window.open(Sequence(7), Sequence(1), false, NOW));
         assert_eq!(window.retry_at(), None);
         window.hear(&welcome(5), NOW);
         window.settled(Sequence(5), Chain([9; 16]));
@@ -308,7 +308,7 @@ proptest! {
             prop_assert!(window.in_flight.len() <= 4 && window.bytes_in_flight == 100 * window.in_flight.len() as u64);
         }
         window.closed();
-        drop(window.open(Sequence(durable + 1), Sequence(1), NOW));
+        drop(window.open(Sequence(durable + 1), Sequence(1), false, NOW));
         window.hear(&welcome(acked), NOW);
         window.settled(Sequence(acked), Chain([9; 16]));
         let mut sent = Vec::new();

@@ -25,7 +25,18 @@ fn open(name: &str, target: Option<ProducerId>) -> Request {
     let (reply, _) = mpsc::channel(1);
     let acked = (Sequence(0), Chain::default());
     let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None }));
-    Request::Open(Open { speaker: speaker(name), track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked, target, walks: 0, reply })
+    Request::Open(Open {
+        speaker: speaker(name),
+        track: TrackId(1),
+        producer: None,
+        nonce: [0; 16],
+        wal_id: 1,
+        acked,
+        followed: false,
+        target,
+        walks: 0,
+        reply,
+    })
 }
 
 fn plan(requests: &[Request], fold: &Fold, tenants: &Tenants, now: Timestamp) -> Plan {

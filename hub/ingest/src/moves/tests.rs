@@ -30,7 +30,7 @@ fn acked(last: u64) -> (Sequence, Chain) {
 
 /// `alpha/one`, track 1 of WAL 7, with `producer` and acks up to `last`.
 fn asker(producer: Option<ProducerId>, last: u64) -> Asker {
-    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last) }
+    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last), followed: false }
 }
 
 fn named(asker: &Asker, edge: &str) -> Asker {
@@ -267,6 +267,7 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     let lost = Asker { wal_id: 8, ..track(1) };
     assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
     assert!(Walk::ends_others(&lost, &all));
+    assert!(!Walk::ends_others(&Asker { followed: true, ..lost.clone() }, &all), "it is not new: it has a later track");
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
     lanes.commit(OWN, vec![other]);
@@ -304,7 +305,7 @@ fn a_quarantined_producer_is_refused_until_it_is_released() {
     let carry = found.carry.clone().unwrap();
     assert_eq!((carry.producer, carry.last, carry.chain), (id(THERE, 1), Sequence(5), chain_at(5)));
     assert_eq!(carry.digests, (1..=5).map(digest_of).collect::<Vec<_>>());
-    assert_eq!((found.beginning.sequence, found.beginning.chain, found.beginning.positions.len()), (Sequence(0), Chain::default(), 0));
+    assert_eq!((found.beginning.sequence, found.beginning.chain, offsets(&found.beginning.positions)), (Sequence(0), Chain::default(), vec![(5, 5)]));
     // Asked again before its first batch: the same. After that: somebody else holds a copy of the WAL.
     let again = target(lanes.ask(asker(Some(id(THERE, 1)), 2)));
     assert_eq!((again.producer, again.carry), (found.producer, found.carry));
@@ -408,21 +409,78 @@ fn what_was_set_free_is_brought_over_by_another_identity_under_a_numbering_of_it
     }
 }
 
-#[test]
-fn a_track_that_ended_is_told_so_again() {
+/// The asker's track 1 was drained at 5 and ended in track 2, which stood at 3; that one moved `moves` times since, the last time into `lane`.
+fn drained(moves: u128, lane: LaneId) -> (Lanes, ProducerId) {
     let mut lanes = Lanes::new();
-    lanes.open(id(OWN, 1), "one", 1, 5);
-    lanes.open(id(OWN, 2), "one", 2, 3);
-    lanes.close(id(OWN, 1), id(OWN, 2));
-    assert_eq!(lanes.ask(asker(Some(id(OWN, 1)), 5)), Step::Ended { epoch: Epoch(1), next: id(OWN, 2) });
-    // A WAL from a backup: what it holds of the ended track is told from what stands, the rest goes on there.
-    let found = target(lanes.ask(asker(Some(id(OWN, 1)), 4)));
-    assert_eq!((found.producer, found.carry.unwrap().producer, found.beginning.sequence), (id(OWN, 2), id(OWN, 1), Sequence(3)));
+    lanes.open(id(THERE, 1), "one", 1, 5);
+    lanes.open(id(THERE, 2), "one", 2, 3);
+    lanes.close(id(THERE, 1), id(THERE, 2));
+    let mut newest = id(THERE, 2);
+    for at in 1..=moves {
+        let next = id(if at == moves { lane } else { FAR }, 2 + at);
+        lanes.close(newest, next);
+        lanes.open_at(next, "one", 2, (3, 3), Some(newest));
+        newest = next;
+    }
+    (lanes, newest)
+}
+
+#[test]
+fn a_drained_track_is_told_its_end_wherever_the_one_after_it_went() {
+    for (moves, lane) in [(0, THERE), (1, OWN), (1, FAR), (3, FAR), (3, OWN)] {
+        let (mut lanes, newest) = drained(moves, lane);
+        for last in [5, 4, 0] {
+            let who = Asker { followed: true, ..asker(Some(id(THERE, 1)), last) };
+            let ended = Step::Ended { epoch: Epoch(1), end: acked(5), next: id(THERE, 2) };
+            assert_eq!(lanes.ask(who), ended, "{moves} moves into {lane}, acked {last}");
+        }
+        assert_eq!((lanes.written, lanes.state(newest).unwrap().closed), (0, None), "the one after it stays where it is");
+    }
+}
+
+#[test]
+fn a_wal_of_before_a_track_began_is_led_to_where_that_one_stands() {
+    for (moves, lane) in [(0, THERE), (1, OWN), (3, FAR)] {
+        for last in [5, 4] {
+            let (mut lanes, _) = drained(moves, lane);
+            // What it holds of the ended track is no part of the other numbering, also where it holds all acks.
+            let found = target(lanes.ask(asker(Some(id(THERE, 1)), last)));
+            let carry = found.carry.unwrap();
+            assert_eq!((carry.producer, carry.last, carry.ended), (id(THERE, 1), Sequence(5), true));
+            assert_eq!(lanes.state(found.producer).unwrap().last, Sequence(3));
+        }
+    }
     // An edge without producer is given the end, whatever came before it.
+    let (mut lanes, _) = drained(0, THERE);
     let lost = Asker { wal_id: 8, ..asker(None, 0) };
-    let walk = Walk::begin(lost, Some(id(OWN, 1)), &lanes.all("one")).unwrap();
+    let walk = Walk::begin(lost, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
     let found = target(lanes.walk(walk));
-    assert_eq!((found.producer, found.carry), (id(OWN, 2), None));
+    assert_eq!((found.beginning.sequence, found.carry), (Sequence(3), None));
+}
+
+#[test]
+fn the_end_of_a_track_is_told_to_its_own_edge_and_to_who_proves_to_hold_its_wal() {
+    let (mut lanes, _) = drained(1, OWN);
+    let who = Asker { followed: true, ..asker(Some(id(THERE, 1)), 4) };
+    assert!(matches!(lanes.ask(named(&who, "two")), Step::Ended { .. }));
+    for stranger in [Asker { acked: acked(0), ..named(&who, "two") }, Asker { speaker: speaker("beta", "one"), ..who }] {
+        assert_eq!(lanes.ask(stranger), Step::Denied(Refusal::Denied));
+    }
+}
+
+#[test]
+fn a_track_that_was_released_and_drained_by_another_holder_is_not_brought_over_again() {
+    for followed in [false, true] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(THERE, 1), "one", 1, 5);
+        lanes.quarantine(id(THERE, 1));
+        lanes.close(id(THERE, 1), id(THERE, 2));
+        lanes.open_at(id(THERE, 2), "one", 1, (0, 2), Some(id(THERE, 1)));
+        lanes.open(id(THERE, 3), "one", 2, 0);
+        lanes.close(id(THERE, 2), id(THERE, 3));
+        let who = Asker { followed, ..asker(Some(id(THERE, 1)), 5) };
+        assert!(matches!(lanes.ask(who), Step::Denied(Refusal::Diverged(_))));
+    }
 }
 
 #[test]

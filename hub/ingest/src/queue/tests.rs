@@ -14,7 +14,18 @@ fn speaker(cluster: &str, edge: &str) -> Speaker {
 fn open() -> Request {
     let acked = (Sequence(0), Chain::default());
     let reply = mpsc::channel(1).0;
-    Request::Open(Open { speaker: speaker("alpha", "one"), track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked, target: None, walks: 0, reply })
+    Request::Open(Open {
+        speaker: speaker("alpha", "one"),
+        track: TrackId(1),
+        producer: None,
+        nonce: [0; 16],
+        wal_id: 1,
+        acked,
+        followed: false,
+        target: None,
+        walks: 0,
+        reply,
+    })
 }
 
 fn sized(cluster: &str, edge: &str, sequence: u64, bytes: usize) -> Request {

@@ -114,6 +114,7 @@ impl Edge {
             nonce: [1; 16],
             wal_id: 1,
             acked,
+            followed: false,
             target: None,
             walks: 0,
             reply: self.reply.clone(),

@@ -75,8 +75,8 @@ fn a_session_goes_hello_open_batch() {
     let Act::Say(Message { kind: Some(Kind::Hello(answer)) }) = state.hear(message(Kind::Hello(hello()))) else { panic!("no Hello") };
     assert_eq!((answer.version_min, answer.version_max), (version::VERSION_MAX, version::VERSION_MAX), "the version chosen");
     assert_eq!(state.nonce(), [7; 16]);
-    let open = Open { track: 3, acked: 5, acked_chain: Bytes::from_static(&[6; 16]), ..Open::default() };
-    let asked = OpenAsked { track: TrackId(3), producer: None, acked: (Sequence(5), Chain([6; 16])) };
+    let open = Open { track: 3, acked: 5, acked_chain: Bytes::from_static(&[6; 16]), followed: true, ..Open::default() };
+    let asked = OpenAsked { track: TrackId(3), producer: None, acked: (Sequence(5), Chain([6; 16])), followed: true };
     assert_eq!(state.hear(message(Kind::Open(open.clone()))), Act::Open(asked.clone()));
     let again = Open { producer: Bytes::copy_from_slice(&P.to_bytes()), acked: 0, acked_chain: Bytes::new(), ..open };
     assert_eq!(state.hear(message(Kind::Open(again))), Act::Open(OpenAsked { producer: Some(P), acked: (Sequence(0), Chain::default()), ..asked }));
@@ -174,7 +174,7 @@ fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
         assert_eq!((refuse.producer.as_ref(), refuse.sequence), (&P.to_bytes()[..], 8));
         assert!(!refuse.text.is_empty() && !refuse.fix.is_empty());
     }
-    let carry = CarryOver { producer: P, last: Sequence(2), chain: Chain([6; 16]), digests: vec![BatchDigest([7; 16]), BatchDigest([8; 16])] };
+    let carry = CarryOver { producer: P, last: Sequence(2), chain: Chain([6; 16]), digests: vec![BatchDigest([7; 16]), BatchDigest([8; 16])], ended: true };
     let opened = Reply::Opened {
         track: TrackId(2),
         producer: P,
@@ -189,7 +189,7 @@ fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
     assert_eq!((welcome.track, welcome.epoch, welcome.last, welcome.positions.len(), ends), (2, 3, 4, 1, false));
     assert_eq!((welcome.window_batches, welcome.window_bytes), (WINDOW_BATCHES, 77));
     let carry = welcome.carry.unwrap();
-    assert_eq!((carry.producer.as_ref(), carry.last, carry.digests.len(), carry.digests[16]), (&P.to_bytes()[..], 2, 32, 8));
+    assert_eq!((carry.producer.as_ref(), carry.last, carry.digests.len(), carry.digests[16], carry.ended), (&P.to_bytes()[..], 2, 32, 8, true));
 }
 
 #[test]

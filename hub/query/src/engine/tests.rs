@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use hub_logql::Matcher;
-use hub_store::{Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
+use hub_store::{Applied, Change, Draft, Keeper, LaneRecord, Manifest, StoreSettings};
 use hub_upkeep::{Upkeep, UpkeepMetrics, UpkeepSettings};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -370,7 +370,7 @@ async fn absorb_all(keeper: &Keeper, memory: &InMemory) -> Arc<Manifest> {
     let built = built(store, &grant, &view, &base, (last.lane, last.number)).await;
     let segment = keeper.put_segment(grant.tenant(), &built).await.unwrap();
     assert!(memory.head(&location(&segment)).await.is_ok());
-    let change = Change::Absorb { lane: last.lane, from: base.watermark(last.lane), to: last.number, segments: vec![segment] };
+    let change = Change::Absorb { lane: last.lane, from: base.watermark(last.lane), to: last.number, segments: vec![segment], deletes: Applied::default() };
     let manifest = keeper.commit(&base, &change).await.unwrap();
     assert_eq!(keeper.raise_floor(last.lane).await.unwrap(), last.number);
     manifest

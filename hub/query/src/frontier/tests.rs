@@ -25,12 +25,12 @@ fn piece(rank: usize, min: i64, max: i64) -> Arc<Piece> {
         footer_length: 0,
         footer_checksum: [0; 16],
     };
-    let segment = SegmentRef { id: SegmentId(rank as u128), tenant: TenantId::new("acme").unwrap(), facts };
-    Arc::new(Piece { grant: 0, tenant: None, source: Source::Segment { rank, segment } })
+    let segment = SegmentRef { id: SegmentId(rank as u128), tenant: TenantId::new("acme").unwrap(), facts, cleaned: 0 };
+    Arc::new(Piece { grant: 0, tenant: None, source: Source::Segment { rank, segment }, deletions: Vec::new() })
 }
 
 fn part(piece: &Arc<Piece>, at: usize, min: i64, max: i64) -> Part {
-    let row = ChosenRow { at: 0, labels: Arc::new(Labels::empty()), lines: 1, bytes: 0, min: Timestamp(min), max: Timestamp(max) };
+    let row = ChosenRow { at: 0, labels: Arc::new(Labels::empty()), lines: 1, bytes: 0, min: Timestamp(min), max: Timestamp(max), struck: None };
     Part::of(piece, None, vec![ChosenBatch { at, rows: vec![row] }]).unwrap()
 }
 

@@ -60,7 +60,7 @@ proptest! {
         }
         let (min, max) = (Timestamp(times.first().copied().unwrap_or(0)), Timestamp(times.last().copied().unwrap_or(0)));
         let mut by_times = windows();
-        by_times.count_times(&ChosenRow { at: 0, labels, lines: times.len() as u64, bytes: 0, min, max }, &times, &lengths).unwrap();
+        by_times.count_times(&ChosenRow { at: 0, labels, lines: times.len() as u64, bytes: 0, min, max, struck: None }, &times, &lengths).unwrap();
         prop_assert_eq!(by_times.into_series().unwrap(), by_line.into_series().unwrap());
     }
 }

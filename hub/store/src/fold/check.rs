@@ -96,7 +96,7 @@ impl<'f> Board<'f> {
                 Ok(())
             }
             LaneRecord::Floor(floor) => Err(format!("it sets the floor to {floor}")),
-            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Owner(_) => Ok(()),
+            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Owner(_) | LaneRecord::Manifest { .. } => Ok(()),
         }
     }
 

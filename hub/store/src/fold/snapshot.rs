@@ -50,6 +50,7 @@ pub(crate) fn encode(fold: &Fold, keys: &StoreKeys) -> Result<Bytes, StoreFault>
             .collect(),
         losses: fold.losses.values().flatten().map(Loss::to_proto).collect(),
         absorbed: fold.absorbed.iter().map(|(tenant, last)| proto::SnapshotTenant { tenant: place(tenant), last: *last }).collect(),
+        manifests: fold.manifests.iter().map(|(tenant, number)| proto::ManifestNote { tenant: tenant.to_string(), number: *number }).collect(),
     };
     frame::seal(Kind::Snapshot, &Key::snapshot(fold.lane, fold.head), &message.encode_to_vec(), keys)
 }
@@ -119,6 +120,7 @@ fn from_proto(message: proto::LaneSnapshot) -> Result<Fold, String> {
         push_keys: push_keys.collect::<Result<_, String>>()?,
         losses,
         absorbed: Arc::new(message.absorbed.iter().map(|entry| Ok((named(entry.tenant)?, entry.last))).collect::<Result<_, String>>()?),
+        manifests: Arc::new(message.manifests.iter().map(|note| Ok((tenant_of(&note.tenant)?, note.number))).collect::<Result<_, String>>()?),
     })
 }
 

@@ -82,6 +82,7 @@ fn record() -> impl Strategy<Value = LaneRecord> {
         any::<u64>().prop_map(LaneRecord::Map),
         any::<u64>().prop_map(LaneRecord::Floor),
         ".{0,20}".prop_map(LaneRecord::Owner),
+        any::<u64>().prop_map(|number| LaneRecord::Manifest { tenant: TenantId::new("acme").unwrap(), number }),
     ]
 }
 

@@ -211,7 +211,7 @@ impl LaneWriter {
         let in_force = draft.records.iter().fold(fold.map_version(), |newest, record| match record {
             LaneRecord::Map(version) => newest.max(*version),
             LaneRecord::Open { .. } | LaneRecord::Advance { .. } | LaneRecord::Close { .. } | LaneRecord::Quarantine { .. } => newest,
-            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Floor(_) | LaneRecord::Owner(_) => newest,
+            LaneRecord::Loss { .. } | LaneRecord::PushKey { .. } | LaneRecord::Floor(_) | LaneRecord::Owner(_) | LaneRecord::Manifest { .. } => newest,
         });
         if cfg!(planted = "old_map") {
             draft.map_version = in_force;

@@ -3,12 +3,14 @@
 //! Promises: `decode(encode(manifest)) == manifest`; arbitrary bytes end in a fault. Must not do: judge a
 //! manifest against the one before it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use hub_segment::{Facts, Kind as SegmentKind};
 use prost::Message as _;
-use proto_model::{LaneId, TenantId, Timestamp};
+use proto_model::{LaneId, TenantId, TimeRange, Timestamp};
 
-use super::{Doomed, Manifest, SegmentId, SegmentRef};
+use super::{Delete, Doomed, Manifest, SegmentId, SegmentRef};
 use crate::fault::StoreFault;
 use crate::frame::{self, Kind};
 use crate::header::{Checksum, CommitId};
@@ -31,10 +33,16 @@ pub(crate) fn encode(manifest: &Manifest, keys: &StoreKeys) -> Result<Bytes, Sto
         writer: manifest.writer.clone(),
         written_ns: manifest.written.nanos(),
         segments: manifest.segments.iter().map(segment_to_proto).collect(),
-        watermarks: manifest.watermarks.iter().map(|(lane, number)| proto::Watermark { lane: lane.0, number: *number }).collect(),
+        watermarks: marks_to_proto(&manifest.watermarks),
         doomed: manifest.doomed.iter().map(|doomed| proto::Doomed { id: id_bytes(doomed.id), at_ns: doomed.at.nanos() }).collect(),
+        deletes: manifest.deletes.iter().map(delete_to_proto).collect(),
+        done: manifest.done.iter().map(delete_to_proto).collect(),
+        deleted_lines: manifest.deleted_lines,
+        erased: manifest.erased,
     };
-    frame::seal(Kind::Manifest, &Key::manifest(&manifest.tenant, manifest.number), &message.encode_to_vec(), keys)
+    // A hub that does not know deletes would bring lines back by the next number.
+    let version = if manifest.deletes.is_empty() && !manifest.erased { frame::VERSION } else { frame::MANIFEST_VERSION };
+    frame::seal_as(version, Kind::Manifest, &Key::manifest(&manifest.tenant, manifest.number), &message.encode_to_vec(), keys)
 }
 
 /// The manifest in `bytes`, which were found as `number` of `tenant`.
@@ -58,9 +66,6 @@ fn from_proto(message: proto::Manifest) -> Result<Manifest, String> {
     if message.number > NUMBER_MAX {
         return Err(format!("it is of number {}", message.number));
     }
-    if !message.watermarks.is_sorted_by(|a, b| a.lane < b.lane) {
-        return Err("its watermarks are not in ascending order of lanes".to_owned());
-    }
     let manifest = Manifest {
         number: message.number,
         commit: CommitId::read(&message.commit)?,
@@ -68,12 +73,54 @@ fn from_proto(message: proto::Manifest) -> Result<Manifest, String> {
         writer: text_of(message.writer)?,
         written: Timestamp(message.written_ns),
         segments: message.segments.iter().map(|segment| segment_from_proto(segment, &tenant)).collect::<Result<_, _>>()?,
-        watermarks: message.watermarks.iter().map(|mark| (LaneId(mark.lane), mark.number)).collect(),
+        watermarks: marks_of(&message.watermarks)?,
         doomed: message.doomed.iter().map(|doomed| Ok(Doomed { id: id_of(&doomed.id)?, at: Timestamp(doomed.at_ns) })).collect::<Result<_, String>>()?,
+        deletes: message.deletes.into_iter().map(delete_of).collect::<Result<_, _>>()?,
+        done: message.done.into_iter().map(delete_of).collect::<Result<_, _>>()?,
+        deleted_lines: message.deleted_lines,
+        erased: message.erased,
         tenant,
     };
     manifest.check()?;
     Ok(manifest)
+}
+
+fn marks_to_proto(marks: &BTreeMap<LaneId, u64>) -> Vec<proto::Watermark> {
+    marks.iter().map(|(lane, number)| proto::Watermark { lane: lane.0, number: *number }).collect()
+}
+
+fn marks_of(marks: &[proto::Watermark]) -> Result<BTreeMap<LaneId, u64>, String> {
+    if !marks.is_sorted_by(|a, b| a.lane < b.lane) {
+        return Err("its watermarks, or a delete's heads, are not in ascending order of lanes".to_owned());
+    }
+    Ok(marks.iter().map(|mark| (LaneId(mark.lane), mark.number)).collect())
+}
+
+fn delete_to_proto(delete: &Delete) -> proto::Delete {
+    proto::Delete {
+        number: delete.number,
+        query: delete.query.clone(),
+        start_ns: delete.range.start.nanos(),
+        end_ns: delete.range.end.nanos(),
+        accepted_ns: delete.accepted.nanos(),
+        heads: marks_to_proto(&delete.heads),
+        pieces: delete.pieces,
+        lines: delete.lines,
+        done_ns: delete.done.map_or(0, Timestamp::nanos),
+    }
+}
+
+fn delete_of(delete: proto::Delete) -> Result<Delete, String> {
+    Ok(Delete {
+        number: delete.number,
+        query: delete.query,
+        range: TimeRange { start: Timestamp(delete.start_ns), end: Timestamp(delete.end_ns) },
+        accepted: Timestamp(delete.accepted_ns),
+        heads: marks_of(&delete.heads)?,
+        pieces: delete.pieces,
+        lines: delete.lines,
+        done: (delete.done_ns != 0).then_some(Timestamp(delete.done_ns)),
+    })
 }
 
 fn id_bytes(id: SegmentId) -> Vec<u8> {
@@ -101,6 +148,7 @@ fn segment_to_proto(segment: &SegmentRef) -> proto::Segment {
         footer_offset: facts.footer_offset,
         footer_length: facts.footer_length,
         footer_checksum: facts.footer_checksum.to_vec(),
+        cleaned: segment.cleaned,
     }
 }
 
@@ -117,7 +165,7 @@ fn segment_from_proto(segment: &proto::Segment, tenant: &TenantId) -> Result<Seg
         footer_length: segment.footer_length,
         footer_checksum: Checksum::read(&segment.footer_checksum)?.0,
     };
-    Ok(SegmentRef { id: id_of(&segment.id)?, tenant: tenant.clone(), facts })
+    Ok(SegmentRef { id: id_of(&segment.id)?, tenant: tenant.clone(), facts, cleaned: segment.cleaned })
 }
 
 /// What `control/manifests/<tenant>` says.

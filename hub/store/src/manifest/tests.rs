@@ -33,11 +33,11 @@ fn segment(id: u128) -> SegmentRef {
         footer_length: 40,
         footer_checksum: [3; 16],
     };
-    SegmentRef { id: SegmentId(id), tenant: acme(), facts }
+    SegmentRef { id: SegmentId(id), tenant: acme(), facts, cleaned: 0 }
 }
 
 fn absorb(from: u64, to: u64) -> Change {
-    Change::Absorb { lane: LANE, from, to, segments: vec![segment(u128::from(to))] }
+    Change::Absorb { lane: LANE, from, to, segments: vec![segment(u128::from(to))], deletes: Applied::default() }
 }
 
 async fn keeper(rig: &Arc<Rig>, seed: u64) -> Keeper {
@@ -255,7 +255,7 @@ async fn a_view_is_answered_with_a_manifest_that_holds_what_is_absorbed_or_not_a
     let keeper = Keeper::new(Arc::clone(&store));
     assert_eq!(keeper.raise_floor(lane).await.unwrap(), 0, "nothing is absorbed");
     let base = keeper.open(&acme()).await.unwrap();
-    let change = Change::Absorb { lane, from: 0, to: number, segments: vec![segment(1)] };
+    let change = Change::Absorb { lane, from: 0, to: number, segments: vec![segment(1)], deletes: Applied::default() };
     keeper.commit(&base, &change).await.unwrap();
     assert_eq!(keeper.raise_floor(lane).await.unwrap(), number);
     let reader = hub(&rig, 2).await;
@@ -325,7 +325,7 @@ fn a_change_that_does_not_fit_is_refused() {
     merge(&[5, 5], 6, 6).unwrap_err();
     base.next(&absorb(4, 6), stamp()).unwrap_err();
     base.next(&absorb(5, 5), stamp()).unwrap_err();
-    let again = Change::Absorb { lane: LANE, from: 5, to: 6, segments: vec![segment(5)] };
+    let again = Change::Absorb { lane: LANE, from: 5, to: 6, segments: vec![segment(5)], deletes: Applied::default() };
     base.next(&again, stamp()).unwrap_err();
     base.next(&Change::Sweep { doomed: vec![SegmentId(5)], at: Timestamp(0), gone: Vec::new() }, stamp()).unwrap_err();
     let doomed = base.next(&Change::Sweep { doomed: vec![SegmentId(6)], at: Timestamp(0), gone: Vec::new() }, stamp()).unwrap();

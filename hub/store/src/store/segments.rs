@@ -1,7 +1,7 @@
 //! Manifests, footers and blocks by grant (lane rules 14, 16, 21).
 //!
 //! Parts: [`Store::manifest`], [`Store::footer`], [`Store::filters`], [`Store::tallies`], [`Store::block`], [`Store::outline`]; `Manifests`, the logs of all tenants as
-//! far as they were read. Promises: a manifest is given only if it holds all that the view says is absorbed;
+//! far as they were read. Promises: a manifest is given only if it holds all that the view says is absorbed and noted;
 //! what a manifest names and is not found makes the next one be read anew. Must not do: write.
 
 use std::collections::BTreeMap;
@@ -63,21 +63,24 @@ impl Store {
     }
 
     /// A manifest of the grant's tenant that holds all that lies at or below the floors of `view` (lane rule
-    /// 14): the one known, else the newest. An empty one for a tenant that never had one. What it does not
+    /// 14) and every delete that its lanes note (17): the one known, else the newest. An empty one for a tenant that never had one. What it does not
     /// hold is in `view.sections_after(grant, range, &manifest.watermarks)`.
     ///
     /// # Errors
     /// [`StoreFault::ManifestUnreadable`] when none that is found holds it (ask again); else the store's fault.
     pub async fn manifest(&self, grant: &Grant, view: &View) -> Result<Arc<Manifest>, StoreFault> {
         let tenant = grant.tenant();
-        let absorbed = view.absorbed(tenant);
-        let holds = |manifest: &Manifest| cfg!(planted = "manifest_of_any_age") || absorbed.iter().all(|(lane, last)| manifest.watermark(*lane) >= *last);
+        let (absorbed, least) = (view.absorbed(tenant), view.manifest_least(tenant));
+        let holds = |manifest: &Manifest| {
+            let absorbs = absorbed.iter().all(|(lane, last)| manifest.watermark(*lane) >= *last);
+            cfg!(planted = "manifest_of_any_age") || (absorbs && manifest.number >= least)
+        };
         let cell = self.manifest_cell(tenant);
         if let Some(known) = cell.known().filter(|known| holds(known)) {
             return Ok(known);
         }
         let nothing = || Arc::new(Manifest::genesis(tenant.clone(), CommitId::NONE));
-        if absorbed.is_empty() {
+        if absorbed.is_empty() && least == 0 {
             return Ok(nothing());
         }
         let newest = cell.follow(&self.shore).await?.unwrap_or_else(nothing);
@@ -85,7 +88,7 @@ impl Store {
             return Ok(newest);
         }
         cell.doubt();
-        let reason = "it lacks what the lanes say is absorbed".to_owned();
+        let reason = "it lacks what the lanes say is absorbed, or a delete that they note".to_owned();
         Err(StoreFault::ManifestUnreadable { key: Key::manifests(tenant).to_string(), reason })
     }
 

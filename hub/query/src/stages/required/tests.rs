@@ -84,6 +84,7 @@ fn a_value_may_come_from_the_stream_or_from_metadata() {
         bytes: 1,
         min: Timestamp(0),
         max: Timestamp(0),
+        struck: None,
     };
     assert!(required.applies(&row(&[("app", "a")])));
     assert!(!required.applies(&row(&[("level", "error")])));

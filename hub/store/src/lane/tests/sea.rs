@@ -149,7 +149,7 @@ impl Oracle {
                     }
                 }
                 LaneRecord::Open { .. } | LaneRecord::Close { .. } | LaneRecord::Quarantine { .. } | LaneRecord::Loss { .. } => {}
-                LaneRecord::PushKey { .. } | LaneRecord::Map(_) | LaneRecord::Floor(_) | LaneRecord::Owner(_) => {}
+                LaneRecord::PushKey { .. } | LaneRecord::Map(_) | LaneRecord::Floor(_) | LaneRecord::Owner(_) | LaneRecord::Manifest { .. } => {}
             }
         }
     }
