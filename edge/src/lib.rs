@@ -98,6 +98,10 @@ struct Feeds {
 }
 
 impl Feeds {
+    fn new(dir: PathBuf, world: &World, stop: &CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() }
+    }
+
     fn start(&mut self, jobs: &mut [Job]) {
         self.own_stop = self.stop.child_token();
         discover::feeds::start(jobs, &self.dir, &self.world, &mut self.tasks, &self.own_stop);
@@ -135,8 +139,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     drop(sinks.replace(std::mem::take(&mut prepared.clients)).await);
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
-    let dir = prepared.wal.dir.join("discovery");
-    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() };
+    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), &world, stop);
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);

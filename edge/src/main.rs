@@ -23,10 +23,15 @@ use arguments::{Asked, Task};
 use edge::settings::Purpose;
 use edge_wal::WalFault;
 use load::From;
-use proto_boot::Mistake;
+use proto_boot::{Mistake, memory};
 use proto_seam::World;
 
+/// The columns of a batch and what they are packed into; one is filled and packed after the other.
+const KEPT_BYTES: i32 = 8 << 20;
+
 fn main() -> ExitCode {
+    memory::settle();
+    memory::keep_blocks(KEPT_BYTES);
     let asked = match arguments::read(std::env::args()) {
         Ok(asked) => asked,
         Err(code) => return ExitCode::from(code),

@@ -175,6 +175,12 @@ impl EdgeMetrics {
         self.batch_bytes.add(batch_bytes);
     }
 
+    /// Bytes of lines that went into batches so far.
+    #[must_use]
+    pub fn gathered_bytes(&self) -> u64 {
+        self.raw_bytes.value()
+    }
+
     /// The hub acknowledged lines; the newest live batch among them took so long.
     pub fn acked(&self, lines: u64, live_latency: Option<Duration>) {
         self.lines_acked.add(lines);

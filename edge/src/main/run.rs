@@ -17,7 +17,7 @@ use edge::status::Status;
 use edge::{Edge, EdgeParts};
 use proto_boot::serve::{Serving, serve};
 use proto_boot::telemetry::{LogSettings, log as telemetry};
-use proto_boot::{Metrics, Stop};
+use proto_boot::{Metrics, Stop, memory};
 use proto_link::{ClientTls, GrpcClient, QuicClient};
 use proto_seam::World;
 use serde_json::Value;
@@ -34,6 +34,8 @@ const AT_START: [&str; 6] = ["server", "hub", "wal", "batch", "canary", "positio
 const CLIENTS: [&str; 2] = ["clients", "client"];
 /// Between two looks whether all of the standard input is acknowledged.
 const ACKED_EVERY: Duration = Duration::from_millis(50);
+/// Without a line for so long, memory is given back.
+const QUIET: Duration = Duration::from_secs(10);
 /// What is durable is in the status after so long at the latest.
 const REPORTED_AFTER: Duration = Duration::from_millis(2_500);
 
@@ -63,6 +65,20 @@ pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
     }
     for remark in &loaded.prepared.remarks {
         tracing::warn!("{remark}");
+    }
+}
+
+/// Gives back what is free once an edge that had lines has none.
+async fn give_back(counters: EdgeMetrics) {
+    let (mut before, mut owes) = (0, true);
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let gathered = counters.gathered_bytes();
+        if gathered == before && std::mem::take(&mut owes) {
+            memory::give_back();
+        }
+        owes |= gathered != before;
+        before = gathered;
     }
 }
 
@@ -145,7 +161,9 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         Err(code) => return code,
     };
     let metrics = Metrics::new();
-    let status = Status::new(EdgeMetrics::new(&metrics));
+    let counters = EdgeMetrics::new(&metrics);
+    tokio::spawn(give_back(counters.clone()));
+    let status = Status::new(counters);
     let stdin = loaded.settings.target_config.stdin.then(|| source(&loaded.prepared, &world));
     loaded.prepared.jobs.retain(|_| stdin.is_none());
     let (intake, deliveries) = Intake::new(&metrics);
