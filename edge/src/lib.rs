@@ -119,10 +119,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
     let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
     let track = newest_track(&mut wal)?;
-    for lost in &recovered.lost {
-        status.lost(&lost.reason, lost.lines);
-    }
-    status.wal_limit(prepared.wal.max_bytes);
+    tell(&status, &prepared, &recovered);
     let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));
@@ -266,6 +263,14 @@ async fn open_wal(prepared: &mut Prepared, has_hub: bool, world: &World) -> Resu
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
     }
     Ok((wal, recovered))
+}
+
+/// What the pages are to know of the WAL.
+fn tell(status: &Status, prepared: &Prepared, recovered: &Recovered) {
+    status.wal_limit(prepared.wal.max_bytes);
+    for lost in &recovered.lost {
+        status.lost(&lost.reason, lost.lines);
+    }
 }
 
 fn chance(world: &World) -> u16 {

@@ -165,24 +165,14 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     tokio::spawn(give_back(counters.clone()));
     let status = Status::new(counters);
     let stdin = loaded.settings.target_config.stdin.then(|| source(&loaded.prepared, &world));
-    if stdin.is_some() {
-        loaded.prepared.jobs.clear();
-    }
+    loaded.prepared.jobs.retain(|_| stdin.is_none());
     let (intake, deliveries) = Intake::new(&metrics);
     let Loaded { settings, prepared, effective } = loaded;
     let shown = Effective::default();
     shown.set(effective.clone());
     status.receivers(intake.board.clone());
-    let pages = routes(Pages {
-        status: status.clone(),
-        metrics: metrics.clone(),
-        settings: shown.clone(),
-        ready_needs_targets: settings.server.health_check_target,
-        serves_metrics: settings.server.register_instrumentation,
-        world: world.clone(),
-    });
     let (ask, asks) = mpsc::channel(ASKS_MAX);
-    let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
+    let pages = pages(&settings.server, (&status, &metrics, &shown), ask, &world);
     let reloads = ReloadMetrics::new(&metrics);
     let receivers = sent_to(&prepared.jobs);
     let parts = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await;
@@ -209,7 +199,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         listeners,
         end_within: settings.server.graceful_shutdown_timeout.0,
     };
-    open(listener, under_prefix(pages, &settings.server), &stop);
+    open(listener, pages, &stop);
     match stdin {
         None => running.until_stopped().await,
         Some(source) => {
@@ -285,7 +275,16 @@ async fn listen(server: &ServerSettings) -> Result<Option<tokio::net::TcpListene
 }
 
 /// The pages below `http_path_prefix`, and where they were without one: probes are written for either.
-fn under_prefix(pages: axum::Router, server: &ServerSettings) -> axum::Router {
+fn pages(server: &ServerSettings, (status, metrics, shown): (&Status, &Metrics, &Effective), ask: mpsc::Sender<Ask>, world: &World) -> axum::Router {
+    let pages = routes(Pages {
+        status: status.clone(),
+        metrics: metrics.clone(),
+        settings: shown.clone(),
+        ready_needs_targets: server.health_check_target,
+        serves_metrics: server.register_instrumentation,
+        world: world.clone(),
+    });
+    let pages = if server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let prefix = server.http_path_prefix.trim_matches('/');
     if prefix.is_empty() { pages } else { pages.clone().nest(&format!("/{prefix}"), pages) }
 }

@@ -42,7 +42,7 @@ pub(super) fn html(snapshot: &Snapshot, receivers: &[ReceiverReport]) -> String 
     let mut body = format!("<h2>Files ({})</h2>\n", snapshot.files.len());
     // What is most behind comes first: that is what a person looks for.
     let mut files: Vec<&SourceReport> = snapshot.files.iter().collect();
-    files.sort_by(|a, b| b.behind.cmp(&a.behind));
+    files.sort_by_key(|file| std::cmp::Reverse(file.behind));
     body.push_str(&html::table(&["Job", "Path", "State", "Read", "Size", "Behind", "Waited", "Lines", "Labels"], files.into_iter().map(file)));
     if !snapshot.refused.is_empty() {
         body.push_str(&format!("<h2>Not read ({})</h2>\n", snapshot.refused.len()));

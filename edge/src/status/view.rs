@@ -138,8 +138,8 @@ fn losses(status: &Value, look: Look) -> String {
     let rows = rows(status, "losses")
         .iter()
         .map(|row| vec![string(row, "reason"), count(number(row, "times")), known(row, "lines", count), known(row, "bytes", bytes)])
-        .collect();
-    coloured(&table(&columns.map(Column::of), rows, look.width), Mood::Bad, look)
+        .collect::<Vec<_>>();
+    coloured(&table(&columns.map(Column::of), &rows, look.width), Mood::Bad, look)
 }
 
 fn jobs(status: &Value, look: Look) -> String {
@@ -157,7 +157,7 @@ fn jobs(status: &Value, look: Look) -> String {
             bytes(number(row, "bytes")),
         ]
     };
-    table(&columns.map(Column::of), rows(status, "jobs").iter().map(row).collect(), look.width)
+    table(&columns.map(Column::of), &rows(status, "jobs").iter().map(row).collect::<Vec<_>>(), look.width)
 }
 
 fn receivers(status: &Value, look: Look) -> String {
@@ -176,7 +176,7 @@ fn receivers(status: &Value, look: Look) -> String {
         let errors = errors.collect::<Vec<_>>().join(", ");
         vec![string(row, "job"), string(row, "kind"), addresses.join(" "), count(number(row, "records")), last, errors]
     };
-    table(&columns.map(Column::of), rows(status, "receivers").iter().map(row).collect(), look.width)
+    table(&columns.map(Column::of), &rows(status, "receivers").iter().map(row).collect::<Vec<_>>(), look.width)
 }
 
 fn tracks(status: &Value, look: Look) -> String {
@@ -192,7 +192,7 @@ fn tracks(status: &Value, look: Look) -> String {
             age(Duration::from_secs(number(row, "oldest_s"))),
         ]
     };
-    table(&columns.map(Column::of), rows(status, "tracks").iter().map(row).collect(), look.width)
+    table(&columns.map(Column::of), &rows(status, "tracks").iter().map(row).collect::<Vec<_>>(), look.width)
 }
 
 fn clients(status: &Value, look: Look) -> String {
@@ -216,7 +216,7 @@ fn clients(status: &Value, look: Look) -> String {
             string(row, "trouble"),
         ]
     };
-    table(&columns.map(Column::of), rows(status, "clients").iter().map(row).collect(), look.width)
+    table(&columns.map(Column::of), &rows(status, "clients").iter().map(row).collect::<Vec<_>>(), look.width)
 }
 
 fn rows<'v>(status: &'v Value, name: &str) -> &'v [Value] {

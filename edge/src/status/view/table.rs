@@ -26,7 +26,7 @@ impl Column {
 const GAP: &str = "  ";
 
 /// The rows as a table of at most `width` columns; empty when there are none.
-pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, width: usize) -> String {
+pub(super) fn table(columns: &[Column], rows: &[Vec<String>], width: usize) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -46,7 +46,7 @@ pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, width: usize) ->
         format!("{}\n", line.trim_end())
     };
     let mut out = line(&mut columns.iter().map(|column| column.name));
-    for row in &rows {
+    for row in rows {
         out.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     out
