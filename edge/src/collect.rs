@@ -1,13 +1,16 @@
 //! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
-//! turn, since files and the WAL block), `write` (its last step), `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
+//! turn, since files and the WAL block), `write` (its last step), `report` (what pages and counters are told),
+//! `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
 mod adopt;
+mod report;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +22,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::discover::discover_listed;
 use crate::discover::files::Listing;
-use crate::discover::{Job, discover_listed};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
 use crate::receive::streams::Streams;
 use crate::reload::Reload;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
-use crate::status::{SourceReport, Status};
+use crate::status::Status;
+use crate::tail::source::read::LineCount;
 use crate::tail::{Missed, Tail};
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
@@ -42,12 +46,11 @@ const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Deliveries taken in one turn: what they hold is bounded by the intake.
 const TURN_DELIVERIES: usize = 64;
-/// Between two reports to the status page.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// The edge's way in.
 pub struct Collector {
     desk: Option<Box<Desk>>,
+    status: Status,
     world: World,
     orders: mpsc::Receiver<Order>,
     deliveries: Option<mpsc::Receiver<Delivery>>,
@@ -85,6 +88,8 @@ struct Desk {
     pending: Option<(Option<FrozenBatch>, Vec<SourcePosition>)>,
     metrics: EdgeMetrics,
     status: Status,
+    /// Read from files since the start, by the name of the job.
+    read_of: BTreeMap<String, LineCount>,
 }
 
 /// What a turn came to.
@@ -147,10 +152,20 @@ impl Collector {
             missed: Vec::new(),
             pending: None,
             metrics: parts.metrics,
-            status: parts.status,
+            status: parts.status.clone(),
+            read_of: BTreeMap::new(),
         };
         let (world, began) = (parts.world, Instant::now());
-        Self { desk: Some(Box::new(desk)), world, orders: parts.orders, deliveries: parts.deliveries, durable: parts.durable, began, stop: parts.stop }
+        Self {
+            desk: Some(Box::new(desk)),
+            status: parts.status,
+            world,
+            orders: parts.orders,
+            deliveries: parts.deliveries,
+            durable: parts.durable,
+            began,
+            stop: parts.stop,
+        }
     }
 
     fn now(&self) -> Now {
@@ -183,6 +198,7 @@ impl Collector {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(order) = self.orders.recv() => self.obey(order).await,
+                () = self.status.snapshot_wanted() => self.at_desk(move |desk| desk.show(now.wall)).await,
                 Some(delivery) = next(&mut self.deliveries), if done.takes_deliveries => {
                     handed_in.push(delivery);
                     self.take_more(&mut handed_in, TURN_DELIVERIES);
@@ -263,7 +279,9 @@ impl Desk {
     /// Reads other jobs from now on; what they name still goes on at its position.
     fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { jobs, limits, external_labels, discover_every, done } = reload;
+        self.count_jobs();
         self.tail.reload(jobs);
+        self.discovered();
         self.gather.set_rules(limits, external_labels);
         self.discover_every = discover_every;
         self.discover(now);
@@ -307,7 +325,7 @@ impl Desk {
         }
         match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
             Ok(None) => {
-                self.metrics.stalled(true);
+                self.status.stalled(true);
                 let looked = self.tail.look_around(now, &mut self.gather);
                 self.metrics.read(&looked.count, &looked.counters);
                 self.missed.extend(looked.missed);
@@ -318,7 +336,7 @@ impl Desk {
     }
 
     fn turned(&self, read: Result<Option<Duration>, WalFault>) -> Done {
-        self.metrics.stalled(read.is_err());
+        self.status.stalled(read.is_err());
         match read.map(Option::unwrap_or_default) {
             Ok(sleep) => Done { durable: self.durable(), sleep, takes_deliveries: self.streams.is_empty() },
             Err(fault) => {
@@ -363,7 +381,7 @@ impl Desk {
         let changed = self.tail.refresh(now);
         self.next_discovery = now.plus(self.discover_every);
         if changed || self.next_report == Timestamp::MIN {
-            self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+            self.discovered();
         } else if !self.tail.needs_search(now) {
             return;
         }
@@ -374,38 +392,6 @@ impl Desk {
         }
         self.tail.found(&found, now);
         self.tail.cover(&listing, &found, now);
-    }
-
-    fn report(&mut self, now: Timestamp) {
-        self.next_report = now.plus(REPORT_EVERY);
-        // Files that nothing was heard of are as they were reported.
-        if self.tail.take_touched() {
-            let jobs = self.tail.jobs();
-            let sources = self.tail.sources().map(|source| SourceReport {
-                path: source.path().to_string_lossy().into_owned(),
-                job: jobs[source.found.job].name.clone(),
-                labels: source.found.labels.to_string(),
-                offset: source.offset(),
-                behind: source.behind(),
-                draining: source.is_draining(),
-            });
-            let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
-            self.status.sources(sources.collect(), refused.collect());
-        }
-        // The jobs of a configuration share one.
-        if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
-            registry.expire(now);
-            self.status.custom(registry);
-        }
-        let (bytes_behind, files_behind) = self.tail.behind();
-        self.metrics.behind(bytes_behind, files_behind);
-        self.metrics.files(self.tail.sources().count(), self.tail.refused().count(), self.tail.watches());
-        self.status.behind(bytes_behind, files_behind);
-        let (usage, tracks) = {
-            let wal = self.lock();
-            (wal.usage(), wal.track_usage())
-        };
-        self.status.wal(&usage, tracks, now);
     }
 
     /// Reads one turn and writes what became full or due. Gives how long to sleep.
@@ -427,7 +413,7 @@ impl Desk {
             }
             let handed_in = self.take_deliveries(now)?;
             budget = budget.saturating_sub(handed_in);
-            more |= !self.streams.is_empty();
+            more |= !self.streams.is_empty() && !self.streams.is_held(now);
             if turn.count.bytes == 0 && handed_in == 0 {
                 break;
             }
@@ -439,7 +425,7 @@ impl Desk {
         self.streams.synced();
         let given = self.gather.take_given();
         self.metrics.limited(&given);
-        self.status.limited(&given);
+        self.status.limited(&given.0);
         let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
         if !wait.is_zero() {
             return Ok(wait.min(due).min(IDLE_MAX));

@@ -100,6 +100,11 @@ struct Feeds {
 }
 
 impl Feeds {
+    fn new(dir: PathBuf, world: &World, metrics: &Metrics, stop: &CancellationToken) -> Self {
+        let metrics = FeedMetrics::new(metrics);
+        Self { tasks: JoinSet::new(), dir, world: world.clone(), metrics, stop: stop.clone(), own_stop: stop.clone() }
+    }
+
     fn start(&mut self, jobs: &mut [Job]) {
         self.own_stop = self.stop.child_token();
         discover::feeds::start(jobs, &self.dir, &self.world, &self.metrics, &mut self.tasks, &self.own_stop);
@@ -118,6 +123,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     for lost in &recovered.lost {
         status.lost(&lost.reason, lost.lines);
     }
+    status.wal_limit(prepared.wal.max_bytes);
     let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));
@@ -139,9 +145,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     drop(sinks.replace(std::mem::take(&mut prepared.clients)).await);
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
-    let dir = prepared.wal.dir.join("discovery");
-    let feed_metrics = FeedMetrics::new(&metrics);
-    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), metrics: feed_metrics, stop: stop.clone(), own_stop: stop.clone() };
+    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), &world, &metrics, stop);
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);

@@ -23,10 +23,15 @@ use arguments::{Asked, Task};
 use edge::settings::Purpose;
 use edge_wal::WalFault;
 use load::From;
-use proto_boot::Mistake;
+use proto_boot::{Mistake, memory};
 use proto_seam::World;
 
+/// The columns of a batch and what they are packed into; one is filled and packed after the other.
+const KEPT_BYTES: i32 = 8 << 20;
+
 fn main() -> ExitCode {
+    memory::settle();
+    memory::keep_blocks(KEPT_BYTES);
     let asked = match arguments::read(std::env::args()) {
         Ok(asked) => asked,
         Err(code) => return ExitCode::from(code),
@@ -46,7 +51,7 @@ async fn act(asked: Asked) -> u8 {
     let Asked { task, flags } = asked;
     let from = From::new(&flags);
     match task {
-        Task::Status { url, json } => look::status(&url, json).await,
+        Task::Status { url, json, watch } => look::status(&url, json, watch).await,
         Task::InspectWal { dir, json } => look::inspect(world.disk.as_ref(), &dir, json),
         Task::Convert(arguments) => convert::convert(&arguments, world.disk.as_ref(), flags.expand_env),
         Task::Check => check(&from, &world),

@@ -54,7 +54,7 @@ impl Show {
     #[must_use]
     pub fn new(prepared: &Prepared, positions: Vec<SourcePosition>, discover_every: Duration, world: &World, tap: Tap) -> Self {
         let mut gather = Gather::tapped(prepared.gather, tap);
-        gather.set_rules(prepared.limits, prepared.external_labels.clone());
+        gather.set_rules(prepared.limits.clone(), prepared.external_labels.clone());
         let files = positions.into_iter().filter(|position| !is_stream(position));
         let tail = Tail::new(Arc::clone(&world.disk), prepared.jobs.clone(), files);
         Self { tail, gather, next_discovery: Timestamp::MIN, discover_every }

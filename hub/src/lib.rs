@@ -12,7 +12,6 @@ pub mod admin;
 pub mod api;
 pub mod canary;
 pub mod fsck;
-pub mod memory;
 pub mod producers;
 pub mod segments;
 pub mod settings;
@@ -206,7 +205,7 @@ pub async fn serve(
     let api = Api { engine, store: held, about, ingest: ingest.clone(), tenants, issued: issued_now, rates, refusals, tails, ready: ready_now, world: base };
     let mut tasks = JoinSet::new();
     let giving = rest_stop.clone();
-    tasks.spawn(async move { giving.run_until_cancelled(memory::give_back()).await.unwrap_or_default() });
+    tasks.spawn(async move { giving.run_until_cancelled(proto_boot::memory::give_back_always()).await.unwrap_or_default() });
     tasks.spawn(map.watch(rest_stop.clone()));
     tasks.spawn(tokens::follow(Arc::clone(&store), api.tenants.clone(), issued, revoked, rest_stop.clone()));
     start_canary(&mut tasks, &checked, &api, &metrics, &rest_stop);

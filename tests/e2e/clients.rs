@@ -11,14 +11,14 @@ use tests::lines::{Writer, reckon, time_base_ns};
 use tests::place::{self, program};
 use tests::process::Process;
 
-/// A configuration as Promtail has it: no `hub`, no `wal`.
-fn configured(dir: &Path, hub: &Hub) {
+/// A configuration as Promtail has it: no `hub`, no `wal`; and `more`.
+fn configured(dir: &Path, hub: &Hub, more: &str) {
     let logs = dir.join("logs");
     std::fs::create_dir_all(&logs).unwrap();
     let settings = format!(
         "server: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\npositions: {{filename: {}/positions.yaml}}\n\
-         clients:\n- url: {}/loki/api/v1/push\n  bearer_token: {}\n  batchwait: 100ms\n  batchsize: 20000\n  external_labels: {{cluster: alpha}}\n\
-         scrape_configs:\n- job_name: files\n  static_configs:\n  - targets: [localhost]\n    labels: {{job: files, __path__: \"{}/*.log\"}}\n  pipeline_stages:\n{}",
+         clients:\n- url: {}/loki/api/v1/push\n  bearer_token: {}\n  batchwait: 100ms\n  batchsize: 20000\n  external_labels: {{cluster: alpha, via: push}}\n\
+         scrape_configs:\n- job_name: files\n  static_configs:\n  - targets: [localhost]\n    labels: {{job: files, __path__: \"{}/*.log\"}}\n  pipeline_stages:\n{}{more}",
         dir.display(),
         hub.url(),
         hub.acme_writer,
@@ -40,7 +40,7 @@ fn started(dir: &Path, nth: usize) -> Process {
 async fn clients_alone_bring_every_line_through_kills_of_edge_and_hub() {
     let dir = place::folder("clients");
     let mut hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
-    configured(dir.path(), &hub);
+    configured(dir.path(), &hub, "");
     let base = time_base_ns();
     let mut writers: Vec<Writer> = ["a", "b"].iter().map(|name| Writer::new(&dir.path().join(format!("logs/{name}.log")), name, base)).collect();
     let mut edge = started(dir.path(), 0);
@@ -63,7 +63,7 @@ async fn clients_alone_bring_every_line_through_kills_of_edge_and_hub() {
     }
     let written: BTreeMap<String, u64> = writers.iter().map(|writer| (writer.name().to_owned(), writer.written)).collect();
     let ask = Ask::new(&hub.url(), &hub.acme);
-    let selector = "{cluster=\"alpha\", job=\"files\"}";
+    let selector = "{cluster=\"alpha\", via=\"push\"}";
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let reckoning = loop {
         if let Ok(found) = ask.try_every_line(selector, base, base + 3_600_000_000_000, 20_000).await {
@@ -80,4 +80,31 @@ async fn clients_alone_bring_every_line_through_kills_of_edge_and_hub() {
     let total: u64 = written.values().sum();
     assert!(reckoning.repeated <= total / 2, "{reckoning:?}");
     assert!(dir.path().join("tributary-wal/sinks").is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_comes_later_gets_what_is_written_from_then_on() {
+    let dir = place::folder("clients-then-hub");
+    let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
+    configured(dir.path(), &hub, "");
+    let mut writer = Writer::new(&dir.path().join("logs/a.log"), "a", time_base_ns());
+    let mut edge = started(dir.path(), 0);
+    let ask = Ask::new(&hub.url(), &hub.acme);
+    writer.write(100);
+    ask.until_count("{via=\"push\"}", 100, Duration::from_secs(60)).await;
+    edge.stop(Duration::from_secs(20));
+    let identity = hub.identity("alpha", "one", &[]);
+    let link = format!(
+        "hub: {{url: 'https://127.0.0.1:{}', ca_file: {}/ca.crt, identity_dir: {}, server_name: localhost}}\n",
+        hub.link,
+        identity.display(),
+        identity.display()
+    );
+    configured(dir.path(), &hub, &link);
+    let edge = started(dir.path(), 1);
+    writer.write(50);
+    ask.until_count("{via=\"push\"}", 150, Duration::from_secs(60)).await;
+    ask.until_count("{job=\"files\", via=\"\"}", 50, Duration::from_secs(60)).await;
+    let losses = Ask::new(&hub.admin_url(), &hub.operator).json("/admin/v1/losses", &[("tenant", "acme")]).await;
+    assert_eq!(losses, serde_json::json!([]), "what went before is not told as lost: {}", edge.tail());
 }

@@ -10,6 +10,7 @@ mod certificates;
 mod clients;
 mod compatibility;
 mod configs;
+mod deletes;
 mod delivery;
 mod disk;
 mod docker;

@@ -13,6 +13,9 @@ use crate::directed::{burst, calm, calmed, drains, fired, plain};
 use crate::floor::Way;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Bytes of a WAL whose files are soon deleted, and of one that holds everything within its grace.
+const SMALL: u64 = 128 * 1024;
+const LARGE: u64 = 4 * 1024 * 1024;
 
 /// Number, state, newest and acked sequence of each track of the first edge that is not closed.
 fn tracks(cluster: &Cluster) -> Vec<(u32, &'static str, u64, u64)> {
@@ -25,9 +28,10 @@ fn numbers(cluster: &Cluster) -> Vec<u32> {
 }
 
 /// The first edge meets no hub for longer than it takes to make a backlog. Hubs take their time: what a page shows each second is not over by then.
-fn with_backlog(seed: u64) -> Cluster {
+fn with_backlog(seed: u64, wal_bytes_max: u64) -> Cluster {
     let mut swarm = plain(seed, 2, 2);
     swarm.linger = SECOND * 2;
+    swarm.shape.wal_bytes_max = wal_bytes_max;
     let mut cluster = calmed(swarm);
     for hub in 0..2 {
         cluster.cut(0, hub, Way::Both, SECOND * 75);
@@ -81,7 +85,7 @@ fn moves(cluster: &mut Cluster) -> bool {
 #[test]
 fn a_first_track_that_was_let_go_does_not_come_back() {
     for seed in 0..4 {
-        let mut cluster = with_backlog(seed);
+        let mut cluster = with_backlog(seed, SMALL);
         drained(&mut cluster);
         // Until no file of the WAL tells of the first track any more.
         for _ in 0..60 {
@@ -106,7 +110,7 @@ fn a_first_track_that_was_let_go_does_not_come_back() {
 fn the_answer_to_the_end_of_a_track_is_lost() {
     let (mut ended, mut moved) = (0, 0);
     for seed in 0..6 {
-        let mut cluster = with_backlog(seed);
+        let mut cluster = with_backlog(seed, LARGE);
         goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [(1, _, last, acked), (2, "open", ..)] if acked == last));
         for hub in 0..2 {
             cluster.cut(0, hub, Way::ToEdge, SECOND * 3);
@@ -128,7 +132,7 @@ fn the_answer_to_the_end_of_a_track_is_lost() {
 fn a_wal_of_before_a_track_ended_is_put_back() {
     let mut moved = 0;
     for seed in 0..4 {
-        let mut cluster = with_backlog(seed);
+        let mut cluster = with_backlog(seed, LARGE);
         goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, "open", ..)]));
         cluster.restore_wal(0, SECOND);
         drained(&mut cluster);
@@ -151,7 +155,7 @@ fn a_wal_of_before_a_track_ended_is_put_back() {
 fn a_wal_of_before_a_track_began_is_put_back() {
     let mut moved = 0;
     for (seed, (may_move, has_backlog)) in (0..8).zip([(false, false), (true, false), (false, true), (true, true)].into_iter().cycle()) {
-        let mut cluster = if has_backlog { with_backlog(seed) } else { calm(seed, 2, 2) };
+        let mut cluster = if has_backlog { with_backlog(seed, LARGE) } else { calm(seed, 2, 2) };
         cluster.restore_wal(0, SECOND);
         if !has_backlog {
             for hub in 0..2 {
@@ -171,4 +175,26 @@ fn a_wal_of_before_a_track_began_is_put_back() {
         assert_eq!((fired(&cluster, "wal restored"), numbers(&cluster)), (1, vec![1]), "{may_move} {has_backlog}");
     }
     assert!(moved > 0, "no edge moved");
+}
+
+/// Seed 31385: the bucket of before a track was drained is put back, when its edge has closed it.
+#[test]
+fn a_bucket_of_before_a_track_ended_is_put_back() {
+    for seed in 0..4 {
+        let mut cluster = with_backlog(seed, LARGE);
+        let before = cluster.ground.bucket.oracle(|oracle| oracle.lines_of_cluster(cluster.edges[0].cluster));
+        cluster.ground.bucket.keep();
+        drained(&mut cluster);
+        let lines = |cluster: &Cluster| cluster.ground.bucket.oracle(|oracle| oracle.lines_of_cluster(cluster.edges[0].cluster));
+        assert!(lines(&cluster) >= before + 200, "the backlog is stored");
+        cluster.roll_back(SECOND);
+        assert_eq!((fired(&cluster, "bucket rolled back"), lines(&cluster)), (1, before));
+        for _ in 0..10 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        drains(&mut cluster);
+        assert!(lines(&cluster) >= before + 300, "the backlog is stored again");
+        assert_eq!(numbers(&cluster), [2]);
+    }
 }

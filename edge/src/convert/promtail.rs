@@ -48,8 +48,8 @@ pub fn rules() -> BTreeMap<String, Rule> {
 #[derive(Debug)]
 enum Shape {
     Leaf(String),
-    List(Vec<Shape>),
-    Map(Vec<(Spanned<String>, Shape)>),
+    List(Vec<Self>),
+    Map(Vec<(Spanned<String>, Self)>),
 }
 
 impl Shape {
@@ -352,10 +352,7 @@ fn remove(value: &mut Value, path: &[String]) -> Option<()> {
     let (last, parents) = path.split_last()?;
     let mut here = value;
     for step in parents {
-        here = match here {
-            Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
-            other => other.get_mut(step)?,
-        };
+        here = if here.is_array() { here.get_mut(step.parse::<usize>().ok()?)? } else { here.get_mut(step)? };
     }
     let map = here.as_object_mut()?;
     if map.len() < 2 && !parents.is_empty() {

@@ -22,9 +22,9 @@ pub enum Node {
     /// A text.
     Text(String),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<Self>),
     /// A map in its order.
-    Map(Vec<(String, Node)>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Node {
@@ -115,8 +115,8 @@ impl Writer {
                     }
                 }
             }
-            other => {
-                let written = self.flat(other);
+            Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => {
+                let written = self.flat(node);
                 self.out.push_str(&format!("{indent}{written}\n"));
             }
         }
@@ -132,8 +132,8 @@ impl Writer {
                 self.out.push('\n');
                 self.block(value, depth + 1);
             }
-            other => {
-                let written = self.flat(other);
+            Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => {
+                let written = self.flat(value);
                 self.out.push_str(&format!(" {written}\n"));
             }
         }

@@ -27,9 +27,12 @@ enum Command {
         /// Where its pages are, such as http://127.0.0.1:9080.
         #[arg(long)]
         url: String,
-        /// One JSON object.
+        /// One JSON object; with --watch one per line.
         #[arg(long)]
         json: bool,
+        /// Again and again, so many seconds apart, until interrupted.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        watch: Option<u64>,
     },
     /// Look into a WAL.
     Wal {
@@ -100,7 +103,7 @@ pub(crate) enum Task {
     /// Convert another agent's.
     Convert(Box<ConvertArguments>),
     /// Ask a running edge.
-    Status { url: String, json: bool },
+    Status { url: String, json: bool, watch: Option<u64> },
     /// List a WAL.
     InspectWal { dir: PathBuf, json: bool },
 }
@@ -134,7 +137,7 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
     })?;
     let mut of_file = |config: PathBuf| flags.files = vec![config.to_string_lossy().into_owned()];
     let task = match parsed.command {
-        Some(Command::Status { url, json }) => Task::Status { url, json },
+        Some(Command::Status { url, json, watch }) => Task::Status { url, json, watch },
         Some(Command::Wal { command: WalCommand::Inspect { dir, json } }) => Task::InspectWal { dir, json },
         Some(Command::Convert(arguments)) => Task::Convert(Box::new(arguments)),
         Some(Command::CheckConfig { config }) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use edge::discover::Job;
 use edge::flags::Flags;
 use edge::metrics::EdgeMetrics;
-use edge::pages::{Pages, routes};
+use edge::pages::{Effective, Pages, routes};
 use edge::receive::{self, Intake, Receivers};
 use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
 use edge::settings::load::Loaded;
@@ -17,7 +17,7 @@ use edge::status::Status;
 use edge::{Edge, EdgeParts};
 use proto_boot::serve::{Serving, serve};
 use proto_boot::telemetry::{LogSettings, log as telemetry};
-use proto_boot::{Metrics, Stop};
+use proto_boot::{Metrics, Stop, memory};
 use proto_link::{ClientTls, GrpcClient, QuicClient};
 use proto_seam::World;
 use serde_json::Value;
@@ -34,6 +34,8 @@ const AT_START: [&str; 6] = ["server", "hub", "wal", "batch", "canary", "positio
 const CLIENTS: [&str; 2] = ["clients", "client"];
 /// Between two looks whether all of the standard input is acknowledged.
 const ACKED_EVERY: Duration = Duration::from_millis(50);
+/// Without a line for so long, memory is given back.
+const QUIET: Duration = Duration::from_secs(10);
 /// What is durable is in the status after so long at the latest.
 const REPORTED_AFTER: Duration = Duration::from_millis(2_500);
 
@@ -66,6 +68,20 @@ pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
     }
 }
 
+/// Gives back what is free once an edge that had lines has none.
+async fn give_back(counters: EdgeMetrics) {
+    let (mut before, mut owes) = (0, true);
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let gathered = counters.gathered_bytes();
+        if gathered == before && std::mem::take(&mut owes) {
+            memory::give_back();
+        }
+        owes |= gathered != before;
+        before = gathered;
+    }
+}
+
 /// Everything a running edge is told from outside.
 struct Running {
     edge: Edge,
@@ -73,6 +89,8 @@ struct Running {
     world: World,
     /// The settings in force.
     effective: Value,
+    /// The same for the page.
+    shown: Effective,
     metrics: ReloadMetrics,
     asks: mpsc::Receiver<Ask>,
     hangups: Signal,
@@ -143,14 +161,26 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         Err(code) => return code,
     };
     let metrics = Metrics::new();
-    let status = Status::new(EdgeMetrics::new(&metrics));
+    let counters = EdgeMetrics::new(&metrics);
+    tokio::spawn(give_back(counters.clone()));
+    let status = Status::new(counters);
     let stdin = loaded.settings.target_config.stdin.then(|| source(&loaded.prepared, &world));
     if stdin.is_some() {
         loaded.prepared.jobs.clear();
     }
     let (intake, deliveries) = Intake::new(&metrics);
     let Loaded { settings, prepared, effective } = loaded;
-    let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: settings.server.health_check_target });
+    let shown = Effective::default();
+    shown.set(effective.clone());
+    status.receivers(intake.board.clone());
+    let pages = routes(Pages {
+        status: status.clone(),
+        metrics: metrics.clone(),
+        settings: shown.clone(),
+        ready_needs_targets: settings.server.health_check_target,
+        serves_metrics: settings.server.register_instrumentation,
+        world: world.clone(),
+    });
     let (ask, asks) = mpsc::channel(ASKS_MAX);
     let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let reloads = ReloadMetrics::new(&metrics);
@@ -171,6 +201,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         from,
         world,
         effective,
+        shown,
         metrics: reloads,
         asks,
         hangups,
@@ -336,6 +367,7 @@ impl Running {
             return Err("the edge is ending".to_owned());
         }
         self.effective = merged(loaded.effective, &self.effective);
+        self.shown.set(self.effective.clone());
         Ok(match later.as_slice() {
             [] => "the settings were reloaded".to_owned(),
             later => format!("the settings were reloaded; {} will count at the next start", later.join(", ")),

@@ -82,6 +82,7 @@ pub async fn start(jobs: &[Job], intake: &Intake, status: &Status, world: &World
             }
         }
     }
+    intake.board.running(&receivers.running);
     for running in &receivers.running {
         match running.address {
             Some(address) => tracing::info!(job = running.job, kind = running.kind, %address, "a receiver listens"),

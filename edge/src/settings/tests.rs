@@ -246,12 +246,29 @@ fn limits_are_checked_where_they_count() {
     let on =
         prepared(&limits("{readline_rate_enabled: true, readline_rate: 2.5, readline_burst: 7, readline_rate_drop: no, max_line_size: 1KB, max_streams: 3}"))
             .limits;
-    assert_eq!(on, LimitSettings { rate: Some((2.5, 7)), drop: false, streams_max: 3, line_bytes_max: 1024, truncate: false });
+    assert_eq!(on, LimitSettings { rate: Some((2.5, 7)), drop: false, streams_max: 3, line_bytes_max: 1024, ..LimitSettings::default() });
     for text in [
         "{readline_rate_enabled: true, readline_rate: 0}",
         "{readline_rate_enabled: true, readline_burst: 0}",
         "{readline_rate_enabled: true, readline_rate: -1}",
     ] {
         assert_eq!(mistakes(&limits(text)).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_tenants_budget_is_a_rate_and_a_burst() {
+    let prepare = |budgets: &str| {
+        let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &format!("{REST}limits_config: {{tenant_budgets: {budgets}}}\n"));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        parsed.unwrap().prepare("e.yaml", "h")
+    };
+    let prepared = prepare("{acme: {bytes_rate: 2KiB}, '*': {bytes_rate: 1, bytes_burst: 7, drop: true}}").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let acme = prepared.limits.budgets["acme"];
+    assert_eq!((acme.bytes_rate, acme.bytes_burst, acme.drop), (2048.0, 20_480, false));
+    assert_eq!((prepared.limits.budgets["*"].bytes_burst, prepared.limits.budgets["*"].drop), (7, true));
+    for (bad, why) in [("{a: {bytes_rate: 0}}", "bytes_rate is 0"), ("{a: {bytes_rate: 1, bytes_burst: 0}}", "bytes_burst is 0")] {
+        let mistakes = prepare(bad).err().unwrap_or_default();
+        assert!(mistakes.len() == 1 && mistakes[0].to_string().contains(why), "{mistakes:?}");
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Mood {
     Slow(u64),
 }
 
+/// A request for a token: headers and body.
+type Form = (BTreeMap<String, String>, String);
 type Judge = Box<dyn FnMut(&Asked) -> Mood + Send>;
 
 #[derive(Clone)]
@@ -40,7 +42,7 @@ pub(crate) struct Loki {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     judge: Arc<Mutex<Judge>>,
-    tokens: Arc<Mutex<Vec<(BTreeMap<String, String>, String)>>>,
+    tokens: Arc<Mutex<Vec<Form>>>,
 }
 
 impl Loki {
@@ -79,7 +81,7 @@ impl Loki {
     }
 
     /// Requests for tokens: headers and form.
-    pub(crate) fn tokens(&self) -> Vec<(BTreeMap<String, String>, String)> {
+    pub(crate) fn tokens(&self) -> Vec<Form> {
         self.tokens.lock().unwrap().clone()
     }
 

@@ -98,8 +98,8 @@ async fn a_file_that_is_no_longer_named_is_read_to_its_end_and_goes_on_there_whe
     reload(&mut running, b).await;
     books.take(&mut talk, 21).await;
     sleep(Duration::from_secs(10)).await;
-    let (sources, _) = running.status.targets();
-    assert!(sources.iter().all(|source| source.path == "/logs/b.log"), "{sources:?}");
+    let shown = running.status.fresh().await;
+    assert!(shown.files.len() == 1 && shown.files[0].path == "/logs/b.log", "{shown:?}");
     host.append("b.log", "b 2\n");
     books.take(&mut talk, 22).await;
     reload(&mut running, &format!("{b}, {a}")).await;

@@ -264,7 +264,10 @@ impl Replay {
         use pb::control_head::Kind;
         match kind {
             Kind::Positions(told) => self.advance(&told.positions_before, told.positions),
-            Kind::Bind(told) => self.track(number).producer = ProducerId::from_bytes(&told.producer),
+            Kind::Bind(told) => {
+                let track = self.track(number);
+                (track.producer, track.closed) = (ProducerId::from_bytes(&told.producer), false);
+            }
             Kind::Close(_) => self.track(number).closed = true,
             Kind::Acked(told) => {
                 let Some(chain) = chain_of(&told.chain).filter(|_| told.sequence < u64::MAX) else { return };

@@ -337,7 +337,7 @@ fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind
     };
     match kind {
         Kind::Positions(_) => {}
-        Kind::Bind(told) => track.producer = ProducerId::from_bytes(&told.producer),
+        Kind::Bind(told) => (track.producer, track.closed, track.drained_in) = (ProducerId::from_bytes(&told.producer), false, None),
         Kind::Acked(told) => track.acked_durable = told.sequence,
         Kind::Close(_) => track.closed = true,
         Kind::Adopt(told) => {

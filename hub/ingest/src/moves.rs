@@ -177,7 +177,7 @@ impl Walk {
     #[must_use]
     pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
         let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
-        asker.producer.is_none() && !bound && asker.is_first_track()
+        asker.producer.is_none() && !bound && asker.is_first_track() && !asker.followed
     }
 
     /// Begins at `at`.

@@ -64,8 +64,8 @@ impl Graph<'_> {
         let draft = Draft { name: id.clone(), line, ..Draft::default() };
         match kind {
             "file" => self.file(fields, draft, &forward_to),
-            "kubernetes" => self.pods_by_api(fields, draft, &forward_to),
-            "docker" => self.containers(fields, draft, &forward_to),
+            "kubernetes" => self.pods_by_api(fields, &draft, &forward_to),
+            "docker" => self.containers(fields, &draft, &forward_to),
             "journal" => self.journal(fields, draft, &forward_to),
             "syslog" => self.syslog(fields, &draft, &forward_to),
             "api" => self.api(fields, draft, &forward_to),
@@ -111,9 +111,9 @@ impl Graph<'_> {
         }
     }
 
-    fn pods_by_api(&mut self, mut fields: Fields<'_>, draft: Draft, forward_to: &Val) {
+    fn pods_by_api(&mut self, mut fields: Fields<'_>, draft: &Draft, forward_to: &Val) {
         fields.ignore(self, &["client", "clustering"], "each edge reads the files of its own node");
-        let jobs = self.targets(&mut fields, &draft);
+        let jobs = self.targets(&mut fields, draft);
         fields.end(self);
         let note = "pods are read from their files below /var/log/pods, not through the API: run an edge on every node (deploy/edge); Alloy's labels job and instance of this component are not set";
         self.tell(draft.line, Verdict::Changed, &draft.name, note);
@@ -124,7 +124,7 @@ impl Graph<'_> {
         }
     }
 
-    fn containers(&mut self, mut fields: Fields<'_>, draft: Draft, forward_to: &Val) {
+    fn containers(&mut self, mut fields: Fields<'_>, draft: &Draft, forward_to: &Val) {
         let mut own = Vec::new();
         fields.same(self, &["host", "refresh_interval"], &mut own);
         if let Some(block) = fields.blocks("http_client_config").into_iter().next() {
@@ -133,7 +133,7 @@ impl Graph<'_> {
             inner.end(self);
         }
         let labels = fields.node(self, "labels").filter(|labels| !labels.is_empty());
-        let jobs = self.targets(&mut fields, &draft);
+        let jobs = self.targets(&mut fields, draft);
         let rules = self.named_rules(&mut fields, &draft.name);
         fields.end(self);
         self.positions.push(draft.name.clone());

@@ -76,10 +76,10 @@ impl Graph<'_> {
             clients.push(client);
         }
         fields.ignore(self, &["wal"], "this edge's WAL is on in any case, and frees what is acknowledged");
-        if let Some(most) = fields.take(self, "max_streams") {
-            if !matches!(&most, super::Val::Number(number) if number == "0") {
-                self.tell(line, Verdict::Refused, format!("{id} max_streams"), "write limits_config.max_streams, which counts the streams of one batch");
-            }
+        if let Some(most) = fields.take(self, "max_streams")
+            && most != super::Val::Number("0".to_owned())
+        {
+            self.tell(line, Verdict::Refused, format!("{id} max_streams"), "write limits_config.max_streams, which counts the streams of one batch");
         }
         fields.end(self);
         let note = if has_hub { "the hub takes its place; tenants are known there by the edge's cluster, not by a header" } else { "clients" };

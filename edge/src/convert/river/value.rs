@@ -22,9 +22,9 @@ pub enum Val {
     /// A text.
     Text(String),
     /// A list.
-    List(Vec<Val>),
+    List(Vec<Self>),
     /// An object, in its order.
-    Object(Vec<(String, Val)>),
+    Object(Vec<(String, Self)>),
     /// `component.name.label.export`
     Reference(Vec<String>),
 }
@@ -79,32 +79,25 @@ pub fn evaluate(expr: &Expr) -> Result<Val, RiverFault> {
         ExprKind::Call(function, arguments) => {
             let name = path(function).map(|path| path.join(".")).unwrap_or_default();
             let arguments = arguments.iter().map(evaluate).collect::<Result<Vec<_>, _>>()?;
-            call(at, &name, arguments)?
+            call(at, &name, &arguments)?
         }
-        ExprKind::Unary("-", inner) => match evaluate(inner)? {
-            Val::Number(number) => Val::Number(format!("-{number}")),
-            _ => return Err(RiverFault::new(at, "only a number can be negative", "mend the expression")),
-        },
-        ExprKind::Unary(..) => match &expr.kind {
-            ExprKind::Unary(_, inner) => match evaluate(inner)? {
-                Val::Bool(value) => Val::Bool(!value),
-                _ => return Err(RiverFault::new(at, "only a boolean can be negated", "mend the expression")),
-            },
-            _ => Val::Null,
+        ExprKind::Unary(sign, inner) => match (*sign, evaluate(inner)?) {
+            ("-", Val::Number(number)) => Val::Number(format!("-{number}")),
+            ("!", Val::Bool(value)) => Val::Bool(!value),
+            (sign, _) => return Err(RiverFault::new(at, format!("there is no {sign} of this value"), "mend the expression")),
         },
         ExprKind::Binary(sign, left, right) => binary(at, sign, evaluate(left)?, evaluate(right)?)?,
     })
 }
 
 fn path(expr: &Expr) -> Option<Vec<String>> {
-    match &expr.kind {
-        ExprKind::Name(name) => Some(vec![name.clone()]),
-        ExprKind::Field(of, name) => path(of).map(|mut path| {
-            path.push(name.clone());
-            path
-        }),
-        _ => None,
+    if let ExprKind::Name(name) = &expr.kind {
+        return Some(vec![name.clone()]);
     }
+    let ExprKind::Field(of, name) = &expr.kind else { return None };
+    let mut path = path(of)?;
+    path.push(name.clone());
+    Some(path)
 }
 
 fn named(expr: &Expr) -> Result<Val, RiverFault> {
@@ -122,11 +115,9 @@ fn named(expr: &Expr) -> Result<Val, RiverFault> {
         };
     }
     let ExprKind::Field(of, name) = &expr.kind else { return Err(RiverFault::new(at, "this is no value", "mend the expression")) };
-    match evaluate(of)? {
-        Val::Object(fields) => fields.into_iter().find(|(field, _)| field == name).map(|(_, value)| value),
-        _ => None,
-    }
-    .ok_or_else(|| RiverFault::new(at, format!("there is no field {name:?}"), "mend the expression"))
+    let fields = if let Val::Object(fields) = evaluate(of)? { fields } else { Vec::new() };
+    let found = fields.into_iter().find(|(field, _)| field == name).map(|(_, value)| value);
+    found.ok_or_else(|| RiverFault::new(at, format!("there is no field {name:?}"), "mend the expression"))
 }
 
 fn indexed(at: At, of: Val, index: &Val) -> Result<Val, RiverFault> {
@@ -162,10 +153,10 @@ fn binary(at: At, sign: &str, left: Val, right: Val) -> Result<Val, RiverFault> 
 /// Most characters that a function may make.
 const RESULT_CHARS_MAX: usize = 1024 * 1024;
 
-fn call(at: At, name: &str, arguments: Vec<Val>) -> Result<Val, RiverFault> {
+fn call(at: At, name: &str, arguments: &[Val]) -> Result<Val, RiverFault> {
     let refused = || RiverFault::new(at, format!("the function {name} is not taken over"), "write its result");
     let wrong = || RiverFault::new(at, format!("{name} has other arguments than expected"), "mend the call");
-    let result = match (name, arguments.as_slice()) {
+    let result = match (name, arguments) {
         ("sys.env" | "env", [Val::Text(name)]) => Val::Text(variable(name)),
         ("convert.nonsensitive" | "nonsensitive", [value]) => value.clone(),
         ("coalesce", values) => values.iter().find(|value| !matches!(value, Val::Null) && value.text() != Some("")).cloned().unwrap_or(Val::Null),
@@ -207,10 +198,7 @@ fn call(at: At, name: &str, arguments: Vec<Val>) -> Result<Val, RiverFault> {
         ) => return Err(wrong()),
         _ => return Err(refused()),
     };
-    match &result {
-        Val::Text(text) if text.len() > RESULT_CHARS_MAX => Err(wrong()),
-        _ => Ok(result),
-    }
+    if result.text().is_some_and(|text| text.len() > RESULT_CHARS_MAX) { Err(wrong()) } else { Ok(result) }
 }
 
 /// Changes what is no variable.

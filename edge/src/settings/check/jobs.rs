@@ -45,9 +45,9 @@ impl Checker<'_> {
             let relabel = Relabel { rules: relabel, host: host.to_owned() };
             let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);
             for written in scrape.statics() {
-                let target = self.target(written, &relabel);
+                let (target, why) = self.target(written, &relabel);
                 let kept = target.as_ref().map(|target| target.labels.clone());
-                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept });
+                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept, why });
                 job.targets.extend(target);
             }
             if let Origin::Files(discoveries) = &origin {
@@ -226,18 +226,21 @@ impl Checker<'_> {
         }
     }
 
-    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> Option<Target> {
+    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> (Option<Target>, &'static str) {
         let labels = &written.labels.value;
         self.label_names(labels);
-        match relabel.target(labels.labels()) {
+        let relabelled = relabel.target(labels.labels());
+        let why = relabelled.why();
+        let target = match relabelled {
             Relabelled::Kept(target) => Some(*target),
-            Relabelled::Dropped => None,
+            Relabelled::Dropped | Relabelled::Elsewhere => None,
             Relabelled::Unusable(why) => {
                 let at = labels.0.get("__path__").map_or_else(|| place(&written.labels), place);
                 self.mistake_at(at, why, "give an absolute glob such as /var/log/app/*.log in the label __path__");
                 None
             }
-        }
+        };
+        (target, why)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where lines are kept and sent: `hub`, `clients`, `wal`, `batch`, `canary`, `positions`, `limits_config`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use edge_wal::{WalSettings, WhenFull};
@@ -12,13 +13,14 @@ use proto_wire::Compression;
 
 use super::super::hub::Urls;
 use super::super::labels::LabelsYaml;
-use super::super::top::{LimitsYaml, POSITIONS_FILE, PositionsSettings};
+use super::super::top::{BudgetYaml, LimitsYaml, POSITIONS_FILE, PositionsSettings};
 use super::super::{BatchSettings, CanaryYaml, ClientSettings, EdgeSettings, HubSettings, Placed, Purpose, WalYaml};
 use super::Checker;
 use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::gather::GatherSettings;
 use crate::import::{ImportPlan, WhenDoubtful};
 use crate::limit::LimitSettings;
+use crate::limit::budget::Budget;
 use crate::ship::share::SHARE_MILLE_MAX;
 use crate::sink::{Target, Unfit};
 
@@ -213,6 +215,20 @@ impl Checker<'_> {
             streams_max: limits.max_streams,
             line_bytes_max,
             truncate: limits.max_line_size_truncate,
+            budgets: Arc::new(limits.tenant_budgets.iter().map(|(name, written)| (name.clone(), self.budget(written))).collect()),
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate is far below 2^52 bytes")]
+    fn budget(&mut self, written: &BudgetYaml) -> Budget {
+        let Bytes(rate) = written.bytes_rate.value;
+        if rate == 0 {
+            self.mistake(&written.bytes_rate, "a tenant's bytes_rate is 0", "write bytes per second, such as 1MiB, or take the tenant out");
+        }
+        let burst = written.bytes_burst.as_ref().map_or(rate.saturating_mul(10), |burst| burst.value.0);
+        if let Some(at) = written.bytes_burst.as_ref().filter(|_| burst == 0) {
+            self.mistake(at, "a tenant's bytes_burst is 0", "write how many bytes may come at once, such as 4MiB");
+        }
+        Budget { bytes_rate: rate.max(1) as f64, bytes_burst: burst.max(1), drop: written.drop }
     }
 }

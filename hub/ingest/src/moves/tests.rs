@@ -267,6 +267,7 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     let lost = Asker { wal_id: 8, ..track(1) };
     assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
     assert!(Walk::ends_others(&lost, &all));
+    assert!(!Walk::ends_others(&Asker { followed: true, ..lost.clone() }, &all), "it is not new: it has a later track");
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
     lanes.commit(OWN, vec![other]);
