@@ -100,9 +100,8 @@ struct Feeds {
 }
 
 impl Feeds {
-    fn new(dir: PathBuf, world: &World, metrics: &Metrics, stop: &CancellationToken) -> Self {
-        let metrics = FeedMetrics::new(metrics);
-        Self { tasks: JoinSet::new(), dir, world: world.clone(), metrics, stop: stop.clone(), own_stop: stop.clone() }
+    fn new(dir: PathBuf, (world, metrics): (&World, &Metrics), stop: &CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), dir, world: world.clone(), metrics: FeedMetrics::new(metrics), stop: stop.clone(), own_stop: stop.clone() }
     }
 
     fn start(&mut self, jobs: &mut [Job]) {
@@ -145,7 +144,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     drop(sinks.replace(std::mem::take(&mut prepared.clients)).await);
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
-    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), &world, &metrics, stop);
+    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), (&world, &metrics), stop);
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);

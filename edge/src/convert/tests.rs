@@ -253,7 +253,9 @@ fn alloys_pipelines_make_of_lines_what_promtails_do() {
     };
     let kept = |job: &Job| match job.relabel.target(pod()) {
         crate::discover::Relabelled::Kept(target) => (target.labels.to_string(), target.pattern.as_str().to_owned()),
-        other @ (crate::discover::Relabelled::Dropped | crate::discover::Relabelled::Unusable(_)) => panic!("{other:?}"),
+        other @ (crate::discover::Relabelled::Dropped | crate::discover::Relabelled::Elsewhere | crate::discover::Relabelled::Unusable(_)) => {
+            panic!("{other:?}")
+        }
     };
     assert_eq!(kept(one), kept(two));
     assert_eq!(
