@@ -57,8 +57,9 @@ impl Fake {
     }
 
     /// A daemon; it ends when the task is aborted.
+    #[allow(clippy::disallowed_methods, reason = "a real socket")]
     fn serve(&self) -> tokio::task::JoinHandle<()> {
-        let _ = std::fs::remove_file(self.socket());
+        drop(std::fs::remove_file(self.socket()));
         let listener = tokio::net::UnixListener::bind(self.socket()).unwrap();
         let routes = Router::new()
             .route("/version", get(async || Json(json!({"ApiVersion": "1.41", "MinAPIVersion": "1.12"}))))
@@ -176,8 +177,10 @@ async fn log(State(fake): State<Fake>, Path(id): Path<String>, Query(query): Que
             for chunk in new.chunks(1_013) {
                 if let Some(left) = &mut breaks {
                     if *left < chunk.len() {
-                        let _ = sender.send(Ok(Bytes::copy_from_slice(&chunk[..*left]))).await;
-                        let _ = sender.send(Err(std::io::Error::other("broken"))).await;
+                        let last = [Ok(Bytes::copy_from_slice(&chunk[..*left])), Err(std::io::Error::other("broken"))];
+                        for sent in last {
+                            drop(sender.send(sent).await);
+                        }
                         return;
                     }
                     *left -= chunk.len();
@@ -229,7 +232,7 @@ async fn each_line_comes_once_through_crashes_of_the_edge_and_breaks_of_the_daem
         if round == 1 {
             // The daemon restarts while it is followed.
             daemon.abort();
-            let _ = daemon.await;
+            assert!(daemon.await.is_err(), "it was aborted");
             tokio::time::sleep(Duration::from_millis(200)).await;
             daemon = fake.serve();
         }

@@ -44,11 +44,11 @@ async fn consul(State(fake): State<Fake>, uri: Uri, headers: HeaderMap) -> Respo
     let query = uri.query().unwrap_or_default().to_owned();
     fake.state.lock().unwrap().asked.push(uri.to_string());
     let path = uri.path().strip_prefix("/c").unwrap();
-    if !path.starts_with("/v1/agent") {
-        if let Some(known) = query.split('&').find_map(|pair| pair.strip_prefix("index=")) {
-            let known: u64 = known.parse().unwrap();
-            let _ = tokio::time::timeout(Duration::from_secs(3), fake.index.subscribe().wait_for(|index| *index > known)).await;
-        }
+    if !path.starts_with("/v1/agent")
+        && let Some(known) = query.split('&').find_map(|pair| pair.strip_prefix("index="))
+    {
+        let known: u64 = known.parse().unwrap();
+        let _has_changed = tokio::time::timeout(Duration::from_secs(3), fake.index.subscribe().wait_for(|index| *index > known)).await.is_ok();
     }
     let (state, index) = (fake.state.lock().unwrap(), *fake.index.borrow());
     if state.is_down {

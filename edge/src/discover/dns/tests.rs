@@ -6,10 +6,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::discover::groups::{Feed, feed};
 
+/// Records: type and data.
+type Data = Vec<(u16, Vec<u8>)>;
+
 /// A name server on UDP and TCP: names with their code and records (type, data), and which of them do not fit a datagram.
 #[derive(Default)]
 struct Zone {
-    names: Vec<(&'static str, u8, Vec<(u16, Vec<u8>)>)>,
+    names: Vec<(&'static str, u8, Data)>,
     cut: bool,
     asked: Vec<String>,
 }
