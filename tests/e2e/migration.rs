@@ -32,7 +32,8 @@ async fn what_promtail_had_not_read_arrives_once_through_rotations_and_a_kill() 
     }
     // Promtail's last word, and its end.
     let offset = |name: &str| std::fs::metadata(logs.join(name)).expect("the file is there").len();
-    let entries: Vec<String> = ["still.log", "rotated.log", "done.log"].iter().map(|name| format!("  {}: \"{}\"\n", logs.join(name).display(), offset(name))).collect();
+    let entries: Vec<String> =
+        ["still.log", "rotated.log", "done.log"].iter().map(|name| format!("  {}: \"{}\"\n", logs.join(name).display(), offset(name))).collect();
     let positions = dir.path().join("positions.yaml");
     std::fs::write(&positions, format!("positions:\n{}", entries.concat())).expect("positions can be written");
     set_modified(&positions, now - 10 * minute);
@@ -62,7 +63,8 @@ async fn what_promtail_had_not_read_arrives_once_through_rotations_and_a_kill() 
     edge.resume();
     ask.until_count("{cluster=\"alpha\"}", unread(&still) + unread(&rotated) + unread(&done), Duration::from_secs(60)).await;
     let found = ask.every_line("{cluster=\"alpha\"}", base, base + 3_600_000_000_000, 20_000).await;
-    let expected: BTreeMap<String, (u64, u64)> = [&still, &rotated, &done].iter().map(|writer| (writer.name().to_owned(), (READ + 1, writer.written + 1))).collect();
+    let expected: BTreeMap<String, (u64, u64)> =
+        [&still, &rotated, &done].iter().map(|writer| (writer.name().to_owned(), (READ + 1, writer.written + 1))).collect();
     let reckoning = reckon_part(&found, &expected);
     assert!(reckoning.is_exact(), "{reckoning:?}");
 }

@@ -114,24 +114,23 @@ impl<'a> Placer<'a> {
     fn cursor(&self, name: &str, value: &str) -> Result<Placed, Doubt> {
         let is_job = self.jobs.iter().any(|job| job.name == name && matches!(*job.origin, Origin::Journal(_)));
         let is_journals = value.split(';').any(|part| part.starts_with("i=") || part.starts_with("s="));
-        let cursor = |path: String, offset: u64, held: &str| {
-            Box::new(SourcePosition { path, offset, resume: offset, held: held.as_bytes().to_vec(), ..SourcePosition::default() })
-        };
+        let cursor = |path: String, held: Vec<u8>| Box::new(SourcePosition { path, offset: 1, resume: 1, held, ..SourcePosition::default() });
         if is_job || is_journals {
             if !is_journals {
                 return Err(format!("{value:?} is no cursor of a journal").into());
             }
             let told = (!is_job).then(|| format!("no job of these settings is called {name:?}; its journal cursor waits for one that is"));
-            return Ok(Placed::Cursor(cursor(format!("journal:{name}"), 1, value), told));
+            return Ok(Placed::Cursor(cursor(format!("journal:{name}"), value.as_bytes().to_vec()), told));
         }
         let is_container = (12..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_hexdigit());
         if !is_container {
             return Ok(Placed::Skipped("its cursor is of a source that is not read here".to_owned()));
         }
         let nanos = i64::try_from(number(value)?).ok().and_then(|seconds| seconds.checked_mul(SECOND_NS));
-        let Some(nanos) = nanos.and_then(|nanos| u64::try_from(nanos).ok()) else { return Err(format!("{value} seconds is no time").into()) };
+        let Some(nanos) = nanos else { return Err(format!("{value} seconds is no time").into()) };
         let told = format!("the container {name} goes on at a whole second: lines of up to one second may come twice");
-        Ok(Placed::Cursor(cursor(format!("docker:{name}"), nanos, &nanos.to_string()), Some(told)))
+        // The end of the path says that it is of no job yet: the first that follows the container takes it over.
+        Ok(Placed::Cursor(cursor(format!("docker:{name}/imported"), docker_cursor(nanos)), Some(told)))
     }
 
     /// How the file of an entry that counts lines is packed.
@@ -186,7 +185,8 @@ impl<'a> Placer<'a> {
 
     /// A line must begin at the offset: where none does, the file was cut and has grown again.
     fn check_line(&self, path: &Path, file: &dyn DiskFile, offset: u64) -> Result<(), Doubt> {
-        let has_wide_characters = matches!(owner(self.jobs, path), Owner::Target(found) if self.jobs[found.job].reading.text != crate::tail::text::Text::default());
+        let has_wide_characters =
+            matches!(owner(self.jobs, path), Owner::Target(found) if self.jobs[found.job].reading.text != crate::tail::text::Text::default());
         if offset == 0 || has_wide_characters {
             return Ok(());
         }
@@ -258,12 +258,21 @@ fn position(path: &Path, state: &FileState, head: Head, offset: u64, after: Stri
     }
 }
 
+/// What the reader of containers keeps of both streams (`receive::docker::cursor`): one line read just before `nanos`.
+fn docker_cursor(nanos: i64) -> Vec<u8> {
+    let side = [nanos.saturating_sub(1).to_le_bytes().as_slice(), 1_u32.to_le_bytes().as_slice(), 0_u64.to_le_bytes().as_slice()].concat();
+    [[1].as_slice(), &side, &side].concat()
+}
+
 fn past_end(offset: u64, len: u64) -> String {
     format!("{offset} lies past the end of its file, which has {len} bytes")
 }
 
 fn number(written: &str) -> Result<u64, Doubt> {
-    written.trim().parse().map_err(|_| Doubt { why: if written.trim_start().starts_with('-') { format!("{written} is negative") } else { format!("{written:?} is no number") } })
+    written
+        .trim()
+        .parse()
+        .map_err(|_| Doubt { why: if written.trim_start().starts_with('-') { format!("{written} is negative") } else { format!("{written:?} is no number") } })
 }
 
 /// How far a packed file was unpacked.
@@ -332,4 +341,3 @@ fn stamp_ns(date: &str) -> Option<i64> {
     let at = jiff::civil::DateTime::new(date.get(..4)?.parse().ok()?, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, part(12, 14)?, 0).ok()?;
     i64::try_from(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_nanosecond()).ok()
 }
-

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "files and their times are real")]
+
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -87,7 +89,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn both_shapes_are_read_and_entries_know_their_line() {
     let entries = parse::parse(b"positions:\n  /a: \"12\"\n  cursor-j: s=1;i=2\n").unwrap();
-    assert_eq!(entries.iter().map(|entry| (entry.path.as_str(), entry.value.as_str(), entry.line)).collect::<Vec<_>>(), [("/a", "12", 2), ("cursor-j", "s=1;i=2", 3)]);
+    assert_eq!(
+        entries.iter().map(|entry| (entry.path.as_str(), entry.value.as_str(), entry.line)).collect::<Vec<_>>(),
+        [("/a", "12", 2), ("cursor-j", "s=1;i=2", 3)]
+    );
     for alloy in ["positions:\n  ? path: /a\n    labels: '{a=\"b\"}'\n  : \"12\"\n", "positions:\n  {path: /a, labels: '{a=\"b\"}'}: \"12\"\n"] {
         let entries = parse::parse(alloy.as_bytes()).unwrap();
         assert_eq!((entries[0].path.as_str(), entries[0].labels.as_str(), entries[0].value.as_str(), entries[0].line), ("/a", "{a=\"b\"}", "12", 2), "{alloy}");
@@ -222,8 +227,9 @@ fn cursors_go_to_their_readers_and_the_rest_is_told() {
     place.positions(format!("positions:\n  cursor-j: s=abc;i=12;b=x\n  cursor-{id}: '1700000000'\n  cursor-zone: '17'\n  /nowhere/x.log: '1'\n").as_bytes());
     let imported = place.read().unwrap();
     assert_eq!((imported.cursors, imported.skipped, imported.files), (2, 2, 0));
-    let docker = imported.positions.iter().find(|position| position.path == format!("docker:{id}")).unwrap();
-    assert_eq!((docker.offset, docker.held.as_slice()), (1_700_000_000_000_000_000, b"1700000000000000000".as_slice()));
+    let docker = imported.positions.iter().find(|position| position.path == format!("docker:{id}/imported")).unwrap();
+    let last = 1_699_999_999_999_999_999_i64.to_le_bytes();
+    assert_eq!((docker.held.len(), docker.held[0], &docker.held[1..9], &docker.held[21..29]), (41, 1, last.as_slice(), last.as_slice()));
     let journal = imported.positions.iter().find(|position| position.path == "journal:j").unwrap();
     assert_eq!(journal.held, b"s=abc;i=12;b=x");
     let told: Vec<&str> = imported.remarks.iter().map(Remark::text).collect();
@@ -238,7 +244,8 @@ fn a_file_with_several_entries_goes_on_at_the_least() {
     let place = Place::new();
     place.log("a.log", b"one\ntwo\nthree\n", 10);
     place.positions(
-        format!("positions:\n  ? path: {0}\n    labels: '{{a=\"1\"}}'\n  : \"14\"\n  ? path: {0}\n    labels: '{{a=\"2\"}}'\n  : \"4\"\n", place.path("a.log")).as_bytes(),
+        format!("positions:\n  ? path: {0}\n    labels: '{{a=\"1\"}}'\n  : \"14\"\n  ? path: {0}\n    labels: '{{a=\"2\"}}'\n  : \"4\"\n", place.path("a.log"))
+            .as_bytes(),
     );
     assert_eq!(place.found(), ("a.log".to_owned(), 4));
     assert_eq!(place.read().unwrap().remarks.len(), 1);

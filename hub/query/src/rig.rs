@@ -255,5 +255,5 @@ pub(crate) async fn merged(memory: &InMemory, grant: &Grant, base: &Manifest) ->
 pub(crate) fn run(engine: &Engine, grant: &Grant, view: &View, manifest: &Manifest, limits: &Limits) -> Arc<Run> {
     let (budget, lease) = Budget::new(limits);
     let manifests = vec![Arc::new(manifest.clone())];
-    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, budget, _lease: lease })
+    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, deletions: Vec::new(), budget, _lease: lease })
 }

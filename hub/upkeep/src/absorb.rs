@@ -251,7 +251,10 @@ impl Upkeep {
     pub(crate) fn waiting(&self, lane: LaneId, upto: u64) -> BTreeMap<TenantId, due::Amount> {
         let view = self.store().view();
         let known = |tenant: &TenantId| self.keeper.known(tenant).map_or(0, |manifest| manifest.watermark(lane));
-        view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default()
+        let mut waiting = view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default();
+        let erased = self.store().erased();
+        waiting.retain(|tenant, _| !erased.contains(tenant));
+        waiting
     }
 }
 

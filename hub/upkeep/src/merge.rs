@@ -109,7 +109,7 @@ impl Upkeep {
         Ok(true)
     }
 
-    async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
+    pub(crate) async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
         let mut footers = Vec::with_capacity(inputs.len());
         for input in inputs {
             footers.push(self.keeper.footer(input).await?);

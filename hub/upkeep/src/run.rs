@@ -185,9 +185,31 @@ impl Upkeep {
             self.told("manifests", collected.map_err(Setback::from));
         }
         self.look_at_deletes(&tenants);
+        self.erase(state, &tenants).await;
         let lanes: Vec<LaneId> = self.lanes().into_iter().filter(|lane| all || self.mine(&lane.to_string(), alive)).collect();
         let collected = self.collect_lanes(&lanes).await;
         self.told("collect", collected.map_err(Setback::from));
+    }
+
+    /// Takes up tenants that were erased, each once.
+    async fn erase(&self, state: &mut State, tenants: &[TenantId]) {
+        let new: Vec<TenantId> = self.store().erased().iter().filter(|tenant| tenants.contains(tenant) && !state.erased.contains(tenant)).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        let now = match self.deleting_now().await {
+            Ok(Some(now)) => now,
+            Ok(None) => return,
+            Err(fault) => return self.told("erase", Err(fault.into())),
+        };
+        for tenant in new {
+            match self.erase_tenant(&tenant, now).await {
+                // Looked at once more: only one that is seen to be closed is done with.
+                Ok(true) => self.count("erase", "done"),
+                Ok(false) => drop(state.erased.insert(tenant)),
+                Err(setback) => self.told("erase", Err(setback)),
+            }
+        }
     }
 
     /// Counts what deletes are open, by the manifests as far as they are known here.

@@ -146,6 +146,31 @@ fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
 }
 
 #[test]
+fn closed_tracks_are_taken_up_again_and_stay_so() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.bind(TRACK, bed::producer(5)).unwrap();
+    for n in 0..3 {
+        wal.append_batch(TRACK, &batch(n, 10), &[], NOW).unwrap();
+    }
+    let next = wal.new_track().unwrap();
+    wal.append_batch(next, &batch(3, 10), &[], NOW).unwrap();
+    wal.acked(TRACK, Sequence(3)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    let reopened = wal.reopen_closed().unwrap();
+    assert_eq!(
+        reopened.iter().map(|state| (state.track, state.producer, state.acked.0, state.closed)).collect::<Vec<_>>(),
+        [(TRACK, Some(bed::producer(5)), 3, false)]
+    );
+    assert!(wal.reopen_closed().unwrap().is_empty());
+    assert_eq!(wal.settle(TRACK, Sequence(0), Chain::default()).unwrap(), crate::Settled::RolledBack { lost: None });
+    drop(wal);
+    let (wal, recovered) = open(&disk);
+    assert_eq!(recovered.tracks.iter().map(|state| (state.track, state.acked.0, state.closed)).collect::<Vec<_>>(), [(TRACK, 0, false), (next, 0, false)]);
+    assert!(matches!(wal.read(TRACK, Sequence(1)).unwrap(), Some(Entry::Batch { .. })));
+}
+
+#[test]
 fn a_first_track_that_was_let_go_does_not_begin_again() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);

@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Notes in a lane that whoever reads for the tenant needs manifest `number` at least.
-    async fn note_manifest(self: &Arc<Self>, tenant: &TenantId, number: u64, view: &View) -> Result<(), StoreFault> {
+    pub(super) async fn note_manifest(self: &Arc<Self>, tenant: &TenantId, number: u64, view: &View) -> Result<(), StoreFault> {
         let of_view = || view.lanes().map(LaneView::lane).next();
         // Without a lane there is no line that anybody could read.
         let Some(lane) = self.own_lane().or_else(of_view) else { return Ok(()) };
