@@ -5,10 +5,14 @@
 //! [`live`] (that, relabelled), [`feeds`] (who finds it). Promises: a path is found once, for the first target that names it;
 //! labels starting with `__` never leave here. Must not do: open a file.
 
+pub mod consul;
+pub mod dns;
 pub mod feeds;
+pub mod fetch;
 pub mod file_sd;
 pub mod files;
 pub mod groups;
+pub mod http_sd;
 pub mod kube;
 pub mod live;
 

@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use canary::Canary;
 use collect::{Collector, CollectorParts};
 use discover::Job;
+use discover::feeds::FeedMetrics;
 use gather::Gather;
 use metrics::EdgeMetrics;
 use receive::streams::{is_held, is_stream};
@@ -91,6 +92,7 @@ struct Feeds {
     tasks: JoinSet<()>,
     dir: PathBuf,
     world: World,
+    metrics: FeedMetrics,
     /// Ends the edge.
     stop: CancellationToken,
     /// Ends these.
@@ -98,13 +100,13 @@ struct Feeds {
 }
 
 impl Feeds {
-    fn new(dir: PathBuf, world: &World, stop: &CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() }
+    fn new(dir: PathBuf, (world, metrics): (&World, &Metrics), stop: &CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), dir, world: world.clone(), metrics: FeedMetrics::new(metrics), stop: stop.clone(), own_stop: stop.clone() }
     }
 
     fn start(&mut self, jobs: &mut [Job]) {
         self.own_stop = self.stop.child_token();
-        discover::feeds::start(jobs, &self.dir, &self.world, &mut self.tasks, &self.own_stop);
+        discover::feeds::start(jobs, &self.dir, &self.world, &self.metrics, &mut self.tasks, &self.own_stop);
     }
 }
 
@@ -142,7 +144,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     drop(sinks.replace(std::mem::take(&mut prepared.clients)).await);
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
-    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), &world, stop);
+    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), (&world, &metrics), stop);
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);

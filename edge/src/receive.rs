@@ -7,12 +7,13 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`), and what they
+//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`), and what they
 //! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
 pub mod board;
+mod docker;
 mod forward;
 mod gelf;
 mod http;
@@ -38,6 +39,7 @@ use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use board::Board;
+pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
 pub use start::{Receivers, start};

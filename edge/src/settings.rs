@@ -19,7 +19,7 @@ pub mod server;
 pub mod top;
 pub mod unused;
 
-mod check;
+pub(crate) mod check;
 mod remark;
 
 use std::path::Path;

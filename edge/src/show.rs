@@ -76,7 +76,8 @@ impl Show {
     pub async fn run(mut self, mut prepared: Prepared, world: &World, stop: &CancellationToken) {
         let world = &World { disk: Arc::new(ReadOnly(Arc::clone(&world.disk))), ..world.clone() };
         let mut tasks = JoinSet::new();
-        feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &mut tasks, stop);
+        let metrics = feeds::FeedMetrics::new(&proto_boot::Metrics::new());
+        feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &metrics, &mut tasks, stop);
         self.tail.reload(prepared.jobs);
         while !stop.is_cancelled() {
             let now = Timestamp(world.clock.now_ns());

@@ -13,6 +13,7 @@ mod configs;
 mod deletes;
 mod delivery;
 mod disk;
+mod docker;
 mod drilldown;
 mod edges;
 mod endpoints;

@@ -1,4 +1,4 @@
-#![allow(clippy::disallowed_methods, reason = "files and their times are real")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "files and their times are real")]
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};

@@ -198,7 +198,11 @@ impl Streams {
             }
             self.at = 0;
             for cursor in &delivery.positions {
-                self.taken.insert(cursor.path.clone(), cursor.offset);
+                if cursor.gone {
+                    self.taken.remove(&cursor.path);
+                } else {
+                    self.taken.insert(cursor.path.clone(), cursor.offset);
+                }
             }
             self.cursors.append(&mut delivery.positions);
             self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
@@ -337,7 +341,11 @@ impl Streams {
     /// What is in the WAL is on disk: senders are told.
     pub fn synced(&mut self) {
         for cursor in self.written_cursors.drain(..) {
-            self.durable_cursors.insert(cursor.path.clone(), cursor);
+            if cursor.gone {
+                self.durable_cursors.remove(&cursor.path);
+            } else {
+                self.durable_cursors.insert(cursor.path.clone(), cursor);
+            }
         }
         for answer in self.written.drain(..) {
             // A sender that went away is not told: it sends again, or does not.

@@ -125,6 +125,7 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 1.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
         (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: [t]}}"), "2:", "kafka"),
+        (scrape("{job_name: a, heroku_drain: {}}"), "2:33:", "heroku_drain"),
         (
             format!(
                 "scrape_configs:\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/b}}}}]}}\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/c}}}}]}}\n{REST}"

@@ -129,7 +129,7 @@ impl Checker<'_> {
             Origin::Gelf(gelf) => self.label_names(&gelf.labels),
             Origin::Docker(all) => {
                 for docker in all {
-                    self.contradiction(docker.http().contradiction(), at);
+                    self.docker(docker, at);
                 }
             }
             Origin::Otlp(otlp) => {
@@ -161,22 +161,13 @@ impl Checker<'_> {
             self.mistake_at(at, text, "add a target with a label __path__");
         }
         for discovery in discoveries {
-            let (key, http) = match discovery {
-                Discovery::Kubernetes(one) => ("kubernetes_sd_configs", Some(one.http())),
-                Discovery::File(_) => ("file_sd_configs", None),
-                Discovery::Dns(_) => ("dns_sd_configs", None),
-                Discovery::Consul(one) => ("consul_sd_configs", Some(one.http())),
-                Discovery::ConsulAgent(one) => ("consulagent_sd_configs", Some(one.http())),
-                Discovery::Http(one) => ("http_sd_configs", Some(one.http())),
-            };
-            if supported::NOT_YET.contains(&key) {
-                self.not_yet(key, at);
+            if let Discovery::Kubernetes(one) = discovery {
+                self.contradiction(one.http().contradiction(), at);
             }
-            self.contradiction(http.and_then(|http| http.contradiction()), at);
         }
     }
 
-    fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
+    pub(super) fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
         if let Some(why) = why {
             self.mistake_at(at, format!("there is {why}"), "keep one of them");
         }
@@ -228,7 +219,10 @@ impl Checker<'_> {
                 Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
             }
             Discovery::Kubernetes(written) => Some(feeds::Discovery::Kubernetes(Arc::new(self.kubernetes(written, host, at)?))),
-            Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+            Discovery::Dns(dns) => Some(feeds::Discovery::Dns(Arc::new(self.dns(dns, at)?))),
+            Discovery::Http(http) => Some(feeds::Discovery::Http(Arc::new(self.http_sd(http, at)?))),
+            Discovery::Consul(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, false, at)?))),
+            Discovery::ConsulAgent(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, true, at)?))),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Must not do: anything but list.
 
 /// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 6] = ["kafka", "docker_sd_configs", "dns_sd_configs", "consul_sd_configs", "consulagent_sd_configs", "http_sd_configs"];
+pub(super) const NOT_YET: [&str; 1] = ["kafka"];
 
 /// Kinds that are refused for good: the key, why, what to do instead.
 pub(super) const REFUSED: [(&str, &str, &str); 15] = [
