@@ -52,6 +52,7 @@ fn survives(seed: u64, part: &str, fate: Fate, kind: &str) {
     let before = fired(&cluster, kind);
     // Some lines may lie in segments by now, these in a lane.
     burst(&mut cluster);
+    cluster.finish_halves();
     assert!(cluster.until(DRAIN_MAX, |cluster| cluster.is_drained(0)).unwrap());
     let at = usize::try_from(seed % 2).unwrap();
     // It meets the delete itself, or what absorption and rewriting write then.
@@ -63,6 +64,7 @@ fn survives(seed: u64, part: &str, fate: Fate, kind: &str) {
     // What comes now is new.
     let mut expected = shown[0].clone();
     burst(&mut cluster);
+    cluster.finish_halves();
     assert!(cluster.until(DRAIN_MAX, |cluster| cluster.is_drained(0)).unwrap());
     let shown = lines(&mut cluster, &tenant, 1_000_001);
     let new: Vec<String> = shown[0].iter().filter(|line| !expected.contains(line)).cloned().collect();
