@@ -1,13 +1,16 @@
 //! Files and deliveries -> pipeline -> batch -> WAL: the edge's way in, one task.
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
-//! turn, since files and the WAL block), `write` (its last step). Promises: a batch and the positions after it are one WAL record;
+//! turn, since files and the WAL block), `write` (its last step), `report` (what pages and counters are told),
+//! `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
+mod adopt;
+mod report;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +22,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::discover::discover_listed;
 use crate::discover::files::Listing;
-use crate::discover::{Job, discover_listed};
 use crate::gather::Gather;
 use crate::metrics::EdgeMetrics;
 use crate::receive::Delivery;
-use crate::receive::streams::{Streams, is_stream};
+use crate::receive::streams::Streams;
 use crate::reload::Reload;
-use crate::ship::window::FIRST_TRACK;
 use crate::ship::{Adoption, Mark, Order, SharedWal};
-use crate::status::{SourceReport, Status};
+use crate::status::Status;
+use crate::tail::source::read::LineCount;
 use crate::tail::{Missed, Tail};
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
@@ -43,12 +46,11 @@ const HUB_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOCK_STEP_MIN_NS: i64 = 100_000_000;
 /// Deliveries taken in one turn: what they hold is bounded by the intake.
 const TURN_DELIVERIES: usize = 64;
-/// Between two reports to the status page.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// The edge's way in.
 pub struct Collector {
     desk: Option<Box<Desk>>,
+    status: Status,
     world: World,
     orders: mpsc::Receiver<Order>,
     deliveries: Option<mpsc::Receiver<Delivery>>,
@@ -86,6 +88,8 @@ struct Desk {
     pending: Option<(Option<FrozenBatch>, Vec<SourcePosition>)>,
     metrics: EdgeMetrics,
     status: Status,
+    /// Read from files since the start, by the name of the job.
+    read_of: BTreeMap<String, LineCount>,
 }
 
 /// What a turn came to.
@@ -148,10 +152,20 @@ impl Collector {
             missed: Vec::new(),
             pending: None,
             metrics: parts.metrics,
-            status: parts.status,
+            status: parts.status.clone(),
+            read_of: BTreeMap::new(),
         };
         let (world, began) = (parts.world, Instant::now());
-        Self { desk: Some(Box::new(desk)), world, orders: parts.orders, deliveries: parts.deliveries, durable: parts.durable, began, stop: parts.stop }
+        Self {
+            desk: Some(Box::new(desk)),
+            status: parts.status,
+            world,
+            orders: parts.orders,
+            deliveries: parts.deliveries,
+            durable: parts.durable,
+            began,
+            stop: parts.stop,
+        }
     }
 
     fn now(&self) -> Now {
@@ -184,6 +198,7 @@ impl Collector {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(order) = self.orders.recv() => self.obey(order).await,
+                () = self.status.snapshot_wanted() => self.at_desk(move |desk| desk.show(now.wall)).await,
                 Some(delivery) = next(&mut self.deliveries), if done.takes_deliveries => {
                     handed_in.push(delivery);
                     self.take_more(&mut handed_in, TURN_DELIVERIES);
@@ -250,52 +265,6 @@ impl Desk {
         self.wal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The hub knows more than the WAL: what was read is forgotten, the WAL begins anew behind it, reading goes on there.
-    fn adopt(&mut self, adoption: Adoption, now: Timestamp) -> (Result<(), WalFault>, tokio::sync::oneshot::Sender<Result<(), WalFault>>) {
-        let Adoption { track, producer, last, chain, mut positions, done } = adoption;
-        positions.retain(|position| !is_stream(position));
-        let mut waiting = self.lock().sources_unacked(track);
-        waiting.retain(|position| !is_stream(position));
-        // The hub's word is all there is, unless another track of this WAL had a part of the sources.
-        positions.extend(self.untold(&positions, &waiting, self.track == FIRST_TRACK, now));
-        self.gather.clear();
-        self.pending = None;
-        let lost = self.streams.discard();
-        if lost > 0 {
-            tracing::error!(lost, "lines of senders that wait for no answer are lost with the WAL that was set back");
-            self.status.lost("wal_set_back", Some(lost));
-        }
-        // The hub knows files; cursors of pulled sources are known here alone.
-        let all: Vec<SourcePosition> = positions.iter().chain(self.streams.cursors()).cloned().collect();
-        let adopted = self.lock().adopt(track, producer, last, chain, &all);
-        if adopted.is_ok() {
-            if !cfg!(planted = "hub_positions_ignored") {
-                self.tail.adopt(positions);
-            }
-            self.next_discovery = Timestamp::MIN;
-            self.hub_awaited_until = None;
-        }
-        (adopted, done)
-    }
-
-    /// Where sources of which the hub says nothing are to be read from. Lines of those that are `waiting` are void here and not with the hub.
-    fn untold(&mut self, told: &[SourcePosition], waiting: &[SourcePosition], hub_knows_all: bool, now: Timestamp) -> Vec<SourcePosition> {
-        let told: BTreeSet<_> = told.iter().map(|position| position.identity).collect();
-        let is_void: BTreeSet<_> = waiting.iter().map(|position| position.identity).collect();
-        let known = self.recovered.iter().filter(|position| !is_stream(position)).chain(waiting).map(|position| (position.identity, position.clone()));
-        let mut untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
-        for (identity, position) in &mut untold {
-            if hub_knows_all {
-                // Nothing of it was ever stored: it is looked for by its identity, and read again from where this edge began.
-                *position = SourcePosition { offset: position.begun, resume: position.begun, held: Default::default(), gone: false, ..position.clone() };
-            } else if is_void.contains(identity) {
-                // A part of it may be stored: what lies before is not read again, and counted as lost.
-                self.missed.push(Missed { source: position.path.clone(), reason: "wal_set_back", bytes: None, noticed: now });
-            }
-        }
-        untold.into_values().collect()
-    }
-
     /// What is gathered from now on goes to a new track; the one before is durable as a whole then.
     fn begin_track(&mut self) -> Result<TrackId, WalFault> {
         let track = {
@@ -310,20 +279,14 @@ impl Desk {
     /// Reads other jobs from now on; what they name still goes on at its position.
     fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { jobs, limits, external_labels, discover_every, done } = reload;
+        self.count_jobs();
         self.tail.reload(jobs);
+        self.discovered();
         self.gather.set_rules(limits, external_labels);
         self.discover_every = discover_every;
         self.discover(now);
         if done.send(()).is_err() {
             tracing::debug!("nobody waits for the reload any more");
-        }
-    }
-
-    /// The hub's word on the sources: it counts where positions are in doubt.
-    fn hub_told(&mut self, positions: Vec<SourcePosition>) {
-        if self.hub_awaited_until.take().is_some() {
-            let advanced = self.tail.advance(positions);
-            tracing::warn!(advanced, "the WAL was damaged: sources that the hub knows further on are read from there");
         }
     }
 
@@ -362,7 +325,7 @@ impl Desk {
         }
         match self.make_room(now).and_then(|room| if room { self.read(now).map(Some) } else { Ok(None) }) {
             Ok(None) => {
-                self.metrics.stalled(true);
+                self.status.stalled(true);
                 let looked = self.tail.look_around(now, &mut self.gather);
                 self.metrics.read(&looked.count, &looked.counters);
                 self.missed.extend(looked.missed);
@@ -373,7 +336,7 @@ impl Desk {
     }
 
     fn turned(&self, read: Result<Option<Duration>, WalFault>) -> Done {
-        self.metrics.stalled(read.is_err());
+        self.status.stalled(read.is_err());
         match read.map(Option::unwrap_or_default) {
             Ok(sleep) => Done { durable: self.durable(), sleep, takes_deliveries: self.streams.is_empty() },
             Err(fault) => {
@@ -418,7 +381,7 @@ impl Desk {
         let changed = self.tail.refresh(now);
         self.next_discovery = now.plus(self.discover_every);
         if changed || self.next_report == Timestamp::MIN {
-            self.status.discovered(self.tail.jobs().iter().map(Job::discovered).collect());
+            self.discovered();
         } else if !self.tail.needs_search(now) {
             return;
         }
@@ -429,38 +392,6 @@ impl Desk {
         }
         self.tail.found(&found, now);
         self.tail.cover(&listing, &found, now);
-    }
-
-    fn report(&mut self, now: Timestamp) {
-        self.next_report = now.plus(REPORT_EVERY);
-        // Files that nothing was heard of are as they were reported.
-        if self.tail.take_touched() {
-            let jobs = self.tail.jobs();
-            let sources = self.tail.sources().map(|source| SourceReport {
-                path: source.path().to_string_lossy().into_owned(),
-                job: jobs[source.found.job].name.clone(),
-                labels: source.found.labels.to_string(),
-                offset: source.offset(),
-                behind: source.behind(),
-                draining: source.is_draining(),
-            });
-            let refused = self.tail.refused().map(|(path, why)| (path.to_string_lossy().into_owned(), why.to_owned()));
-            self.status.sources(sources.collect(), refused.collect());
-        }
-        // The jobs of a configuration share one.
-        if let Some(registry) = self.tail.jobs().first().map(|job| job.program.registry()) {
-            registry.expire(now);
-            self.status.custom(registry);
-        }
-        let (bytes_behind, files_behind) = self.tail.behind();
-        self.metrics.behind(bytes_behind, files_behind);
-        self.metrics.files(self.tail.sources().count(), self.tail.refused().count(), self.tail.watches());
-        self.status.behind(bytes_behind, files_behind);
-        let (usage, tracks) = {
-            let wal = self.lock();
-            (wal.usage(), wal.track_usage())
-        };
-        self.status.wal(&usage, tracks, now);
     }
 
     /// Reads one turn and writes what became full or due. Gives how long to sleep.
@@ -482,7 +413,7 @@ impl Desk {
             }
             let handed_in = self.take_deliveries(now)?;
             budget = budget.saturating_sub(handed_in);
-            more |= !self.streams.is_empty();
+            more |= !self.streams.is_empty() && !self.streams.is_held(now);
             if turn.count.bytes == 0 && handed_in == 0 {
                 break;
             }
@@ -492,7 +423,9 @@ impl Desk {
         }
         self.lock().sync()?;
         self.streams.synced();
-        self.metrics.limited(&self.gather.take_given());
+        let given = self.gather.take_given();
+        self.metrics.limited(&given);
+        self.status.limited(&given.0);
         let (due, wait) = (self.gather.due_in(now).unwrap_or(IDLE_MAX).min(self.streams.due_in(now)), self.gather.wait(now));
         if !wait.is_zero() {
             return Ok(wait.min(due).min(IDLE_MAX));

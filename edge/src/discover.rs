@@ -5,10 +5,14 @@
 //! [`live`] (that, relabelled), [`feeds`] (who finds it). Promises: a path is found once, for the first target that names it;
 //! labels starting with `__` never leave here. Must not do: open a file.
 
+pub mod consul;
+pub mod dns;
 pub mod feeds;
+pub mod fetch;
 pub mod file_sd;
 pub mod files;
 pub mod groups;
+pub mod http_sd;
 pub mod kube;
 pub mod live;
 
@@ -87,6 +91,12 @@ impl Job {
         self.targets.iter().chain(self.live.targets())
     }
 
+    /// Globs that it reads now.
+    #[must_use]
+    pub fn target_count(&self) -> usize {
+        self.all_targets().count()
+    }
+
     /// What it discovered, for the page.
     #[must_use]
     pub fn discovered(&self) -> JobDiscovered {
@@ -126,10 +136,25 @@ pub struct Found {
 pub enum Relabelled {
     /// To be read.
     Kept(Box<Target>),
-    /// Dropped by a rule, or meant for another host.
+    /// Dropped by a rule.
     Dropped,
+    /// Meant for another host.
+    Elsewhere,
     /// No `__path__` was left, or it is no glob.
     Unusable(String),
+}
+
+impl Relabelled {
+    /// Why it is not read, in Promtail's words; empty when it is.
+    #[must_use]
+    pub const fn why(&self) -> &'static str {
+        match self {
+            Self::Kept(_) => "",
+            Self::Dropped => "dropped",
+            Self::Elsewhere => "wrong_host",
+            Self::Unusable(_) => "no_path",
+        }
+    }
 }
 
 /// Runs `relabel` on a target's labels and takes the reserved ones out (agents.md 1.3: `__path__`,
@@ -140,7 +165,7 @@ pub fn relabel_target(mut labels: Labels, relabel: &Relabeling, host: &str) -> R
         return Relabelled::Dropped;
     }
     if labels.value("__host__").is_some_and(|wanted| wanted != host) {
-        return Relabelled::Dropped;
+        return Relabelled::Elsewhere;
     }
     let Some(path) = labels.value("__path__").map(str::to_owned) else {
         return Relabelled::Unusable("no label __path__ is left after relabelling".to_owned());

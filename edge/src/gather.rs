@@ -7,14 +7,17 @@
 
 mod added;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edge_pipeline::TENANT_LABEL;
 use proto_extract::level;
 use proto_model::{Labels, Timestamp};
 use proto_wire::{BatchBuilder, Compression, FrozenBatch, WireFault};
 
 use crate::canary::Canary;
+use crate::limit::budget::Spent;
 use crate::limit::{Given, LimitSettings, Limits, Verdict};
 use added::Added;
 
@@ -89,12 +92,13 @@ impl Gather {
         let more = (!self.added.is_empty()).then(|| self.added.to(labels));
         let labels = more.as_ref().unwrap_or(labels);
         let is_new = self.limits.counts_streams() && !self.builder.has_stream(labels);
-        match self.limits.judge(line, self.builder.streams() as u64, is_new, now) {
-            Verdict::Drop => {}
-            Verdict::Pass(line) => match &mut self.tap {
-                Some(tap) => tap(labels, time, metadata, line),
-                None => self.add(labels, time, metadata, line, now),
-            },
+        let Verdict::Pass(line) = self.limits.judge(line, self.builder.streams() as u64, is_new, now) else { return };
+        if self.limits.counts_tenants() && !self.limits.budgets().take(labels.value(TENANT_LABEL).unwrap_or_default(), line.len(), now) {
+            return;
+        }
+        match &mut self.tap {
+            Some(tap) => tap(labels, time, metadata, line),
+            None => self.add(labels, time, metadata, line, now),
         }
     }
 
@@ -116,14 +120,25 @@ impl Gather {
         self.is_full() || self.limits.owes()
     }
 
+    /// Whether the source of the lines that came last must wait for its tenant's budget.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.limits.holds()
+    }
+
+    /// Until when, if it must; the next lines begin anew.
+    pub const fn take_held(&mut self) -> Option<Timestamp> {
+        self.limits.budgets().take_held()
+    }
+
     /// How long reading must wait at `now` for the rate of lines.
     pub fn wait(&mut self, now: Timestamp) -> Duration {
         self.limits.wait(now)
     }
 
     /// What limits cost since the last call.
-    pub fn take_given(&mut self) -> Given {
-        self.limits.take_given()
+    pub fn take_given(&mut self) -> (Given, BTreeMap<String, Spent>) {
+        (self.limits.take_given(), self.limits.budgets().take_spent())
     }
 
     /// How long it may still wait; `None` when it is empty.

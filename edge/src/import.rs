@@ -12,7 +12,7 @@ pub mod place;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use edge_wal::{Recovered, SourcePosition, Wal, WalFault};
+use edge_wal::{InspectedKind, Recovered, SourcePosition, Wal, WalFault};
 use proto_boot::Mistake;
 use proto_seam::{Disk, FileIdentity, World};
 
@@ -74,15 +74,27 @@ pub struct Imported {
 pub async fn take(prepared: &mut Prepared, world: &World) -> Result<(), Vec<Mistake>> {
     let (plan, jobs, dir, disk) = (prepared.import.clone(), prepared.jobs.clone(), prepared.wal.dir.clone(), world.disk.clone());
     let read = move || {
-        // What keeps the WAL from being looked at is told by whoever opens it.
-        let is_fresh = edge_wal::positions(&dir, disk.as_ref()).is_ok_and(|positions| positions.is_empty());
-        if is_fresh { read(&plan, &jobs, disk.as_ref()) } else { Ok(Imported::default()) }
+        let is_any = plan.files.iter().any(|file| disk.state(file).is_ok());
+        if is_any && is_fresh(&dir, disk.as_ref()) { read(&plan, &jobs, disk.as_ref()) } else { Ok(Imported::default()) }
     };
     prepared.imported = world.workers.run(read).await?;
     for remark in &prepared.imported.remarks {
         tracing::warn!("{remark}");
     }
     Ok(())
+}
+
+/// Whether a WAL has neither positions nor batches. What keeps it from being looked at is told by whoever opens it.
+fn is_fresh(dir: &Path, disk: &dyn Disk) -> bool {
+    if disk.list(dir).is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
+        return true;
+    }
+    if !edge_wal::positions(dir, disk).is_ok_and(|positions| positions.is_empty()) {
+        return false;
+    }
+    let mut has_batch = false;
+    let looked = edge_wal::inspect(dir, disk, &mut |record| has_batch |= matches!(record.kind, InspectedKind::Batch | InspectedKind::Gap));
+    looked.is_ok() && !has_batch
 }
 
 /// Writes what was taken over into a WAL that knows nothing yet.

@@ -3,7 +3,7 @@
 //! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`import`] (where another agent stood), [`tail`] (their lines,
 //! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
-//! acks back). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
+//! acks back), [`sink`] (WAL to any Loki, a cursor each). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
 //!
 //! Promises: a line that was read is in the WAL with the position after it, or will be read again; nothing
 //! leaves the WAL before the hub acknowledged it, but by a written policy, counted, with a loss record.
@@ -11,6 +11,7 @@
 
 pub mod canary;
 pub mod collect;
+pub mod convert;
 pub mod discover;
 pub mod flags;
 pub mod gather;
@@ -23,6 +24,7 @@ pub mod reload;
 pub mod settings;
 pub mod ship;
 pub mod show;
+pub mod sink;
 pub mod status;
 pub mod tail;
 
@@ -42,12 +44,15 @@ use tokio_util::sync::CancellationToken;
 use canary::Canary;
 use collect::{Collector, CollectorParts};
 use discover::Job;
+use discover::feeds::FeedMetrics;
 use gather::Gather;
 use metrics::EdgeMetrics;
 use receive::streams::{is_held, is_stream};
 use reload::Reload;
 use settings::Prepared;
 use ship::{Mark, Order, Shipper};
+use sink::metrics::SinkMetrics;
+use sink::{SinkParts, Sinks};
 use status::Status;
 use tail::Tail;
 
@@ -59,8 +64,8 @@ pub struct EdgeParts {
     pub discover_every: Duration,
     /// Bytes a second to the hub; 0 = no limit.
     pub bandwidth: u64,
-    /// How sessions are made.
-    pub dial: Arc<dyn Dial>,
+    /// How sessions are made; `None` = there is no hub, clients alone are pushed to.
+    pub dial: Option<Arc<dyn Dial>>,
     /// Counters.
     pub metrics: Metrics,
     /// What pages show.
@@ -76,6 +81,7 @@ pub struct Edge {
     tasks: JoinSet<()>,
     /// Who find targets; a reload ends them and starts others.
     feeds: Feeds,
+    sinks: Sinks,
     orders: mpsc::Sender<Order>,
     /// Where pulled sources stood when the WAL was opened.
     pulled: Vec<SourcePosition>,
@@ -86,6 +92,7 @@ struct Feeds {
     tasks: JoinSet<()>,
     dir: PathBuf,
     world: World,
+    metrics: FeedMetrics,
     /// Ends the edge.
     stop: CancellationToken,
     /// Ends these.
@@ -93,9 +100,13 @@ struct Feeds {
 }
 
 impl Feeds {
+    fn new(dir: PathBuf, (world, metrics): (&World, &Metrics), stop: &CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), dir, world: world.clone(), metrics: FeedMetrics::new(metrics), stop: stop.clone(), own_stop: stop.clone() }
+    }
+
     fn start(&mut self, jobs: &mut [Job]) {
         self.own_stop = self.stop.child_token();
-        discover::feeds::start(jobs, &self.dir, &self.world, &mut self.tasks, &self.own_stop);
+        discover::feeds::start(jobs, &self.dir, &self.world, &self.metrics, &mut self.tasks, &self.own_stop);
     }
 }
 
@@ -106,18 +117,31 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let (mut wal, recovered) = open_wal(&mut prepared, &world).await?;
+    let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
     let track = newest_track(&mut wal)?;
-    for lost in &recovered.lost {
-        status.lost(&lost.reason, lost.lines);
-    }
+    tell(&status, &prepared, &recovered);
     let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));
+    let mut sinks = Sinks::new(SinkParts {
+        world: world.clone(),
+        wal: Arc::clone(&wal),
+        reader: reader.clone(),
+        wal_id: recovered.wal_id,
+        dir: prepared.wal.dir.clone(),
+        durable: durable_mark.clone(),
+        has_hub: dial.is_some(),
+        lag_max: prepared.sink_lag_max,
+        gathered_for: prepared.gather.wait_max,
+        metrics: SinkMetrics::new(&metrics),
+        status: status.clone(),
+        stop: stop.clone(),
+    });
+    // Before anything is trimmed.
+    drop(sinks.replace(std::mem::take(&mut prepared.clients)).await);
     let (orders, orders_taken) = mpsc::channel(1);
     let canary = prepared.canary.as_ref().map(|parts| Canary::new(parts, chance(&world), Timestamp(world.clock.now_ns())));
-    let dir = prepared.wal.dir.join("discovery");
-    let mut feeds = Feeds { tasks: JoinSet::new(), dir, world: world.clone(), stop: stop.clone(), own_stop: stop.clone() };
+    let mut feeds = Feeds::new(prepared.wal.dir.join("discovery"), (&world, &metrics), stop);
     feeds.start(&mut prepared.jobs);
     let mut gather = Gather::new(prepared.gather).with_canary(canary);
     gather.set_rules(prepared.limits, prepared.external_labels);
@@ -132,31 +156,33 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
         status: status.clone(),
         world: world.clone(),
         recovered: recovered.positions,
-        positions_doubtful: recovered.positions_doubtful,
+        positions_doubtful: recovered.positions_doubtful && dial.is_some(),
         orders: orders_taken,
         deliveries,
         durable,
         stop: stop.clone(),
     });
-    let shipper = Shipper {
-        world,
-        wal,
-        wal_id: recovered.wal_id,
-        reader,
-        dial,
-        targets: prepared.targets,
-        durable: durable_mark,
-        orders: orders.clone(),
-        status,
-        bandwidth,
-        backlog_mille: prepared.backlog_mille,
-        began: tokio::time::Instant::now(),
-        stop: stop.clone(),
-    };
     let mut tasks = JoinSet::new();
     tasks.spawn(collector.run());
-    tasks.spawn(shipper.run());
-    Ok(Edge { tasks, feeds, orders, pulled })
+    if let Some(dial) = dial {
+        let shipper = Shipper {
+            world,
+            wal,
+            wal_id: recovered.wal_id,
+            reader,
+            dial,
+            targets: prepared.targets,
+            durable: durable_mark,
+            orders: orders.clone(),
+            status,
+            bandwidth,
+            backlog_mille: prepared.backlog_mille,
+            began: tokio::time::Instant::now(),
+            stop: stop.clone(),
+        };
+        tasks.spawn(shipper.run());
+    }
+    Ok(Edge { tasks, feeds, sinks, orders, pulled })
 }
 
 impl Edge {
@@ -175,16 +201,17 @@ impl Edge {
                 }
             }
         }
-        result
+        result.and(self.sinks.ended().await)
     }
 
     /// Waits until any task ends: before a stop, only a failure can do that, or a reload to a discovery.
     pub async fn failed(&mut self) -> Option<String> {
         loop {
-            let Self { tasks, feeds, .. } = self;
+            let Self { tasks, feeds, sinks, .. } = self;
             let ended = tokio::select! {
                 biased;
                 ended = tasks.join_next() => return ended.and_then(|ended| ended.err()).map(|failed| format!("a task of the edge failed: {failed}")),
+                why = sinks.failed() => return Some(why),
                 Some(ended) = feeds.tasks.join_next() => ended,
             };
             if let Err(failed) = ended {
@@ -193,8 +220,11 @@ impl Edge {
         }
     }
 
-    /// Reads other jobs from now on (see [`reload`]); false when the collector has ended.
-    pub async fn reload(&mut self, mut prepared: Prepared, discover_every: Duration) -> bool {
+    /// Reads other jobs from now on (see [`reload`]), and pushes to other clients if `clients_changed`; false when a part of the edge has ended.
+    pub async fn reload(&mut self, mut prepared: Prepared, discover_every: Duration, clients_changed: bool) -> bool {
+        if clients_changed && self.sinks.replace(std::mem::take(&mut prepared.clients)).await.is_err() {
+            return false;
+        }
         let before = self.feeds.own_stop.clone();
         self.feeds.start(&mut prepared.jobs);
         let (done, told) = oneshot::channel();
@@ -206,11 +236,18 @@ impl Edge {
     }
 }
 
-async fn open_wal(prepared: &mut Prepared, world: &World) -> Result<(Wal, Recovered), WalFault> {
+async fn open_wal(prepared: &mut Prepared, has_hub: bool, world: &World) -> Result<(Wal, Recovered), WalFault> {
     let (settings, disk, entropy) = (prepared.wal.clone(), Arc::clone(&world.disk), world.entropy.fork("wal"));
     let (now, imported) = (Timestamp(world.clock.now_ns()), std::mem::take(&mut prepared.imported));
     let open = move || {
         let (mut wal, mut recovered) = Wal::open(settings, disk, &entropy, now)?;
+        // Where records are damaged, what told that a hub had a track may be among them.
+        if has_hub && recovered.bad_records == 0 {
+            match wal.begin_for_hub() {
+                Ok(()) | Err(WalFault::DiskFull { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
         import::keep(imported, &mut wal, &mut recovered)?;
         Ok((wal, recovered))
     };
@@ -226,6 +263,14 @@ async fn open_wal(prepared: &mut Prepared, world: &World) -> Result<(Wal, Recove
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
     }
     Ok((wal, recovered))
+}
+
+/// What the pages are to know of the WAL.
+fn tell(status: &Status, prepared: &Prepared, recovered: &Recovered) {
+    status.wal_limit(prepared.wal.max_bytes);
+    for lost in &recovered.lost {
+        status.lost(&lost.reason, lost.lines);
+    }
 }
 
 fn chance(world: &World) -> u16 {

@@ -1,15 +1,18 @@
 //! `limits_config`: how many lines, how many streams and how long a line may be.
 //!
-//! Pure. Parts: [`Bucket`] (lines a second), [`Limits`] (all of them, and what they cost). They hold for lines as they
+//! Pure. Parts: [`Bucket`] (lines a second), [`Limits`] (all of them, and what they cost), [`budget`] (what each tenant may send). They hold for lines as they
 //! leave the pipelines, over all sources together, as in Promtail. Promises: what is given up is counted by reason.
 //! Must not do: hold a clock or wait.
 
+pub mod budget;
+
 use std::time::Duration;
 
+use budget::{BudgetSettings, Budgets};
 use proto_model::Timestamp;
 
 /// As the settings say.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LimitSettings {
     /// Lines a second and lines at once; `None` = no limit.
     pub rate: Option<(f64, u64)>,
@@ -21,6 +24,8 @@ pub struct LimitSettings {
     pub line_bytes_max: u64,
     /// A longer line is cut; else it is dropped.
     pub truncate: bool,
+    /// What each tenant may send.
+    pub budgets: BudgetSettings,
 }
 
 /// A token bucket that may owe: a line that is there is taken, and the next wait.
@@ -57,10 +62,10 @@ impl Bucket {
         there
     }
 
-    /// Takes a token that may not be there yet.
-    fn owe(&mut self, now: Timestamp) {
+    /// Takes tokens that may not be there yet.
+    fn owe(&mut self, tokens: f64, now: Timestamp) {
         self.fill(now);
-        self.tokens -= 1.0;
+        self.tokens -= tokens;
     }
 
     /// How long until there is one again.
@@ -73,17 +78,23 @@ impl Bucket {
 /// Longest wait told: a rate below one line an hour is no rate.
 const WAIT_SECONDS_MAX: f64 = 3_600.0;
 
-/// What limits cost, in lines.
+/// What limits cost, in lines and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Given {
     /// Over the rate.
     pub rate_limited: u64,
     /// Of one stream too many.
     pub stream_limit: u64,
+    /// Their bytes.
+    pub stream_limit_bytes: u64,
     /// Too long, and dropped.
     pub line_too_long: u64,
+    /// Their bytes.
+    pub line_too_long_bytes: u64,
     /// Too long, and cut.
     pub cut: u64,
+    /// The bytes cut off them.
+    pub cut_bytes: u64,
 }
 
 /// What is to become of a line.
@@ -101,20 +112,42 @@ pub struct Limits {
     settings: LimitSettings,
     bucket: Option<Bucket>,
     given: Given,
+    budgets: Budgets,
 }
 
 impl Limits {
     /// Nothing was taken yet.
     #[must_use]
     pub fn new(settings: LimitSettings) -> Self {
-        Self { settings, bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), given: Given::default() }
+        let mut budgets = Budgets::default();
+        budgets.set(settings.budgets.clone());
+        Self { bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), settings, given: Given::default(), budgets }
     }
 
     /// From now on these hold.
     pub fn set(&mut self, settings: LimitSettings) {
-        if settings != self.settings {
-            *self = Self { given: self.given, ..Self::new(settings) };
+        if settings.rate != self.settings.rate {
+            self.bucket = settings.rate.map(|(rate, burst)| Bucket::new(rate, burst));
         }
+        self.budgets.set(settings.budgets.clone());
+        self.settings = settings;
+    }
+
+    /// What each tenant may send.
+    pub const fn budgets(&mut self) -> &mut Budgets {
+        &mut self.budgets
+    }
+
+    /// Whether there are such budgets.
+    #[must_use]
+    pub fn counts_tenants(&self) -> bool {
+        !self.budgets.is_empty()
+    }
+
+    /// Whether who sent the last lines must wait.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.budgets.is_held()
     }
 
     /// Whether it matters which streams a batch has.
@@ -131,10 +164,10 @@ impl Limits {
 
     /// Judges a line that would join a batch of `streams` streams, as a `new` one or in one of them.
     pub fn judge<'l>(&mut self, line: &'l [u8], streams: u64, is_new: bool, now: Timestamp) -> Verdict<'l> {
-        let Self { settings, bucket, given } = self;
+        let Self { settings, bucket, given, .. } = self;
         if let Some(bucket) = bucket {
             if !settings.drop {
-                bucket.owe(now);
+                bucket.owe(1.0, now);
             } else if !bucket.take(now) {
                 given.rate_limited += 1;
                 return Verdict::Drop;
@@ -142,6 +175,7 @@ impl Limits {
         }
         if settings.streams_max > 0 && is_new && streams >= settings.streams_max {
             given.stream_limit += 1;
+            given.stream_limit_bytes += line.len() as u64;
             return Verdict::Drop;
         }
         let most = usize::try_from(settings.line_bytes_max).unwrap_or(usize::MAX);
@@ -150,10 +184,13 @@ impl Limits {
         }
         if !settings.truncate {
             given.line_too_long += 1;
+            given.line_too_long_bytes += line.len() as u64;
             return Verdict::Drop;
         }
+        let kept = cut(line, most);
         given.cut += 1;
-        Verdict::Pass(cut(line, most))
+        given.cut_bytes += (line.len() - kept.len()) as u64;
+        Verdict::Pass(kept)
     }
 
     /// How long reading must wait before the next line; zero unless the rate makes it wait.

@@ -1,10 +1,12 @@
-//! `tributary-edge`: run, status, wal inspect, check-config; Promtail's flags. Arguments, then [`act`] says who does it.
+//! `tributary-edge`: run, status, wal inspect, check-config, convert; Promtail's flags. Arguments, then [`act`] says who does it.
 //!
-//! Parts: [`arguments`], [`load`] (settings from the disk), [`run`], [`show`] (`-dry-run`, `-stdin`), [`look`] (status, WAL).
+//! Parts: [`arguments`], [`load`] (settings from the disk), [`run`], [`show`] (`-dry-run`, `-stdin`), [`look`] (status, WAL), [`convert`].
 //! Exit codes: 0 done, 1 failed at work, 2 usage or configuration, 3 locked by another, 4 damage found.
 
 #[path = "main/arguments.rs"]
 mod arguments;
+#[path = "main/convert.rs"]
+mod convert;
 #[path = "main/load.rs"]
 mod load;
 #[path = "main/look.rs"]
@@ -21,10 +23,15 @@ use arguments::{Asked, Task};
 use edge::settings::Purpose;
 use edge_wal::WalFault;
 use load::From;
-use proto_boot::Mistake;
+use proto_boot::{Mistake, memory};
 use proto_seam::World;
 
+/// The columns of a batch and what they are packed into; one is filled and packed after the other.
+const KEPT_BYTES: i32 = 8 << 20;
+
 fn main() -> ExitCode {
+    memory::settle();
+    memory::keep_blocks(KEPT_BYTES);
     let asked = match arguments::read(std::env::args()) {
         Ok(asked) => asked,
         Err(code) => return ExitCode::from(code),
@@ -44,8 +51,9 @@ async fn act(asked: Asked) -> u8 {
     let Asked { task, flags } = asked;
     let from = From::new(&flags);
     match task {
-        Task::Status { url, json } => look::status(&url, json).await,
+        Task::Status { url, json, watch } => look::status(&url, json, watch).await,
         Task::InspectWal { dir, json } => look::inspect(world.disk.as_ref(), &dir, json),
+        Task::Convert(arguments) => convert::convert(&arguments, world.disk.as_ref(), flags.expand_env),
         Task::Check => check(&from, &world),
         Task::Run if flags.dry_run => show::dry_run(&from, world, &flags).await,
         Task::Run => run::run(from, world, &flags).await,

@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked ([`journal`], [`kafka`]), and what they
+//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`, [`kafka`]), and what they
 //! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
+pub mod board;
+mod docker;
 mod forward;
 mod gelf;
 mod http;
@@ -37,6 +39,8 @@ use proto_boot::Metrics;
 use proto_model::{Labels, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use board::Board;
+pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
 pub use start::{Receivers, start};
@@ -128,6 +132,8 @@ pub struct Intake {
     room: Arc<Semaphore>,
     /// Counters of all receivers.
     pub metrics: ReceiveMetrics,
+    /// What each job has taken.
+    pub board: Board,
     /// Where pulled sources stand.
     pub stands: pulled::Stands,
 }
@@ -137,7 +143,16 @@ impl Intake {
     #[must_use]
     pub fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<Delivery>) {
         let (deliveries, taken) = mpsc::channel(DELIVERIES_MAX);
-        (Self { deliveries, room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)), metrics: ReceiveMetrics::new(metrics), stands: pulled::Stands::default() }, taken)
+        (
+            Self {
+                deliveries,
+                room: Arc::new(Semaphore::new(INTAKE_BYTES_MAX)),
+                metrics: ReceiveMetrics::new(metrics),
+                stands: pulled::Stands::default(),
+                board: Board::default(),
+            },
+            taken,
+        )
     }
 
     /// Hands records in, waiting for room as long as it takes: for receivers that can let their senders wait.
@@ -146,8 +161,10 @@ impl Intake {
     /// [`NotTaken`] when the edge ends.
     pub async fn deliver(&self, inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).acquire_many_owned(cost(&records)).await.map_err(|_| NotTaken)?;
+        let count = size(&records);
         let (delivery, durable) = Self::delivery(inlet, records, positions, room);
         self.deliveries.send(delivery).await.map_err(|_| NotTaken)?;
+        self.took(inlet, count);
         Ok(durable)
     }
 
@@ -157,15 +174,28 @@ impl Intake {
     /// [`NotTaken`]; the records are gone then.
     pub fn try_deliver(&self, inlet: &Inlet, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).try_acquire_many_owned(cost(&records)).map_err(|_| NotTaken)?;
+        let count = size(&records);
         let (delivery, durable) = Self::delivery(inlet, records, Vec::new(), room);
         self.deliveries.try_send(delivery).map_err(|_| NotTaken)?;
+        self.took(inlet, count);
         Ok(durable)
+    }
+
+    fn took(&self, inlet: &Inlet, (records, bytes): (usize, usize)) {
+        if records > 0 {
+            self.board.took(&inlet.name, records, bytes);
+        }
     }
 
     fn delivery(inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>, room: OwnedSemaphorePermit) -> (Delivery, Durable) {
         let (done, told) = oneshot::channel();
         (Delivery { inlet: inlet.clone(), records, positions, done, _room: room }, Durable(told))
     }
+}
+
+/// Records and bytes of their lines.
+fn size(records: &[Arrival]) -> (usize, usize) {
+    (records.len(), records.iter().map(|record| record.line.len()).sum())
 }
 
 /// Room of a delivery; one that is larger than the intake takes all of it.

@@ -19,7 +19,7 @@ pub mod server;
 pub mod top;
 pub mod unused;
 
-mod check;
+pub(crate) mod check;
 mod remark;
 
 use std::path::Path;
@@ -48,6 +48,7 @@ use crate::discover::Job;
 use crate::gather::GatherSettings;
 use crate::import::{ImportPlan, Imported};
 use crate::limit::LimitSettings;
+use crate::sink::Target;
 
 /// A value and where it stands.
 pub type Placed<T> = Spanned<T>;
@@ -129,7 +130,9 @@ pub struct Prepared {
     /// Share of an old backlog beside live lines, per mille.
     pub backlog_mille: u32,
     /// Lokis to push to.
-    pub clients: Vec<ClientSettings>,
+    pub clients: Vec<Target>,
+    /// What each of them may keep in the WAL that others have passed, in bytes.
+    pub sink_lag_max: u64,
     /// Labels of every line that has none of that name: `-client.external-labels`.
     pub external_labels: Labels,
     /// `limits_config`.

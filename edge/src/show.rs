@@ -54,7 +54,7 @@ impl Show {
     #[must_use]
     pub fn new(prepared: &Prepared, positions: Vec<SourcePosition>, discover_every: Duration, world: &World, tap: Tap) -> Self {
         let mut gather = Gather::tapped(prepared.gather, tap);
-        gather.set_rules(prepared.limits, prepared.external_labels.clone());
+        gather.set_rules(prepared.limits.clone(), prepared.external_labels.clone());
         let files = positions.into_iter().filter(|position| !is_stream(position));
         let tail = Tail::new(Arc::clone(&world.disk), prepared.jobs.clone(), files);
         Self { tail, gather, next_discovery: Timestamp::MIN, discover_every }
@@ -76,7 +76,8 @@ impl Show {
     pub async fn run(mut self, mut prepared: Prepared, world: &World, stop: &CancellationToken) {
         let world = &World { disk: Arc::new(ReadOnly(Arc::clone(&world.disk))), ..world.clone() };
         let mut tasks = JoinSet::new();
-        feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &mut tasks, stop);
+        let metrics = feeds::FeedMetrics::new(&proto_boot::Metrics::new());
+        feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &metrics, &mut tasks, stop);
         self.tail.reload(prepared.jobs);
         while !stop.is_cancelled() {
             let now = Timestamp(world.clock.now_ns());

@@ -1,104 +1,52 @@
 //! What this edge knows of itself, for `/ready`, `/targets`, the status command and heartbeats.
 //!
-//! One struct behind a lock held for a moment. Must not do: decide anything.
+//! One struct behind a lock held for a moment. Parts: [`Status`], [`report`] (what is shown), [`view`] (that, for a terminal). What only
+//! pages need of files is made when one of them asks ([`Status::fresh`]): nobody looks, nothing is made. Must not do: decide anything.
 
+pub mod report;
+pub mod view;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use edge_pipeline::Registry;
 use edge_wal::{TrackUsage, Usage};
-use proto_model::{Epoch, ProducerId, Sequence, Timestamp, TrackId};
+use proto_model::Timestamp;
 use proto_wire::edge_hub::Heartbeat;
-use serde::Serialize;
+use tokio::sync::{Notify, watch};
 
 use crate::discover::live::JobDiscovered;
+use crate::limit::Given;
+use crate::receive::board::Board;
+use crate::sink::Target;
+use crate::sink::metrics::SinkMetrics;
+pub use report::{
+    JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding,
+};
 
-/// One file, for the targets page.
-#[derive(Debug, Clone, Serialize)]
-pub struct SourceReport {
-    /// Where it was found.
-    pub path: String,
-    /// Its job.
-    pub job: String,
-    /// Labels of its lines.
-    pub labels: String,
-    /// Bytes read.
-    pub offset: u64,
-    /// Bytes not read yet.
-    pub behind: u64,
-    /// Renamed or deleted, being read to its end.
-    pub draining: bool,
-}
-
-/// One track, as the session sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct TrackStanding {
-    /// Its number.
-    pub track: TrackId,
-    /// Its producer, once bound.
-    pub producer: Option<ProducerId>,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// Newest acked sequence.
-    pub acked: Sequence,
-    /// `open`, `closed`, `closing`, or why the hub refused it.
-    pub state: &'static str,
-}
-
-/// One track that is not closed, for people; the last is the live one.
-#[derive(Debug, Clone, Serialize)]
-pub struct TrackReport {
-    /// Its number.
-    pub track: u32,
-    /// Its producer, once bound.
-    pub producer: Option<String>,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Newest durable sequence.
-    pub sequence: u64,
-    /// Newest acked sequence.
-    pub acked: u64,
-    /// Bytes not acked yet.
-    pub backlog_bytes: u64,
-    /// Age of the oldest unacked batch, whole seconds.
-    pub oldest_s: u64,
-    /// `open`, `closed`, `closing`, or why the hub refused it.
-    pub state: &'static str,
-}
-
-/// What `status` prints (`docs/contract.md`).
-#[derive(Debug, Clone, Serialize)]
-pub struct StatusReport {
-    /// `quic`, `grpc` or `none`.
-    pub session: &'static str,
-    /// The producer, once bound.
-    pub producer: Option<String>,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Newest durable sequence.
-    pub sequence: u64,
-    /// Newest acked sequence.
-    pub acked: u64,
-    /// Bytes of WAL files.
-    pub wal_bytes: u64,
-    /// Age of the oldest unacked batch, whole seconds.
-    pub oldest_unacked_s: u64,
-    /// Lines given up since the start, as far as they can be counted.
-    pub lost_lines: u64,
-    /// Time from writing to ack of the newest acked live batch, milliseconds.
-    pub live_latency_ms: u64,
-    /// Tracks that are not closed, oldest first.
-    pub tracks: Vec<TrackReport>,
-    /// When the certificate ends, RFC 3339; empty when there is none.
-    pub cert_not_after: String,
-    /// Why there is no session, or what the hub refused last; empty when all is well.
-    pub trouble: String,
-}
+/// Longest wait of a page for what the collector knows: it may be kept by a disk.
+const FRESH_WAIT: Duration = Duration::from_secs(2);
 
 impl State {
     /// The track that new batches join, as the session sees it.
     fn live(&self) -> Option<&TrackStanding> {
         self.standings.last()
+    }
+
+    fn loss(&mut self, reason: &str, lines: u64) {
+        self.lost_lines += lines;
+        let loss = self.losses.entry(reason.to_owned()).or_default();
+        (loss.times, loss.lines) = (loss.times + 1, loss.lines + lines);
+    }
+
+    fn losses(&self) -> Vec<LossReport> {
+        let mut losses = self.losses.clone();
+        if self.damaged_lines > 0 {
+            let damaged = losses.entry(edge_wal::reason::WAL_DAMAGED.to_owned()).or_default();
+            (damaged.times, damaged.lines) = (damaged.times + 1, damaged.lines + self.damaged_lines);
+        }
+        losses.into_iter().map(|(reason, loss)| LossReport { reason, ..loss }).collect()
     }
 
     fn is_open(&self) -> bool {
@@ -136,33 +84,51 @@ struct State {
     wal_bytes: u64,
     unacked_bytes: u64,
     oldest_unacked_s: u64,
+    unacked_lines: u64,
+    wal_max_bytes: u64,
+    stalled: bool,
     lost_lines: u64,
-    losses: u64,
+    losses: BTreeMap<String, LossReport>,
     bytes_behind: u64,
     files_behind: u64,
     trouble: String,
     certificate: Option<(i64, String)>,
-    sources: Vec<SourceReport>,
-    refused: Vec<(String, String)>,
+    snapshot: Arc<Snapshot>,
     jobs: Arc<Vec<JobDiscovered>>,
+    /// What was counted of them as failed, by job and reason.
+    failed: BTreeMap<(String, &'static str), usize>,
     discovered: bool,
+    board: Option<Board>,
     /// Metrics that stages make.
     custom: Option<Arc<Registry>>,
+    sinks: Vec<SinkReport>,
+    /// Who counts, for every client, what limits cost.
+    sink_limits: Option<(SinkMetrics, Vec<Target>)>,
     on_session: u64,
 }
 
 /// Shared by all tasks of an edge.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Status {
     state: Arc<Mutex<State>>,
     metrics: Option<crate::metrics::EdgeMetrics>,
+    /// A page asks for a snapshot.
+    wanted: Arc<Notify>,
+    /// There is a new one.
+    made: watch::Sender<()>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self { state: Arc::default(), metrics: None, wanted: Arc::default(), made: watch::channel(()).0 }
+    }
 }
 
 impl Status {
     /// With counters to be kept in step.
     #[must_use]
     pub fn new(metrics: crate::metrics::EdgeMetrics) -> Self {
-        Self { state: Arc::default(), metrics: Some(metrics) }
+        Self { metrics: Some(metrics), ..Self::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -225,22 +191,83 @@ impl Status {
     /// Lines that were given up, and why; `None` = unknown how many.
     pub fn lost(&self, reason: &str, lines: Option<u64>) {
         let mut state = self.state();
-        state.losses += 1;
-        state.lost_lines += lines.unwrap_or(0);
+        state.loss(reason, lines.unwrap_or(0));
         if let Some(metrics) = &self.metrics {
             metrics.lost(reason, lines);
         }
     }
 
-    /// What is being read, and what is not.
-    pub fn sources(&self, sources: Vec<SourceReport>, refused: Vec<(String, String)>) {
+    /// Bytes of a job's file that are gone before they were read; `None` = unknown how many. Beside [`Self::lost`].
+    pub fn missed(&self, job: &str, reason: &str, bytes: Option<u64>) {
         let mut state = self.state();
-        (state.sources, state.refused, state.discovered) = (sources, refused, true);
+        state.losses.entry(reason.to_owned()).or_default().bytes += bytes.unwrap_or(0);
+        if let Some(metrics) = &self.metrics {
+            metrics.missed(job, reason, bytes);
+        }
     }
 
-    /// What the jobs discovered.
-    pub fn discovered(&self, jobs: Vec<JobDiscovered>) {
-        self.state().jobs = Arc::new(jobs);
+    /// Files were searched for.
+    pub fn searched(&self) {
+        self.state().discovered = true;
+    }
+
+    /// What is being read, and what is not.
+    pub fn snapshot_made(&self, snapshot: Snapshot) {
+        self.state().snapshot = Arc::new(snapshot);
+        self.made.send_replace(());
+    }
+
+    /// Waits until a page asks for a snapshot.
+    pub async fn snapshot_wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// What is being read, and what is not, as it is now; as it was, when the collector is kept from saying so.
+    pub async fn fresh(&self) -> Arc<Snapshot> {
+        let mut made = self.made.subscribe();
+        self.wanted.notify_one();
+        drop(tokio::time::timeout(FRESH_WAIT, made.changed()).await);
+        Arc::clone(&self.state().snapshot)
+    }
+
+    /// Where those are that are sent to.
+    pub fn receivers(&self, board: Board) {
+        self.state().board = Some(board);
+    }
+
+    /// Where the clients stand.
+    pub fn sinks(&self, sinks: Vec<SinkReport>) {
+        self.state().sinks = sinks;
+    }
+
+    /// Who is pushed to from now on.
+    pub fn sink_targets(&self, metrics: SinkMetrics, targets: Vec<Target>) {
+        let standing = |target: &Target| SinkReport { client: target.name.clone(), host: target.host.clone(), ..SinkReport::default() };
+        let mut state = self.state();
+        state.sinks = targets.iter().map(standing).collect();
+        state.sink_limits = Some((metrics, targets));
+    }
+
+    /// What `limits_config` cost: every client counts it under Promtail's names.
+    pub fn limited(&self, given: &Given) {
+        if let Some((metrics, targets)) = self.state().sink_limits.as_ref().filter(|_| *given != Given::default()) {
+            targets.iter().for_each(|target| metrics.limited(target, given));
+        }
+    }
+
+    /// What the jobs discovered, `targets` globs in all.
+    pub fn discovered(&self, jobs: Vec<JobDiscovered>, targets: usize) {
+        let mut state = self.state();
+        if let Some(metrics) = &self.metrics {
+            let now: BTreeMap<(String, &'static str), usize> =
+                jobs.iter().flat_map(|job| job.reasons.iter().map(|(reason, count)| ((job.job.clone(), *reason), *count))).collect();
+            for (key, count) in &now {
+                metrics.targets_failed(key.1, count.saturating_sub(state.failed.get(key).copied().unwrap_or(0)));
+            }
+            metrics.targets(targets);
+            state.failed = now;
+        }
+        state.jobs = Arc::new(jobs);
     }
 
     /// What the jobs discovered, for the service discovery page.
@@ -261,6 +288,22 @@ impl Status {
         registry.map(|registry| registry.text()).unwrap_or_default()
     }
 
+    /// The largest size of the WAL.
+    pub fn wal_limit(&self, max_bytes: u64) {
+        self.state().wal_max_bytes = max_bytes;
+        if let Some(metrics) = &self.metrics {
+            metrics.wal_limit(max_bytes);
+        }
+    }
+
+    /// Reading waits for room, or goes on.
+    pub fn stalled(&self, on: bool) {
+        self.state().stalled = on;
+        if let Some(metrics) = &self.metrics {
+            metrics.stalled(on);
+        }
+    }
+
     /// Bytes and files not read yet.
     pub fn behind(&self, bytes: u64, files: u64) {
         let mut state = self.state();
@@ -278,6 +321,7 @@ impl Status {
             }
         }
         state.damaged_lines = usage.damaged_lines;
+        state.unacked_lines = usage.lines_unacked;
         state.wal_bytes = usage.bytes;
         state.unacked_bytes = usage.unacked_bytes;
         state.oldest_unacked_s = usage.oldest_unacked.map_or(0, |oldest| now.since(oldest).as_secs());
@@ -313,16 +357,29 @@ impl Status {
             lost_lines: state.lost_lines + state.damaged_lines,
             live_latency_ms: u64::try_from(state.live_latency.as_millis()).unwrap_or(u64::MAX),
             tracks: state.tracks.iter().map(|usage| state.track_report(usage)).collect(),
+            clients: state.sinks.clone(),
             cert_not_after: state.certificate.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
             trouble: state.trouble.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            wal_max_bytes: state.wal_max_bytes,
+            unacked_bytes: state.unacked_bytes,
+            unacked_lines: state.unacked_lines,
+            stalled: state.stalled,
+            lines_read: self.metrics.as_ref().map_or(0, crate::metrics::EdgeMetrics::lines_read),
+            lines_acked: self.metrics.as_ref().map_or(0, crate::metrics::EdgeMetrics::lines_acked),
+            bytes_behind: state.bytes_behind,
+            files_behind: state.files_behind,
+            losses: state.losses(),
+            jobs: state.snapshot.jobs.clone(),
+            receivers: state.board.as_ref().map(Board::reports).unwrap_or_default(),
         }
     }
 
     /// For the targets page.
     #[must_use]
-    pub fn targets(&self) -> (Vec<SourceReport>, Vec<(String, String)>) {
-        let state = self.state();
-        (state.sources.clone(), state.refused.clone())
+    pub fn receiver_reports(&self) -> Vec<ReceiverReport> {
+        let board = self.state().board.clone();
+        board.map(|board| board.reports()).unwrap_or_default()
     }
 
     /// What the hub is told every few seconds.

@@ -10,6 +10,7 @@
 
 mod archives;
 pub mod content;
+mod counts;
 mod due;
 pub mod notice;
 pub mod reading;
@@ -38,6 +39,7 @@ use proto_seam::{Disk, FileIdentity};
 use crate::discover::{Found, Job, refresh};
 use crate::gather::Gather;
 use archives::Done;
+use counts::Counts;
 use notice::Notice;
 use siblings::Dirs;
 use source::read::{LineCount, ReadEnd};
@@ -123,6 +125,7 @@ pub struct Tail {
     sources_max: usize,
     buffer: Vec<u8>,
     missed: Vec<Missed>,
+    counts: Counts,
 }
 
 impl Tail {
@@ -154,6 +157,7 @@ impl Tail {
             sources_max: SOURCES_MAX.min(usize::try_from(descriptors).unwrap_or(SOURCES_MAX)),
             buffer: Vec::new(),
             missed: Vec::new(),
+            counts: Counts::default(),
         };
         tail.remember(positions);
         tail
@@ -193,17 +197,6 @@ impl Tail {
     /// Paths that are not read, with the reason.
     pub fn refused(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.refused.iter().map(|(path, (_, why))| (path.as_path(), why.as_str()))
-    }
-
-    /// The wall clock was set back to `now`: nothing waits for the time that comes again.
-    pub fn set_back(&mut self, now: Timestamp) {
-        self.stir();
-        self.searched = self.searched.min(now);
-        self.done_due = self.done_due.min(now);
-        self.waiting.values_mut().for_each(|since| *since = now.min(*since));
-        self.notice.set_back(now);
-        self.refused.values_mut().for_each(|(until, _)| *until = now.min(*until));
-        self.sources.values_mut().for_each(|source| source.set_back(now));
     }
 
     /// One turn: reads until `budget` bytes, the batch is full, or nothing more is there.
@@ -272,7 +265,8 @@ impl Tail {
         }
         for identity in ends.stale {
             // Its descriptor leads nowhere: the next search opens it anew, at its position.
-            if let Some(source) = self.sources.remove(&identity) {
+            if let Some(mut source) = self.sources.remove(&identity) {
+                self.counts.leave(&mut source);
                 self.notice.end(identity);
                 self.farewell.push(source.position());
                 self.known.insert(identity, source.position());
@@ -332,6 +326,7 @@ impl Tail {
             self.notice.end(identity);
             turn.count.add(source.finish(now, gather));
             turn.counters.add(&source.take_counters());
+            self.counts.leave(&mut source);
             tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
             let position = source.position();
             if position.done {
@@ -414,18 +409,6 @@ impl Tail {
             }
         }
         advanced
-    }
-
-    /// The wall clock was set forward by `by_ns` (back, if negative): what pipelines hold waits as long as it would have.
-    pub fn clock_stepped(&mut self, by_ns: i64) {
-        self.stir();
-        self.sources.values_mut().for_each(|source| source.clock_stepped(by_ns));
-    }
-
-    /// Bytes that were found but not read yet, and the number of files they are in.
-    #[must_use]
-    pub fn behind(&self) -> (u64, u64) {
-        self.sources.values().map(Source::behind).filter(|bytes| *bytes > 0).fold((0, 0), |(bytes, files), more| (bytes + more, files + 1))
     }
 }
 

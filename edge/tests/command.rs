@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "command/convert.rs"]
+mod convert;
 #[path = "command/import.rs"]
 mod import;
 
@@ -215,6 +217,8 @@ fn a_running_edge_takes_new_settings_and_keeps_the_old_ones_from_a_bad_file() {
     let (status, text) = ask(&address, "GET", "/reload");
     assert!(status == 200 && text.contains("reloaded") && text.contains("server will count at the next start"), "{status} {text}");
     until("the labels are new", || labels().contains("env=\"second\""));
+    let config = ask(&address, "GET", "/config").1;
+    assert!(config.contains("env: second") && config.contains("http_listen_port: 0"), "what counts at the next start does not count yet: {config}");
 
     place.settings("env: third", "{regex: {expression: '('}}", &more);
     let (status, text) = ask(&address, "POST", "/reload");
@@ -256,6 +260,45 @@ fn the_standard_input_goes_into_the_wal_and_waits_for_the_hub() {
 }
 
 #[test]
+fn the_state_is_shown_in_a_terminal_as_wide_as_it_is() {
+    let place = Place::new();
+    let more = format!("{HUB}server: {{http_listen_address: 127.0.0.1, http_listen_port: 0, register_instrumentation: false}}\n");
+    let file = place.settings("job: app", "", &more);
+    place.write("a.log", "one\ntwo\n");
+    let mut running = Running::start(edge(&["run", "--config", &file]));
+    let address = running.address();
+    let url = format!("http://{address}");
+    let shown = |columns: &str, more: &[&str]| {
+        let output = edge(&[&["status", "--url", &url], more].concat()).env("COLUMNS", columns).output().unwrap();
+        told(&output)
+    };
+    until("both lines are read", || shown("100", &[]).1.contains("2 read, 0 acknowledged"));
+    let (code, wide, err) = shown("100", &[]);
+    assert!(code == 0 && err.is_empty(), "{code} {err}");
+    assert!(wide.contains("no session: ") && wide.contains("job  files  behind  waited  lines  read\na        1     0 B       -      2   8 B\n"), "{wide}");
+    assert!(!wide.contains('\u{1b}'), "this is no terminal: {wide:?}");
+    let (_, narrow, _) = shown("30", &[]);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 30) && narrow.contains("job a\n  files 1, behind 0 B,"), "{narrow}");
+    let (_, json, _) = shown("30", &["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json.lines().count(), &report["lines_read"], &report["jobs"][0]["bytes"], &report["session"]), (1, &2.into(), &8.into(), &"none".into()));
+
+    let mut watching = Running::start(edge(&["status", "--url", &url, "--json", "--watch", "1"]));
+    for _ in 0..2 {
+        let report: serde_json::Value = serde_json::from_str(&watching.line()).unwrap();
+        assert_eq!(report["lines_read"], 2);
+    }
+    drop(watching);
+    assert_eq!(shown("80", &["--watch", "0"]).0, 2, "it would ask without end");
+    assert_eq!((ask(&address, "GET", "/metrics").0, ask(&address, "GET", "/debug/pprof/").0), (404, 404));
+    let (status, body) = ask(&address, "GET", "/");
+    assert!(status == 200 && body.contains("2 read, 0 acknowledged"), "{status} {body}");
+    assert_eq!(running.end(), 0);
+    let (code, out, err) = shown("80", &[]);
+    assert!(code == 1 && out.is_empty() && err.contains("no edge answers at"), "{code} {out} {err}");
+}
+
+#[test]
 fn reload_by_page_must_be_allowed() {
     let place = Place::new();
     let more = format!("{HUB}server: {{http_listen_address: 127.0.0.1, http_listen_port: 0, http_path_prefix: /agent/}}\n");
@@ -264,5 +307,6 @@ fn reload_by_page_must_be_allowed() {
     let address = running.address();
     assert_eq!(ask(&address, "POST", "/reload").0, 404);
     until("it is ready", || ask(&address, "GET", "/agent/ready").0 == 200 && ask(&address, "GET", "/ready").0 == 200);
+    assert!(ask(&address, "GET", "/agent/targets?format=html").1.contains("href=\"service-discovery\""), "links hold below the prefix");
     assert_eq!(running.end(), 0);
 }

@@ -230,8 +230,8 @@ async fn a_full_wal_stops_the_reading_and_loses_nothing() {
     let used: u64 =
         host.disk.paths().iter().filter(|path| path.starts_with("/wal")).filter_map(|path| host.disk.contents(path)).map(|bytes| bytes.len() as u64).sum();
     assert!(used <= 17 << 20, "{used} bytes");
-    let (sources, _) = running.status.targets();
-    assert!(sources.iter().any(|source| source.behind > 0), "reading has stopped");
+    let shown = running.status.fresh().await;
+    assert!(running.status.report().stalled && shown.files.iter().any(|source| source.behind > 0), "reading has stopped");
     let mut talk = host.accept().await;
     talk.open().await;
     books.welcome(&talk, 64).await;

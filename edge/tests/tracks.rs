@@ -558,7 +558,7 @@ async fn a_wal_whose_positions_are_damaged_takes_the_hubs_word() {
     host.append("a.log", &wide("old", 301, 400));
     let running = host.start("{dir: /wal}").await;
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(running.status.targets().0[0].offset, 0, "it waits for the hub's word");
+    assert_eq!(running.status.fresh().await.files[0].offset, 0, "it waits for the hub's word");
     let mut talk = host.accept().await;
     hub.serve(&mut talk, FAST, |hub| hub.lines.len() >= 400).await;
     assert!(timeout(Duration::from_secs(120), talk.hear()).await.is_err(), "nothing comes a second time");

@@ -215,7 +215,11 @@ async fn tenants(State(admin): State<Admin>, headers: HeaderMap) -> Answer {
 }
 
 fn shown(tenant: &hub_tenant::Tenant) -> Value {
-    json!({"clusters": tenant.clusters, "retention": tenant.retention.to_string(), "limits": tenant.limits.to_json()})
+    let state = match tenant.state {
+        hub_tenant::TenantState::Active => "active",
+        hub_tenant::TenantState::Erased => "erased",
+    };
+    json!({"state": state, "clusters": tenant.clusters, "retention": tenant.retention.to_string(), "limits": tenant.limits.to_json()})
 }
 
 async fn tenant(State(admin): State<Admin>, headers: HeaderMap, Path(id): Path<TenantId>) -> Answer {

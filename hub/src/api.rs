@@ -2,13 +2,14 @@
 //!
 //! Parts: [`Api`] (what every request needs), [`routes`] (one line each), [`params`] (what was asked),
 //! [`query`], [`labels`], [`cardinality`], [`volume`], [`detected`], [`patterns`], [`tail`], [`push`], [`otlp`], [`legacy`],
-//! [`format`](mod@format), [`rules`], [`config`], [`status`] (one module per kind of route), [`respond`] (answers as
+//! [`delete`], [`format`](mod@format), [`rules`], [`config`], [`status`] (one module per kind of route), [`respond`] (answers as
 //! Loki's JSON), [`fault`] (the only mapping of faults to status and text). Promises: no token, no answer
 //! (but `/ready`); the tenant comes from the token, a header only narrows; errors are plain text and never
 //! compressed (Grafana cannot read them otherwise). Must not do: compute answers.
 
 pub mod cardinality;
 pub mod config;
+pub mod delete;
 pub mod detected;
 pub mod fault;
 pub mod format;
@@ -38,6 +39,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use hub_ingest::Ingest;
 use hub_query::{Engine, Limits as QueryLimits};
+use hub_store::Store;
 use hub_tenant::{Access, Credentials, Grant, IssuedTokens, Limits, Need, Tenants, authenticate};
 use proto_boot::Ready;
 use proto_model::Timestamp;
@@ -58,6 +60,8 @@ const LOGGED_CHARS: usize = 1_000;
 pub struct Api {
     /// Answers queries.
     pub engine: Arc<Engine>,
+    /// Takes deletes in.
+    pub store: Arc<Store>,
     /// Stores pushes.
     pub ingest: Ingest,
     /// The tenant map in force.
@@ -186,6 +190,7 @@ fn hub() -> Router<Api> {
         .route("/config/tenant/v1/limits", get(config::tenant_limits))
         .route("/config", get(config::config))
         .route("/log_level", get(config::log_level).post(config::set_log_level))
+        .route("/loki/api/v1/delete", get(delete::list).post(delete::create).put(delete::create).delete(delete::cancel))
         .route("/prometheus/api/v1/rules", get(rules::groups))
         .route("/prometheus/api/v1/alerts", get(rules::alerts))
         .route("/loki/api/v1/rules", get(rules::none))

@@ -26,7 +26,7 @@ use hub::producers::Action;
 use proto_boot::Mistake;
 
 fn main() -> ExitCode {
-    hub::memory::settle();
+    proto_boot::memory::settle();
     let (command, overrides) = match arguments::read(std::env::args()) {
         Ok(asked) => asked,
         Err(code) => return ExitCode::from(code),

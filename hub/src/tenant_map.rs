@@ -1,7 +1,7 @@
 //! The one truth for the tenant map in file mode: read whole, checked, published, followed.
 //!
 //! Parts: [`read`] (the file), [`TenantMap::start`] (publishes at start; an older file than the newest
-//! published version stops the hub), [`TenantMap::watch`] (the file again and again; a bad one keeps the old
+//! published version, or one that revives an erased tenant, stops the hub), [`TenantMap::watch`] (the file again and again; a bad one keeps the old
 //! map and is told once; a lane in use that lacks the map in force is given it, lane rule 9). Promises: what is in
 //! force is published; sessions and requests see a new map at their next look. Must not do: judge who may what (`hub_tenant` does).
 
@@ -43,6 +43,10 @@ pub fn read(world: &World, file: &std::path::Path, limits: &Limits) -> Result<(T
     Ok((tenants.over(limits.clone()), text))
 }
 
+fn revives(version: u64) -> String {
+    format!("version {version} leaves out a tenant that is erased, or gives its name again")
+}
+
 /// The map in force.
 pub struct TenantMap {
     file: PathBuf,
@@ -62,7 +66,16 @@ impl TenantMap {
         for (tenant, ignored) in tenants.ignored() {
             tracing::warn!(%tenant, limit = ignored.name, reason = ignored.reason, "a limit has no effect");
         }
+        if let Some(published) = store.tenant_maps().newest().await? {
+            // One that this program cannot read was checked by whoever published it.
+            let before = Tenants::parse("the published map", &String::from_utf8_lossy(&published.body));
+            if before.is_ok_and(|before| before.replaced_by(&tenants) == Replacement::Revives) {
+                let fix = "keep it with `state: erased`";
+                return Err(MapFault::Mistakes(vec![Mistake::new(file.to_string_lossy(), (1, 1), revives(tenants.version()), fix)]));
+            }
+        }
         store.tenant_maps().publish(tenants.version(), text.into()).await?;
+        store.erase(tenants.erased().cloned().collect());
         let (force, _) = watch::channel(Arc::new(tenants));
         Ok(Self { file, limits, store, world, force })
     }
@@ -118,9 +131,11 @@ impl TenantMap {
             Replacement::Same => Ok(()),
             Replacement::Older => Err(format!("version {} is older than the one in force: raise it", tenants.version())),
             Replacement::Changed => Err(format!("version {} has other content than the map in force: raise version with each edit", tenants.version())),
+            Replacement::Revives => Err(revives(tenants.version())),
             Replacement::Newer => {
                 let version = tenants.version();
                 self.store.tenant_maps().publish(version, text.into()).await.map_err(|fault| fault.to_string())?;
+                self.store.erase(tenants.erased().cloned().collect());
                 self.force.send_replace(Arc::new(tenants));
                 tracing::info!(version, "a new tenant map is in force");
                 self.spread(version).await;

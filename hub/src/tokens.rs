@@ -63,7 +63,7 @@ pub struct Listed {
 /// # Errors
 /// [`TokenFault`].
 pub async fn new(store: &Store, tenants: &Tenants, entropy: &Entropy, wanted: Wanted) -> Result<Secret, TokenFault> {
-    if let Some(unknown) = wanted.tenants.iter().find(|tenant| tenants.tenant(tenant).is_none()) {
+    if let Some(unknown) = wanted.tenants.iter().find(|tenant| !tenants.serves(tenant)) {
         return Err(TokenFault::Wrong(format!("there is no tenant {unknown}; add it to tenants.yaml first")));
     }
     let made_up = format!("t{:012x}", entropy.next_u64() >> 16);

@@ -171,7 +171,7 @@ async fn start(dir: &Path, n: usize, hub: &Hub, options: &Options, status: &Stat
         prepared,
         discover_every: Duration::from_secs(10),
         bandwidth: 0,
-        dial,
+        dial: Some(dial),
         metrics: Metrics::new(),
         status: status.clone(),
         deliveries: None,

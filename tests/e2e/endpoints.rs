@@ -254,9 +254,7 @@ async fn rules_settings_and_what_is_not_here() {
     assert_eq!(reader.json("/prometheus/api/v1/alerts", &[]).await, empty("alerts"));
     assert_eq!(reader.text("/loki/api/v1/rules", &[]).await, (404, "no rule groups found\n".to_owned()));
     // Plain, so that Grafana does not offer to edit rules; and so for all that a single hub has not.
-    for path in
-        ["/api/prom/rules", "/api/prom/rules/test/test", "/loki/api/v1/delete", "/ring", "/distributor/ring", "/memberlist", "/flush", "/ingester/shutdown"]
-    {
+    for path in ["/api/prom/rules", "/api/prom/rules/test/test", "/ring", "/distributor/ring", "/memberlist", "/flush", "/ingester/shutdown"] {
         assert_eq!(reader.text(path, &[("subtype", "mimir")]).await, (404, "404 page not found\n".to_owned()), "{path}");
     }
     assert_eq!(reader.text("/config", &[]).await.0, 403, "settings are the operator's");

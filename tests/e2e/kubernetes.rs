@@ -22,13 +22,13 @@ const PAGE: usize = 2_000;
 
 /// One start of one container, one of its streams: the numbers that arrived.
 #[derive(Debug, Default)]
-struct Heard {
+pub(crate) struct Heard {
     /// How often each number did.
-    numbers: BTreeMap<u64, u32>,
+    pub(crate) numbers: BTreeMap<u64, u32>,
     /// The number of the last line, once it was seen.
     last: Option<u64>,
     /// Label sets of its lines, without the file's name.
-    labels: BTreeSet<String>,
+    pub(crate) labels: BTreeSet<String>,
 }
 
 impl Heard {
@@ -46,9 +46,9 @@ impl Heard {
 }
 
 /// Every line of the writers, by host name, then container, run and stream.
-type Hearing = BTreeMap<String, BTreeMap<(String, String, String), Heard>>;
+pub(crate) type Hearing = BTreeMap<String, BTreeMap<(String, String, String), Heard>>;
 
-async fn hear(ask: &Ask, selector: &str) -> Hearing {
+pub(crate) async fn hear(ask: &Ask, selector: &str) -> Hearing {
     let mut hearing = Hearing::new();
     // The lines have the time at which they were written.
     let base = time_base_ns();
@@ -75,13 +75,13 @@ async fn hear(ask: &Ask, selector: &str) -> Hearing {
     hearing
 }
 
-fn flaws(hearing: &Hearing) -> Vec<String> {
+pub(crate) fn flaws(hearing: &Hearing) -> Vec<String> {
     let all = hearing.iter().flat_map(|(host, runs)| runs.iter().map(move |(run, heard)| (host, run, heard.flaws())));
     all.filter(|(_, _, flaws)| !flaws.is_empty()).map(|(host, (container, run, out), flaws)| format!("{host} {container} {run} {out}: {flaws}")).collect()
 }
 
 /// Lines of `selector` stop growing: nothing more comes.
-async fn until_quiet(ask: &Ask, selector: &str, at_least: u64, within: Duration) {
+pub(crate) async fn until_quiet(ask: &Ask, selector: &str, at_least: u64, within: Duration) {
     let until = tokio::time::Instant::now() + within;
     let (mut before, mut same) = (0, 0);
     while same < 12 || before < at_least {

@@ -97,6 +97,23 @@ impl Ask {
         request.send().await
     }
 
+    /// Any other request with query parameters and no body: status and text; status 0 when nobody answers.
+    pub async fn send(&self, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, String) {
+        let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", percent(value))).collect();
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let mut request = self.client.request(method, format!("{}{path}?{}", self.url, query.join("&")));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        match request.send().await {
+            Ok(response) => (response.status().as_u16(), response.text().await.unwrap_or_default()),
+            Err(fault) => (0, fault.to_string()),
+        }
+    }
+
     /// Status and text of a GET; status 0 when nobody answers.
     pub async fn text(&self, path: &str, parameters: &[(&str, &str)]) -> (u16, String) {
         match self.get(path, parameters).await {

@@ -341,6 +341,12 @@ impl Oracle {
         (self.objects.len() as u64, changes.count() as u64)
     }
 
+    /// Open deletes of a tenant, and lines that its deletes took.
+    #[must_use]
+    pub fn deletes(&self, tenant: &str) -> (u64, u64) {
+        self.manifests.deletes(tenant)
+    }
+
     /// What must never happen and did.
     #[must_use]
     pub fn violations(&self) -> &[String] {

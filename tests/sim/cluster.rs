@@ -87,6 +87,8 @@ pub struct Cluster {
     rotations: BTreeMap<(usize, usize), usize>,
     half: BTreeMap<(usize, usize), Vec<u8>>,
     backups: BTreeMap<usize, tests::disk::Image>,
+    /// Per tenant, whether its last delete is known to be in force.
+    pub deleted: BTreeMap<String, bool>,
     /// Producers that an operator released.
     released: BTreeSet<String>,
     /// Edges whose WAL was restored, copied, or lost its end.
@@ -177,6 +179,7 @@ impl Cluster {
             rotations: BTreeMap::new(),
             half: BTreeMap::new(),
             backups: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             released: BTreeSet::new(),
             set_back: BTreeSet::new(),
             clone: None,

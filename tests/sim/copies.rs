@@ -51,6 +51,60 @@ fn two_active_copies_are_quarantined() {
     assert!(!cluster.ground.bucket.oracle(Oracle::quarantined).is_empty());
 }
 
+/// State, producer and newest ack of the newest track.
+fn newest(edge: &EdgeHost) -> Option<(&'static str, Option<String>, u64)> {
+    report(edge).and_then(|report| report.tracks.last().map(|track| (track.state, track.producer.clone(), track.acked)))
+}
+
+/// Both write, half a second a round; what is quarantined is released meanwhile, unless a copy stands under the name of its original.
+fn both_write(cluster: &mut Cluster, copy: &EdgeHost, rounds: usize) {
+    for round in 0..rounds {
+        cluster.write(0, 0);
+        cluster.write_beside(copy, round % 2);
+        cluster.run_for(SECOND / 2).unwrap();
+    }
+}
+
+/// A cloned disk, both copies running, after the operator's work: the copy is enrolled under a name of its own, and what was quarantined is released. The
+/// original goes on under the producer that follows, the copy under a fresh one; lines of both are stored, once each.
+#[test]
+fn two_active_copies_both_go_on_after_the_release() {
+    for seed in 0..3 {
+        let (mut cluster, copy) = quarantined(seed);
+        let renamed = cluster.rename_edge(&copy, EDGES[2]);
+        cluster.forget_clone();
+        both_write(&mut cluster, &copy, 200);
+        let (original, renamed) = (newest(&cluster.edges[0]).unwrap(), newest(&renamed).unwrap());
+        assert_eq!((original.0, renamed.0), ("open", "open"), "{original:?} {renamed:?}");
+        assert!(original.1 != renamed.1 && original.2 > 0 && renamed.2 > 0, "each under a producer of its own: {original:?} {renamed:?}");
+        drains(&mut cluster);
+    }
+}
+
+/// A release while both still bear one name: whoever is first has the numbering that follows. Whom a hub turns away after that is enrolled under
+/// another name (runbook on divergence, step 6).
+#[test]
+fn a_release_before_the_copy_has_a_name_of_its_own_harms_nobody() {
+    for seed in 0..3 {
+        let (mut cluster, copy) = quarantined(seed);
+        cluster.forget_clone();
+        both_write(&mut cluster, &copy, 100);
+        let mut renamed = cluster.rename_edge(&copy, EDGES[2]);
+        both_write(&mut cluster, &copy, 200);
+        let mut original = Arc::clone(&cluster.edges[0]);
+        if newest(&original).is_none_or(|newest| newest.0 != "open") {
+            original = cluster.rename_edge(&original, EDGES[1]);
+        } else if newest(&renamed).is_none_or(|newest| newest.0 != "open") {
+            renamed = cluster.rename_edge(&renamed, EDGES[1]);
+        }
+        both_write(&mut cluster, &copy, 200);
+        let (original, renamed) = (newest(&original).unwrap(), newest(&renamed).unwrap());
+        assert_eq!((original.0, renamed.0), ("open", "open"), "{original:?} {renamed:?}");
+        assert!(original.1 != renamed.1, "each under a producer of its own: {original:?} {renamed:?}");
+        drains(&mut cluster);
+    }
+}
+
 /// What an operator retired is denied for ever; its WAL is brought over by who holds it under another name.
 #[test]
 fn a_retired_producer_stores_nothing_more_and_its_wal_is_brought_over_under_another_name() {

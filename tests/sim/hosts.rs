@@ -147,7 +147,7 @@ impl EdgeHost {
                 prepared: self.prepared(),
                 discover_every: Duration::from_secs(1),
                 bandwidth: self.shape.bandwidth,
-                dial: Arc::clone(&dial),
+                dial: Some(Arc::clone(&dial)),
                 metrics: Metrics::new(),
                 status,
                 deliveries: None,

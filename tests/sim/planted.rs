@@ -95,6 +95,7 @@ fn directed_tests() -> std::collections::BTreeSet<String> {
         ("directed", include_str!("directed.rs")),
         ("holes", include_str!("holes.rs")),
         ("sleepers", include_str!("sleepers.rs")),
+        ("tracks", include_str!("tracks.rs")),
     ];
     let names = sources.iter().flat_map(|(module, text)| {
         let tests = text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);

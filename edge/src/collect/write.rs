@@ -20,6 +20,7 @@ impl Desk {
             // One that the WAL does not take now waits.
             self.lock().append_loss(self.track, &loss, &[], now)?;
             self.status.lost(&loss.reason, None);
+            self.status.missed(&self.job_of(&loss.source), &loss.reason, loss.bytes);
             self.missed.remove(0);
         }
         Ok(())
@@ -76,6 +77,8 @@ impl Desk {
     fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append_pending(now)?;
         while !self.streams.is_empty() && self.make_room(now)? {
+            // At the end no budget holds anything back.
+            self.streams.release();
             self.take_deliveries(now)?;
         }
         self.freeze(now)?;

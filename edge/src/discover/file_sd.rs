@@ -9,14 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto_model::Labels;
-use proto_model::labels::is_label_name;
 use proto_seam::{Disk, World};
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Pattern;
-use super::groups::{FeedSender, Groups, LABEL_SETS_MAX, TargetGroup};
+use super::groups::{Entry, FeedSender, Groups, LABEL_SETS_MAX, TargetGroup, listed};
 
 /// Largest file.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -34,16 +31,6 @@ pub struct FileSd {
     pub refresh: Duration,
 }
 
-/// One entry of a file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    /// Absent: one target without an address.
-    targets: Option<Vec<String>>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-}
-
 /// The groups of one file.
 ///
 /// # Errors
@@ -56,28 +43,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<TargetGroup>, String> {
         true => serde_json::from_str(text).map_err(|fault| fault.to_string())?,
         false => serde_saphyr::from_str(text).map_err(|fault| fault.to_string())?,
     };
-    let shown = path.to_string_lossy();
-    let mut out = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.into_iter().enumerate() {
-        if let Some(bad) = entry.labels.keys().find(|name| !is_label_name(name)) {
-            return Err(format!("{bad:?} is no label name"));
-        }
-        let mut common = Labels::from_pairs(entry.labels);
-        common.set("__meta_filepath", shown.as_ref());
-        let labels = match entry.targets {
-            None => vec![common],
-            Some(targets) => targets
-                .into_iter()
-                .map(|address| {
-                    let mut labels = common.clone();
-                    labels.set("__address__", address);
-                    labels
-                })
-                .collect(),
-        };
-        out.push(TargetGroup { source: format!("{shown}:{at}"), labels });
-    }
-    Ok(out)
+    listed(entries, ("__meta_filepath", path.to_string_lossy().as_ref()))
 }
 
 /// What is known of one file.

@@ -30,8 +30,10 @@ pub const KEPT_SHOWN_MAX: usize = 2_000;
 pub struct Discovered {
     /// As it was discovered.
     pub discovered: Arc<Labels>,
-    /// As it is used; `None` = dropped by the rules.
+    /// As it is used; `None` = it is not.
     pub kept: Option<Labels>,
+    /// Why it is not: `dropped` by the rules, `wrong_host`, `no_path`; empty when it is used.
+    pub why: &'static str,
 }
 
 /// What one job discovered, for the page.
@@ -45,6 +47,8 @@ pub struct JobDiscovered {
     pub kept: usize,
     /// How many are dropped in all.
     pub dropped: usize,
+    /// The same by reason.
+    pub reasons: BTreeMap<&'static str, usize>,
     /// What keeps its feeds from being up to date; empty when nothing does.
     pub trouble: String,
 }
@@ -153,6 +157,9 @@ impl JobDiscovered {
         let is_dropped = set.kept.is_none();
         self.dropped += usize::from(is_dropped);
         self.kept += usize::from(!is_dropped);
+        if is_dropped {
+            *self.reasons.entry(set.why).or_default() += 1;
+        }
         if if is_dropped { self.dropped <= DROPPED_SHOWN_MAX } else { self.kept <= KEPT_SHOWN_MAX } {
             self.sets.push(set.clone());
         }
@@ -193,7 +200,9 @@ impl Known {
         let mut known = Self { sets: Vec::with_capacity(group.labels.len()), targets: Vec::new(), group };
         for labels in &known.group.labels {
             let discovered = Arc::new(labels.clone());
-            let kept = match relabel.target(labels.clone()) {
+            let relabelled = relabel.target(labels.clone());
+            let why = relabelled.why();
+            let kept = match relabelled {
                 Relabelled::Kept(target) => {
                     let labels = target.labels.clone();
                     if !known.targets.iter().any(|other| other.pattern.as_str() == target.pattern.as_str()) {
@@ -201,9 +210,9 @@ impl Known {
                     }
                     Some(labels)
                 }
-                Relabelled::Dropped | Relabelled::Unusable(_) => None,
+                Relabelled::Dropped | Relabelled::Elsewhere | Relabelled::Unusable(_) => None,
             };
-            known.sets.push(Discovered { discovered, kept });
+            known.sets.push(Discovered { discovered, kept, why });
         }
         known
     }

@@ -163,7 +163,10 @@ fn document(text: &str) -> Result<Option<Node>, ParseFault> {
                 None => continue,
             },
             Event::Alias(_) => Node { line, column, value: Value::Other },
-            _ => continue,
+            // These carry no value, and an event that a later version of the parser adds would carry none either.
+            Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd | Event::Anchor(..) | Event::UnresolvedAlias(_) | Event::Comment(..) | _ => {
+                continue;
+            }
         };
         match open.last_mut() {
             Some((Open::Map(entries, key), ..)) => match key.take() {

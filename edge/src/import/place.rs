@@ -114,24 +114,23 @@ impl<'a> Placer<'a> {
     fn cursor(&self, name: &str, value: &str) -> Result<Placed, Doubt> {
         let is_job = self.jobs.iter().any(|job| job.name == name && matches!(*job.origin, Origin::Journal(_)));
         let is_journals = value.split(';').any(|part| part.starts_with("i=") || part.starts_with("s="));
-        let cursor = |path: String, offset: u64, held: &str| {
-            Box::new(SourcePosition { path, offset, resume: offset, held: held.as_bytes().to_vec(), ..SourcePosition::default() })
-        };
+        let cursor = |path: String, held: Vec<u8>| Box::new(SourcePosition { path, offset: 1, resume: 1, held, ..SourcePosition::default() });
         if is_job || is_journals {
             if !is_journals {
                 return Err(format!("{value:?} is no cursor of a journal").into());
             }
             let told = (!is_job).then(|| format!("no job of these settings is called {name:?}; its journal cursor waits for one that is"));
-            return Ok(Placed::Cursor(cursor(format!("journal:{name}"), 1, value), told));
+            return Ok(Placed::Cursor(cursor(format!("journal:{name}"), value.as_bytes().to_vec()), told));
         }
         let is_container = (12..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_hexdigit());
         if !is_container {
             return Ok(Placed::Skipped("its cursor is of a source that is not read here".to_owned()));
         }
         let nanos = i64::try_from(number(value)?).ok().and_then(|seconds| seconds.checked_mul(SECOND_NS));
-        let Some(nanos) = nanos.and_then(|nanos| u64::try_from(nanos).ok()) else { return Err(format!("{value} seconds is no time").into()) };
+        let Some(nanos) = nanos else { return Err(format!("{value} seconds is no time").into()) };
         let told = format!("the container {name} goes on at a whole second: lines of up to one second may come twice");
-        Ok(Placed::Cursor(cursor(format!("docker:{name}"), nanos, &nanos.to_string()), Some(told)))
+        // The end of the path says that it is of no job yet: the first that follows the container takes it over.
+        Ok(Placed::Cursor(cursor(format!("docker:{name}/imported"), docker_cursor(nanos)), Some(told)))
     }
 
     /// How the file of an entry that counts lines is packed.
@@ -257,6 +256,12 @@ fn position(path: &Path, state: &FileState, head: Head, offset: u64, after: Stri
         begun: offset,
         ..SourcePosition::default()
     }
+}
+
+/// What the reader of containers keeps of both streams (`receive::docker::cursor`): one line read just before `nanos`.
+fn docker_cursor(nanos: i64) -> Vec<u8> {
+    let side = [nanos.saturating_sub(1).to_le_bytes().as_slice(), 1_u32.to_le_bytes().as_slice(), 0_u64.to_le_bytes().as_slice()].concat();
+    [[1].as_slice(), &side, &side].concat()
 }
 
 fn past_end(offset: u64, len: u64) -> String {

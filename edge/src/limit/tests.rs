@@ -42,7 +42,7 @@ fn streams_beyond_the_limit_of_a_batch_are_dropped() {
     for (streams, is_new, passes) in [(0, true, true), (1, true, true), (2, true, false), (2, false, true), (3, true, false)] {
         assert_eq!(limits.judge(b"x", streams, is_new, now) == Verdict::Pass(b"x"), passes, "{streams} {is_new}");
     }
-    assert_eq!(limits.take_given().stream_limit, 2);
+    assert_eq!(limits.take_given(), Given { stream_limit: 2, stream_limit_bytes: 2, ..Given::default() });
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn long_lines_are_dropped_or_cut() {
     let mut dropping = limits(LimitSettings { line_bytes_max: 4, ..LimitSettings::default() });
     assert_eq!(dropping.judge(b"abcd", 0, true, now), Verdict::Pass(b"abcd"));
     assert_eq!(dropping.judge(b"abcde", 0, true, now), Verdict::Drop);
-    assert_eq!(dropping.take_given(), Given { line_too_long: 1, ..Given::default() });
+    assert_eq!(dropping.take_given(), Given { line_too_long: 1, line_too_long_bytes: 5, ..Given::default() });
     let mut cutting = limits(LimitSettings { line_bytes_max: 4, truncate: true, ..LimitSettings::default() });
     assert_eq!(cutting.judge(b"abcde", 0, true, now), Verdict::Pass(b"abcd"));
     assert_eq!(cutting.judge("abcé".as_bytes(), 0, true, now), Verdict::Pass(b"abc"), "no half of a character");
-    assert_eq!(cutting.take_given(), Given { cut: 2, ..Given::default() });
+    assert_eq!(cutting.take_given(), Given { cut: 2, cut_bytes: 3, ..Given::default() });
 }
 
 proptest! {

@@ -1,29 +1,76 @@
 //! What is there, for people: the state of a running edge, the records of a WAL.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use edge::status::view::{Look, view};
 use edge_wal::{Inspected, InspectedKind};
 use proto_seam::Disk;
+use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{complain, say, wal_failed};
 
-pub(crate) async fn status(url: &str, json: bool) -> u8 {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build();
-    let asked = async { client?.get(format!("{}/status", url.trim_end_matches('/'))).send().await?.error_for_status()?.json::<serde_json::Value>().await };
-    match asked.await {
-        Ok(report) if json => say(&report.to_string()),
-        Ok(report) => {
-            for (name, value) in report.as_object().into_iter().flatten() {
-                say(&format!("{name:18} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
-            }
-        }
+/// Columns where nobody says how wide the terminal is.
+const WIDTH: usize = 80;
+/// Moves to the corner and clears what was there.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+/// Asks a running edge how it is, once or every `watch` seconds.
+pub(crate) async fn status(url: &str, json: bool, watch: Option<u64>) -> u8 {
+    let client = match reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build() {
+        Ok(client) => client,
         Err(fault) => {
-            complain(&format!("no edge answers at {url}: {fault}; is it running, and is its `server` address this one"));
+            complain(&format!("requests cannot be made: {fault}"));
             return 1;
         }
+    };
+    let mut before: Option<(Value, Instant)> = None;
+    loop {
+        let asked = ask(&client, url).await;
+        let at = Instant::now();
+        let is_read = match &asked {
+            Ok(report) if json => show(&format!("{report}\n"), false),
+            Ok(report) => {
+                let before = before.as_ref().map(|(report, then)| (report, at.duration_since(*then)));
+                show(&view(report, before, look()), watch.is_some())
+            }
+            // One that is being restarted is there again soon.
+            Err(why) => {
+                complain(why);
+                true
+            }
+        };
+        let Some(seconds) = watch.filter(|_| is_read) else { return u8::from(asked.is_err()) };
+        before = asked.ok().map(|report| (report, at));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
-    0
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> Result<Value, String> {
+    let asked = async { client.get(format!("{}/status", url.trim_end_matches('/'))).send().await?.error_for_status()?.json::<Value>().await };
+    asked.await.map_err(|fault| format!("no edge answers at {url}: {fault}; is it running, and is its `server` address this one"))
+}
+
+/// How wide the terminal is, and whether it is one that has colours.
+fn look() -> Look {
+    let out = std::io::stdout();
+    let width = rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+    let width = width.or_else(|| variable("COLUMNS")?.parse().ok()).unwrap_or(WIDTH);
+    let is_plain = variable("NO_COLOR").is_some_and(|value| !value.is_empty()) || variable("TERM").is_some_and(|value| value == "dumb");
+    Look { width, colour: out.is_terminal() && !is_plain }
+}
+
+fn variable(name: &str) -> Option<String> {
+    proto_boot::settings::process_environment().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// Prints; false when nobody reads it any more.
+fn show(text: &str, again: bool) -> bool {
+    let mut out = std::io::stdout();
+    let begin = if again && out.is_terminal() { CLEAR } else { "" };
+    write!(out, "{begin}{text}").and_then(|()| out.flush()).is_ok()
 }
 
 pub(crate) fn inspect(disk: &dyn Disk, dir: &Path, json: bool) -> u8 {

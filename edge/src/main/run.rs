@@ -8,7 +8,7 @@ use std::time::Duration;
 use edge::discover::Job;
 use edge::flags::Flags;
 use edge::metrics::EdgeMetrics;
-use edge::pages::{Pages, routes};
+use edge::pages::{Effective, Pages, routes};
 use edge::receive::{self, Intake, Receivers};
 use edge::reload::{self, ASKS_MAX, Answer, Ask, ReloadMetrics};
 use edge::settings::load::Loaded;
@@ -17,7 +17,7 @@ use edge::status::Status;
 use edge::{Edge, EdgeParts};
 use proto_boot::serve::{Serving, serve};
 use proto_boot::telemetry::{LogSettings, log as telemetry};
-use proto_boot::{Metrics, Stop};
+use proto_boot::{Metrics, Stop, memory};
 use proto_link::{ClientTls, GrpcClient, QuicClient};
 use proto_seam::World;
 use serde_json::Value;
@@ -29,9 +29,13 @@ use crate::show::{deliver_stdin, source};
 use crate::{complain, refuse, say, wal_failed};
 
 /// Blocks of the file that count at the next start only.
-const AT_START: [&str; 8] = ["server", "hub", "wal", "batch", "canary", "clients", "client", "positions"];
+const AT_START: [&str; 6] = ["server", "hub", "wal", "batch", "canary", "positions"];
+/// Blocks that say who is pushed to.
+const CLIENTS: [&str; 2] = ["clients", "client"];
 /// Between two looks whether all of the standard input is acknowledged.
 const ACKED_EVERY: Duration = Duration::from_millis(50);
+/// Without a line for so long, memory is given back.
+const QUIET: Duration = Duration::from_secs(10);
 /// What is durable is in the status after so long at the latest.
 const REPORTED_AFTER: Duration = Duration::from_millis(2_500);
 
@@ -64,6 +68,20 @@ pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
     }
 }
 
+/// Gives back what is free once an edge that had lines has none.
+async fn give_back(counters: EdgeMetrics) {
+    let (mut before, mut owes) = (0, true);
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let gathered = counters.gathered_bytes();
+        if gathered == before && std::mem::take(&mut owes) {
+            memory::give_back();
+        }
+        owes |= gathered != before;
+        before = gathered;
+    }
+}
+
 /// Everything a running edge is told from outside.
 struct Running {
     edge: Edge,
@@ -71,6 +89,8 @@ struct Running {
     world: World,
     /// The settings in force.
     effective: Value,
+    /// The same for the page.
+    shown: Effective,
     metrics: ReloadMetrics,
     asks: mpsc::Receiver<Ask>,
     hangups: Signal,
@@ -141,19 +161,21 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         Err(code) => return code,
     };
     let metrics = Metrics::new();
-    let status = Status::new(EdgeMetrics::new(&metrics));
+    let counters = EdgeMetrics::new(&metrics);
+    tokio::spawn(give_back(counters.clone()));
+    let status = Status::new(counters);
     let stdin = loaded.settings.target_config.stdin.then(|| source(&loaded.prepared, &world));
-    if stdin.is_some() {
-        loaded.prepared.jobs.clear();
-    }
+    loaded.prepared.jobs.retain(|_| stdin.is_none());
     let (intake, deliveries) = Intake::new(&metrics);
     let Loaded { settings, prepared, effective } = loaded;
-    let pages = routes(Pages { status: status.clone(), metrics: metrics.clone(), ready_needs_targets: settings.server.health_check_target });
+    let shown = Effective::default();
+    shown.set(effective.clone());
+    status.receivers(intake.board.clone());
     let (ask, asks) = mpsc::channel(ASKS_MAX);
-    let pages = if settings.server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
+    let pages = pages(&settings.server, (&status, &metrics, &shown), ask, &world);
     let reloads = ReloadMetrics::new(&metrics);
     let receivers = sent_to(&prepared.jobs);
-    let Some(parts) = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await else { return 2 };
+    let parts = parts(&settings, prepared, deliveries, (metrics, status.clone()), &world).await;
     let mut edge = match edge::run(parts, &stop.token()).await {
         Ok(edge) => edge,
         Err(fault) => return wal_failed(&fault),
@@ -169,6 +191,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         from,
         world,
         effective,
+        shown,
         metrics: reloads,
         asks,
         hangups,
@@ -176,7 +199,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         listeners,
         end_within: settings.server.graceful_shutdown_timeout.0,
     };
-    open(listener, under_prefix(pages, &settings.server), &stop);
+    open(listener, pages, &stop);
     match stdin {
         None => running.until_stopped().await,
         Some(source) => {
@@ -186,7 +209,7 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     }
 }
 
-/// Reads the standard input to its end, waits until the hub has it, and ends the edge.
+/// Reads the standard input to its end, waits until the hub and all clients have it, and ends the edge.
 async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop: &Stop) -> u8 {
     let code = deliver_stdin(source, intake, stop).await;
     let all_acked = async {
@@ -194,7 +217,7 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
         tokio::time::sleep(REPORTED_AFTER).await;
         loop {
             let report = status.report();
-            if report.acked >= report.sequence {
+            if report.acked >= report.sequence && report.clients.iter().all(|client| client.lag_bytes == 0) {
                 return;
             }
             tokio::time::sleep(ACKED_EVERY).await;
@@ -209,27 +232,25 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
     code
 }
 
-/// What the edge is made of, with its way to the hub.
+/// What the edge is made of, with its way to the hub if there is one.
 async fn parts(
     settings: &EdgeSettings,
     mut prepared: Prepared,
     deliveries: mpsc::Receiver<receive::Delivery>,
     (metrics, status): (Metrics, Status),
     world: &World,
-) -> Option<EdgeParts> {
-    let Some(hub) = settings.hub.as_ref().map(|hub| &hub.value) else {
-        complain("nothing says where to send; add `hub`");
-        return None;
-    };
+) -> EdgeParts {
     if let (Some(canary), Some(name)) = (&mut prepared.canary, own_name(settings, world).await) {
         canary.edge = name;
     }
-    let certificates = certs::store::watch_client(&hub.identity_dir, &hub.ca_file, world.clone());
-    tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
-    let tls = ClientTls::new(certificates, world.clock.clone());
-    let dial = prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)));
+    let dial = settings.hub.as_ref().map(|hub| {
+        let certificates = certs::store::watch_client(&hub.value.identity_dir, &hub.value.ca_file, world.clone());
+        tokio::spawn(watch_certificate(certificates.clone(), status.clone()));
+        let tls = ClientTls::new(certificates, world.clock.clone());
+        prepared.transport.client(Arc::new(QuicClient::new(tls.clone(), &world.entropy)), Arc::new(GrpcClient::new(tls)))
+    });
     let (discover_every, bandwidth) = (settings.target_config.sync_period.0, settings.bandwidth());
-    Some(EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, deliveries: Some(deliveries), world: world.clone() })
+    EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status, deliveries: Some(deliveries), world: world.clone() }
 }
 
 /// The edge's name in its certificate, if there is one already.
@@ -254,7 +275,16 @@ async fn listen(server: &ServerSettings) -> Result<Option<tokio::net::TcpListene
 }
 
 /// The pages below `http_path_prefix`, and where they were without one: probes are written for either.
-fn under_prefix(pages: axum::Router, server: &ServerSettings) -> axum::Router {
+fn pages(server: &ServerSettings, (status, metrics, shown): (&Status, &Metrics, &Effective), ask: mpsc::Sender<Ask>, world: &World) -> axum::Router {
+    let pages = routes(Pages {
+        status: status.clone(),
+        metrics: metrics.clone(),
+        settings: shown.clone(),
+        ready_needs_targets: server.health_check_target,
+        serves_metrics: server.register_instrumentation,
+        world: world.clone(),
+    });
+    let pages = if server.enable_runtime_reload { pages.merge(reload::routes(ask)) } else { pages };
     let prefix = server.http_path_prefix.trim_matches('/');
     if prefix.is_empty() { pages } else { pages.clone().nest(&format!("/{prefix}"), pages) }
 }
@@ -321,6 +351,10 @@ impl Running {
         if loaded.settings.target_config.stdin || self.effective["target_config"]["stdin"] == Value::Bool(true) {
             return Err("the settings in force stay: an edge that reads the standard input is not reloaded".to_owned());
         }
+        if self.effective["hub"].is_null() && loaded.prepared.clients.is_empty() {
+            return Err("the settings in force stay: without clients nothing says where to send until the next start".to_owned());
+        }
+        let clients_changed = CLIENTS.into_iter().any(|block| loaded.effective.get(block) != self.effective.get(block));
         let later: Vec<&str> = AT_START.into_iter().filter(|block| loaded.effective.get(block) != self.effective.get(block)).collect();
         for remark in &loaded.prepared.remarks {
             tracing::warn!("{remark}");
@@ -328,10 +362,11 @@ impl Running {
         let every = loaded.settings.target_config.sync_period.0;
         let receivers = sent_to(&loaded.prepared.jobs);
         self.listeners.replace(receivers, &self.world, &self.stop).await.map_err(|why| format!("the settings in force stay: {why}"))?;
-        if !self.edge.reload(loaded.prepared, every).await {
+        if !self.edge.reload(loaded.prepared, every, clients_changed).await {
             return Err("the edge is ending".to_owned());
         }
         self.effective = merged(loaded.effective, &self.effective);
+        self.shown.set(self.effective.clone());
         Ok(match later.as_slice() {
             [] => "the settings were reloaded".to_owned(),
             later => format!("the settings were reloaded; {} will count at the next start", later.join(", ")),

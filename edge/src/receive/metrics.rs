@@ -36,6 +36,10 @@ pub struct ReceiveMetrics {
     pub gelf_entries: Counter,
     /// Promtail's.
     pub gelf_parsing_errors: Counter,
+    /// Promtail's.
+    pub docker_entries: Counter,
+    /// Promtail's.
+    pub docker_parsing_errors: Counter,
 }
 
 impl ReceiveMetrics {
@@ -72,6 +76,9 @@ impl ReceiveMetrics {
             ),
             gelf_entries: metrics.counter("promtail_gelf_target_entries_total", "Total number of successful entries sent to the gelf target"),
             gelf_parsing_errors: metrics.counter("promtail_gelf_target_parsing_errors_total", "Total number of parsing errors while receiving gelf messages"),
+            docker_entries: metrics.counter("promtail_docker_target_entries_total", "Total number of successful entries sent to the Docker target"),
+            docker_parsing_errors: metrics
+                .counter("promtail_docker_target_parsing_errors_total", "Total number of parsing errors while receiving Docker messages"),
         }
     }
 }

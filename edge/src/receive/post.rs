@@ -126,11 +126,13 @@ impl Post {
     /// Counts something that could not be read.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.intake.metrics.refused.with([self.kind, reason]).inc();
+        self.intake.board.refused(&self.inlet.name, reason);
     }
 
     /// Counts something that was turned away.
     pub(crate) fn shed(&self, reason: &'static str) {
         self.intake.metrics.shed.with([self.kind, reason]).inc();
+        self.intake.board.refused(&self.inlet.name, reason);
     }
 
     /// One connection more or less.
@@ -168,6 +170,7 @@ impl Post {
             self.taken(count);
         } else {
             self.intake.metrics.shed.with([self.kind, "no_room"]).add(count.0);
+            self.intake.board.refused(&self.inlet.name, "no_room");
         }
         is_taken
     }

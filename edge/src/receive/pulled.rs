@@ -46,11 +46,20 @@ impl Stands {
         }
     }
 
+    /// The paths that begin with `prefix`, of sources that nobody reads now.
+    pub(super) fn below(&self, prefix: &str) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.range(prefix.to_owned()..).take_while(|(path, _)| path.starts_with(prefix)).map(|(path, _)| path.clone()).collect()
+    }
+
     fn take(&self, path: &str) -> Stand {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path).unwrap_or_default()
     }
 
     fn put_back(&self, path: &str, stand: Stand) {
+        if stand.durable.is_none() && stand.under_way.is_empty() {
+            return;
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), stand);
     }
 }
@@ -102,6 +111,33 @@ impl Pull {
                 Err(NotTaken)
             }
         }
+    }
+
+    /// Waits until all that is under way is durable.
+    ///
+    /// # Errors
+    /// [`NotTaken`], as [`Self::hand_in`].
+    pub(super) async fn settle(&mut self) -> Result<(), NotTaken> {
+        while !self.stand.under_way.is_empty() {
+            self.settle_first().await?;
+        }
+        Ok(())
+    }
+
+    /// There is no such source any more: what is known of it is forgotten, here and in the WAL.
+    ///
+    /// # Errors
+    /// [`NotTaken`]: the edge ends, or its WAL began anew.
+    pub(super) async fn forget(mut self) -> Result<(), NotTaken> {
+        self.settle().await?;
+        if self.stand.durable.is_none() {
+            return Ok(());
+        }
+        let before = self.count();
+        let gone = SourcePosition { path: self.path.clone(), offset: before + 1, resume: before, gone: true, ..SourcePosition::default() };
+        self.post.hand_in_with(Vec::new(), vec![gone]).await?.wait().await?;
+        self.stand = Stand::default();
+        Ok(())
     }
 
     /// Waits for the oldest that is under way; with none there, for ever. Safe to be dropped.

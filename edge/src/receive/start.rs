@@ -3,6 +3,7 @@
 //! Parts: [`start`], [`Receivers`] (what runs), [`Running`] (one listener). A reload ends all of them and starts those of the new
 //! settings, on the same intake: nothing that was handed in is lost by it. Must not do: read jobs that are files.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::Room;
 use super::listen::ReceiveFault;
 use super::post::Post;
-use super::{Inlet, Intake, forward, gelf, journal, kafka, otlp, push, syslog};
+use super::{Inlet, Intake, docker, forward, gelf, journal, kafka, otlp, push, syslog};
 use crate::discover::Job;
 use crate::settings::Origin;
 use crate::status::Status;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) world: World,
     pub(super) room: Room,
     pub(super) status: Status,
+    /// Ends of the positions' paths of all Docker entries.
+    pub(super) docker: BTreeSet<String>,
 }
 
 /// One listener.
@@ -68,7 +71,7 @@ impl Receivers {
 /// # Errors
 /// The [`ReceiveFault`] of the first that cannot be started; those before it are ended.
 pub async fn start(jobs: &[Job], intake: &Intake, status: &Status, world: &World, stop: &CancellationToken) -> Result<Receivers, ReceiveFault> {
-    let shared = Shared { world: world.clone(), room: Room::new(world.clone()), status: status.clone() };
+    let shared = Shared { world: world.clone(), room: Room::new(world.clone()), status: status.clone(), docker: docker_suffixes(jobs) };
     let mut receivers = Receivers { running: Vec::new(), stop: stop.child_token() };
     for job in jobs {
         match start_one(job, intake, &shared, &receivers.stop).await {
@@ -79,6 +82,7 @@ pub async fn start(jobs: &[Job], intake: &Intake, status: &Status, world: &World
             }
         }
     }
+    intake.board.running(&receivers.running);
     for running in &receivers.running {
         match running.address {
             Some(address) => tracing::info!(job = running.job, kind = running.kind, %address, "a receiver listens"),
@@ -86,6 +90,15 @@ pub async fn start(jobs: &[Job], intake: &Intake, status: &Status, world: &World
         }
     }
     Ok(receivers)
+}
+
+fn docker_suffixes(jobs: &[Job]) -> BTreeSet<String> {
+    let entries = jobs.iter().filter_map(|job| match &*job.origin {
+        Origin::Docker(entries) => Some(entries.iter().map(|entry| docker::suffix(&job.name, entry))),
+        #[rustfmt::skip]
+        Origin::Files(_) | Origin::Journal(_) | Origin::Kafka(_) | Origin::Syslog(_) | Origin::Push(_) | Origin::Gelf(_) | Origin::Otlp(_) | Origin::Forward(_) => None,
+    });
+    entries.flatten().collect()
 }
 
 async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &CancellationToken) -> Result<Vec<Running>, ReceiveFault> {
@@ -98,8 +111,9 @@ async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &Cancellat
         Origin::Gelf(settings) => Ok(vec![gelf::start(shared, post("gelf", settings.labels.labels()), settings, stop).await?]),
         Origin::Forward(settings) => Ok(vec![forward::start(shared, post("forward", settings.labels.labels()), settings, stop).await?]),
         Origin::Otlp(settings) => otlp::start(shared, post("otlp", settings.labels.labels()), settings, stop).await,
+        Origin::Docker(entries) => docker::start(shared, || post("docker", Labels::empty()), entries, &stop),
         Origin::Journal(settings) => Ok(vec![journal::start(shared, post("journal", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
         Origin::Kafka(settings) => Ok(vec![kafka::start(shared, post("kafka", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
-        Origin::Files(_) | Origin::Docker(_) => Ok(Vec::new()),
+        Origin::Files(_) => Ok(Vec::new()),
     }
 }

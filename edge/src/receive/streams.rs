@@ -60,6 +60,8 @@ pub struct Streams {
     frozen: Vec<Answer>,
     written: Vec<Answer>,
     counters: Counters,
+    /// A tenant's budget is used up until then: nothing is gathered.
+    held_until: Option<Timestamp>,
 }
 
 /// What a sender waits for.
@@ -112,6 +114,7 @@ impl Streams {
             frozen: Vec::new(),
             written: Vec::new(),
             counters: Counters::default(),
+            held_until: None,
         };
         for position in recovered.iter().filter(|position| is_stream(position) && !position.gone) {
             if is_held(position) {
@@ -151,11 +154,26 @@ impl Streams {
         self.queue.is_empty()
     }
 
+    /// Whether what waits must wait for a tenant's budget.
+    #[must_use]
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.held_until.is_some_and(|until| until > now)
+    }
+
+    /// What waits for a tenant's budget need not wait now.
+    pub const fn release(&mut self) {
+        self.held_until = None;
+    }
+
     /// Gathers until the batch is full or nothing is left.
     pub fn turn(&mut self, now: Timestamp, gather: &mut Gather) -> Taken {
         let mut taken = Taken::default();
         self.tick(now, gather);
-        while let Some(mut delivery) = self.queue.pop_front() {
+        if self.is_held(now) {
+            return taken;
+        }
+        gather.take_held();
+        while let Some(mut delivery) = (!gather.is_held()).then(|| self.queue.pop_front()).flatten() {
             if self.at == 0 && !self.follows(&delivery) {
                 // Its sender is told by the dropped answer, and goes on where the last durable one ended.
                 continue;
@@ -167,25 +185,30 @@ impl Streams {
                 self.queue.push_front(delivery);
                 break;
             }
-            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full()) {
+            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full() && !gather.is_held()) {
                 taken.count.lines += 1;
                 taken.count.bytes += record.line.len() as u64;
                 self.record(&delivery, self.at, now, gather);
                 self.at += 1;
             }
             if self.at < delivery.records.len() {
-                taken.batch_is_full = true;
+                taken.batch_is_full = !gather.is_held();
                 self.queue.push_front(delivery);
                 break;
             }
             self.at = 0;
             for cursor in &delivery.positions {
-                self.taken.insert(cursor.path.clone(), cursor.offset);
+                if cursor.gone {
+                    self.taken.remove(&cursor.path);
+                } else {
+                    self.taken.insert(cursor.path.clone(), cursor.offset);
+                }
             }
             self.cursors.append(&mut delivery.positions);
             self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
             self.waiting_since.get_or_insert(now);
         }
+        self.held_until = gather.take_held();
         self.bound(now, gather);
         taken.counters = std::mem::take(&mut self.counters);
         taken
@@ -278,7 +301,8 @@ impl Streams {
         let answer =
             self.waiting_since.map_or(Duration::MAX, |since| if now < since { Duration::ZERO } else { DELIVERY_WAIT.saturating_sub(now.since(since)) });
         let tick = if self.next_tick == Timestamp::MAX { Duration::MAX } else { self.next_tick.since(now) };
-        answer.min(tick)
+        let held = self.held_until.filter(|until| !self.queue.is_empty() && *until > now).map_or(Duration::MAX, |until| until.since(now));
+        answer.min(tick).min(held)
     }
 
     /// Whether senders have waited long enough for the batch to be frozen.
@@ -317,7 +341,11 @@ impl Streams {
     /// What is in the WAL is on disk: senders are told.
     pub fn synced(&mut self) {
         for cursor in self.written_cursors.drain(..) {
-            self.durable_cursors.insert(cursor.path.clone(), cursor);
+            if cursor.gone {
+                self.durable_cursors.remove(&cursor.path);
+            } else {
+                self.durable_cursors.insert(cursor.path.clone(), cursor);
+            }
         }
         for answer in self.written.drain(..) {
             // A sender that went away is not told: it sends again, or does not.

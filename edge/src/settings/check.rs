@@ -3,6 +3,7 @@
 //! Pure. Parts: [`prepare`]; [`jobs`] (scrape configs), [`supply`] (where lines are kept and sent), [`traps`] (what loads
 //! and does not do what it seems to). Promises: every mistake is found in one go. Must not do: open anything.
 
+mod asked;
 mod cluster;
 mod jobs;
 mod kafka;
@@ -44,12 +45,20 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
         wal: supply.wal,
         backlog_mille: supply.backlog_mille,
         clients: supply.clients,
+        sink_lag_max: supply.sink_lag_max,
         external_labels: supply.external_labels,
         limits,
         import: supply.import,
         imported: crate::import::Imported::default(),
         remarks,
     })
+}
+
+/// One of `consul_sd_configs` as its task takes it, for tests of the task.
+#[cfg(test)]
+pub(crate) fn consul_of(written: &super::discovery::ConsulSdSettings, is_agent: bool) -> Result<crate::discover::consul::ConsulSd, Vec<Mistake>> {
+    let mut checker = Checker { file: "f", mistakes: Vec::new(), remarks: Vec::new(), surroundings: Surroundings::default() };
+    checker.consul(written, is_agent, (1, 1)).ok_or(checker.mistakes)
 }
 
 impl Checker<'_> {

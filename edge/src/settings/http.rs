@@ -102,7 +102,7 @@ pub struct OAuth2 {
 }
 
 /// `tls_config`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSettings {
     /// Who may vouch for the server, PEM.

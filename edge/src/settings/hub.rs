@@ -71,8 +71,8 @@ with_unused! {
         pub grace_bytes: Option<Bytes> = None,
         /// And for how long.
         pub grace_age: Option<Span> = None,
-        /// How far a further sink may lag: accepted, the hub is the only sink yet.
-        pub sink_max_lag: Option<String> = None,
+        /// What one of `clients` may keep that others have passed: bytes, or a share such as `25%`.
+        pub sink_max_lag: Option<Placed<String>> = None,
         unused {
             enabled: OWN_WAL,
             cleanSegmentsOlderThan: OWN_WAL,

@@ -139,8 +139,22 @@ impl Loaded {
 #[must_use]
 pub fn show(tree: &Value) -> String {
     let mut out = String::new();
-    block(tree, 0, &mut out);
+    block(&masked(tree), 0, &mut out);
     out
+}
+
+/// The same tree with secrets left out.
+#[must_use]
+pub fn masked(tree: &Value) -> Value {
+    match tree {
+        Value::Object(map) => {
+            let shown = |key: &str, value: &Value| if SECRET.contains(&key) && !value.is_null() { Value::from("<secret>") } else { masked(value) };
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), shown(key, value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(masked).collect()),
+        Value::String(written) => Value::from(without_user(written)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => tree.clone(),
+    }
 }
 
 fn block(value: &Value, depth: usize, out: &mut String) {
@@ -148,9 +162,8 @@ fn block(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let shown = if SECRET.contains(&key.as_str()) && !value.is_null() { &Value::from("<secret>") } else { value };
                 out.push_str(&format!("{indent}{}:", text(key)));
-                under(shown, depth, out);
+                under(value, depth, out);
             }
         }
         Value::Array(items) => {
@@ -176,7 +189,7 @@ fn under(value: &Value, depth: usize, out: &mut String) {
 
 fn scalar(value: &Value) -> String {
     match value {
-        Value::String(written) => text(&without_user(written)),
+        Value::String(written) => text(written),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }

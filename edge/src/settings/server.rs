@@ -38,6 +38,8 @@ with_unused! {
         pub health_check_target: bool = true,
         /// Serve `/reload`.
         pub enable_runtime_reload: bool = false,
+        /// Serve `/metrics`.
+        pub register_instrumentation: bool = true,
         /// Longest wait for open requests and last lines at the end.
         pub graceful_shutdown_timeout: Span = span_of(30),
         /// Most connections; 0 = no limit of its own.
@@ -52,7 +54,6 @@ with_unused! {
             grpc_listen_address: NO_GRPC,
             grpc_server_max_recv_msg_size: NO_GRPC,
             profiling_enabled: "there is no profiler in it",
-            register_instrumentation: "/metrics is there in any case",
             grpc_server_max_send_msg_size: NO_GRPC,
             grpc_server_max_concurrent_streams: NO_GRPC,
             grpc_server_max_connection_idle: NO_GRPC,

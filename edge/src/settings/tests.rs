@@ -103,8 +103,9 @@ fn every_mistake_is_told_with_its_place() {
         (format!("{REST}batch: {{max_bytes: 1GB}}\n"), "3:20:", "batch.max_bytes"),
         (format!("{REST}batch: {{max_wait: soon}}\n"), "3:19:", "soon"),
         (format!("{REST}wal: {{dir: /other}}\n"), "3:1:", "wal"),
-        (format!("{REST}clients: [{{url: 'http://loki/push'}}]\n"), "3:17:", "not supported yet"),
-        (format!("{REST}client: {{url: 'http://loki/push'}}\n"), "3:15:", "not supported yet"),
+        (format!("{REST}client: {{url: 'loki/push'}}\n"), "3:15:", "no http:// or https:// url"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, sink_max_lag: 90%}\n".to_owned(), "2:32:", "sink_max_lag"),
+        ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal, sink_max_lag: much}\n".to_owned(), "2:32:", "sink_max_lag"),
         ("wal: {dir: /wal}\n".to_owned(), "", "hub"),
         ("hub: {url: 'http://hub:1', ca_file: /c, identity_dir: /i}\nwal: {dir: /wal}\n".to_owned(), "1:12:", "https"),
         ("hub: {url: 'https://hub:9443', ca_file: /c, identity_dir: /i, transport: tcp}\nwal: {dir: /wal}\n".to_owned(), "1:74:", "tcp"),
@@ -123,7 +124,17 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 1.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
-        (scrape("{job_name: a, journal: {}}"), "2:28:", "journal"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: []}}"), "2:", "needs brokers and topics"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092:'], topics: [t]}}"), "2:", "is no broker"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: ['^(']}}"), "2:", "correct it"),
+        (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: GSSAPI, user: u}}}}"), "2:", "GSSAPI"),
+        (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: PLAIN}}}}"), "2:", "names no user"),
+        (
+            scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: ssl, tls_config: {insecure_skip_verify: true}}}}"),
+            "2:",
+            "insecure_skip_verify",
+        ),
+        (scrape("{job_name: a, heroku_drain: {}}"), "2:33:", "heroku_drain"),
         (
             format!(
                 "scrape_configs:\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/b}}}}]}}\n  - {{job_name: a, static_configs: [{{labels: {{__path__: /a/c}}}}]}}\n{REST}"
@@ -214,6 +225,17 @@ fn without_a_hub_the_wal_lies_beside_the_positions_and_clients_are_checked() {
     assert!(found.is_empty(), "{found:?}");
     let shown = parsed.unwrap().prepare_in(Purpose::Show, "e.yaml", "h", Surroundings::default()).unwrap_or_else(|found| panic!("{found:?}"));
     assert_eq!((shown.wal.dir.to_str().unwrap(), shown.clients.len()), ("/run/promtail/tributary-wal", 2));
+    assert_eq!((shown.wal.grace_bytes, shown.sink_lag_max), (0, (10 << 30) / 100 * 25), "the grace is for a hub");
+    let run = prepared(&file(", tenant_id: b, name: 'b', batchwait: 5s"));
+    assert_eq!(run.clients.iter().map(|target| (target.name.len(), target.host.as_str())).collect::<Vec<_>>(), [(6, "l"), (1, "l")]);
+    assert!(run.remarks.iter().any(|remark| remark.to_string().contains("the WAL lies in /run/promtail/tributary-wal")));
+    for (lag, bytes) in [("50%", 10_737_418 * 50), ("100MiB", 100 << 20)] {
+        assert_eq!(
+            prepared(&format!("hub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /w, max_bytes: 1GiB, sink_max_lag: {lag}}}\n"))
+                .sink_lag_max,
+            bytes
+        );
+    }
     for (more, word) in [
         ("", "twice"),
         (", basic_auth: {username: a}, bearer_token: b", "more than one of basic_auth"),
@@ -234,12 +256,29 @@ fn limits_are_checked_where_they_count() {
     let on =
         prepared(&limits("{readline_rate_enabled: true, readline_rate: 2.5, readline_burst: 7, readline_rate_drop: no, max_line_size: 1KB, max_streams: 3}"))
             .limits;
-    assert_eq!(on, LimitSettings { rate: Some((2.5, 7)), drop: false, streams_max: 3, line_bytes_max: 1024, truncate: false });
+    assert_eq!(on, LimitSettings { rate: Some((2.5, 7)), drop: false, streams_max: 3, line_bytes_max: 1024, ..LimitSettings::default() });
     for text in [
         "{readline_rate_enabled: true, readline_rate: 0}",
         "{readline_rate_enabled: true, readline_burst: 0}",
         "{readline_rate_enabled: true, readline_rate: -1}",
     ] {
         assert_eq!(mistakes(&limits(text)).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_tenants_budget_is_a_rate_and_a_burst() {
+    let prepare = |budgets: &str| {
+        let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &format!("{REST}limits_config: {{tenant_budgets: {budgets}}}\n"));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        parsed.unwrap().prepare("e.yaml", "h")
+    };
+    let prepared = prepare("{acme: {bytes_rate: 2KiB}, '*': {bytes_rate: 1, bytes_burst: 7, drop: true}}").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let acme = prepared.limits.budgets["acme"];
+    assert_eq!((acme.bytes_rate, acme.bytes_burst, acme.drop), (2048.0, 20_480, false));
+    assert_eq!((prepared.limits.budgets["*"].bytes_burst, prepared.limits.budgets["*"].drop), (7, true));
+    for (bad, why) in [("{a: {bytes_rate: 0}}", "bytes_rate is 0"), ("{a: {bytes_rate: 1, bytes_burst: 0}}", "bytes_burst is 0")] {
+        let mistakes = prepare(bad).err().unwrap_or_default();
+        assert!(mistakes.len() == 1 && mistakes[0].to_string().contains(why), "{mistakes:?}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The defaults are Promtail's, but for `target_config.sync_period`, which is 1s. Must not do: read the positions.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proto_boot::{Bytes, Span};
@@ -84,6 +85,22 @@ pub struct LimitsYaml {
     pub max_line_size: Bytes,
     /// A longer line is cut; else it is dropped.
     pub max_line_size_truncate: bool,
+    /// Not Promtail's: what each tenant may send; `*` is each that is not named.
+    pub tenant_budgets: BTreeMap<String, BudgetYaml>,
+}
+
+/// One of `limits_config.tenant_budgets`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetYaml {
+    /// Bytes of lines a second.
+    pub bytes_rate: Placed<Bytes>,
+    /// Bytes at once; absent: those of ten seconds.
+    #[serde(default)]
+    pub bytes_burst: Option<Placed<Bytes>>,
+    /// Lines beyond are dropped; else their source waits.
+    #[serde(default)]
+    pub drop: bool,
 }
 
 impl Default for LimitsYaml {
@@ -96,6 +113,7 @@ impl Default for LimitsYaml {
             max_streams: 0,
             max_line_size: Bytes(0),
             max_line_size_truncate: false,
+            tenant_budgets: BTreeMap::new(),
         }
     }
 }

@@ -304,8 +304,12 @@ impl<'s> Talk<'s> {
 
     async fn settle(&mut self, track: TrackId, (producer, last, chain): (ProducerId, Sequence, Chain), positions: &[Position]) -> Result<(), String> {
         let now = self.shipper.steady();
-        let Some((bound, ..)) = self.tracks.window(track).map(|window| window.report()) else { return Ok(()) };
+        let Some((bound, _, acked)) = self.tracks.window(track).map(|window| window.report()) else { return Ok(()) };
         let is_moved = bound != Some(producer);
+        if last < acked || (is_moved && last.0 == 0) {
+            // The hub was rolled back, or may have been. Before the WAL agrees: a crash in between must not forget it.
+            self.reopen_closed().await?;
+        }
         let settled = self.wal(move |wal| wal.settle(track, last, chain)).await?;
         match settled {
             Settled::Behind => return self.adopt(track, (producer, last, chain), positions).await,
@@ -333,6 +337,15 @@ impl<'s> Talk<'s> {
         if let Some(window) = self.tracks.window(track) {
             window.moved(producer);
             window.settled(last, chain);
+        }
+        Ok(())
+    }
+
+    /// A hub that was rolled back may lack closed tracks too: those that the WAL still holds are asked for again, and end again if the hub has them.
+    async fn reopen_closed(&mut self) -> Result<(), String> {
+        for state in self.wal(Wal::reopen_closed).await? {
+            tracing::warn!(track = state.track.0, "the hub was rolled back: a track that was closed is asked for again");
+            self.tracks.add(window_of(&state));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! When sources are to be asked next, and whether files are to be searched for.
 //!
 //! Parts: [`Tail::due_in`] (a turn before that asks no source at all), [`Tail::cover`] (after a search: its directories are
-//! watched from now on), [`Tail::needs_search`]. A search is left out once all directories of the last one were watched
+//! watched from now on), [`Tail::needs_search`], [`Tail::set_back`] and [`Tail::clock_stepped`] (somebody set the clock). A search is left out once all directories of the last one were watched
 //! before it began, all files that it found are read, and nothing waits for it. Limits: [`COVER_DIRS_MAX`] directories, past them
 //! files are searched for as if nothing were watched; so they are where a directory cannot be watched. Promises: files are
 //! searched for every [`COVERED_WAIT`] all the same. Must not do: search.
@@ -74,5 +74,22 @@ impl Tail {
     #[must_use]
     pub fn wants_search(&self, now: Timestamp) -> bool {
         self.search_wanted && !self.found_many && now >= self.searched.plus(SEARCH_WAIT)
+    }
+
+    /// The wall clock was set back to `now`: nothing waits for the time that comes again.
+    pub fn set_back(&mut self, now: Timestamp) {
+        self.stir();
+        self.searched = self.searched.min(now);
+        self.done_due = self.done_due.min(now);
+        self.waiting.values_mut().for_each(|since| *since = now.min(*since));
+        self.notice.set_back(now);
+        self.refused.values_mut().for_each(|(until, _)| *until = now.min(*until));
+        self.sources.values_mut().for_each(|source| source.set_back(now));
+    }
+
+    /// The wall clock was set forward by `by_ns` (back, if negative): what pipelines hold waits as long as it would have.
+    pub fn clock_stepped(&mut self, by_ns: i64) {
+        self.stir();
+        self.sources.values_mut().for_each(|source| source.clock_stepped(by_ns));
     }
 }

@@ -6,6 +6,7 @@
 //! descriptor; bytes are handed on only while the file's first bytes are those that were known (but see
 //! [`read`]). Must not do: choose when to read.
 
+mod progress;
 pub mod read;
 
 use std::io;
@@ -23,6 +24,7 @@ use super::rotation::{Change, HEAD_BYTES, Head, Known, Seen, judge};
 use super::split::Splitter;
 use super::text::Text;
 use crate::discover::Found;
+use progress::Progress;
 
 /// Bytes read at once.
 pub const READ_BYTES: usize = 256 * 1024;
@@ -94,6 +96,7 @@ pub struct Source {
     end_met: Timestamp,
     /// Since when an archive ends in the middle.
     early_end: Option<Timestamp>,
+    progress: Progress,
     /// Since when it has no name.
     deleted: Option<Timestamp>,
     /// Files of one path in the order in which they bore it.
@@ -183,6 +186,7 @@ impl Source {
             fed: now,
             end_met: Timestamp::MIN,
             early_end: None,
+            progress: Progress::default(),
             deleted: None,
             rank: 0,
             next_look: now,
@@ -200,6 +204,7 @@ impl Source {
                 source.restore(position, program, labels);
                 source.dirty |= is_copy;
                 source.run.read_by(now);
+                source.was_behind(position.modified_ns, now);
             }
             Change::Truncated => source.generation = position.generation + 1,
             Change::Other => {}
@@ -318,22 +323,6 @@ impl Source {
         self.offset
     }
 
-    /// Bytes of it that were not read yet, by its last known length; packed bytes of an archive.
-    #[must_use]
-    pub fn behind(&self) -> u64 {
-        match (self.content.is_archive(), self.at_end) {
-            (false, _) => self.len_seen.saturating_sub(self.offset),
-            (true, true) => 0,
-            (true, false) => self.len_seen.saturating_sub(self.content.packed_at()).max(1),
-        }
-    }
-
-    /// Bytes that are in the file and were never read, by its last known length; those of an unfinished line were.
-    #[must_use]
-    pub fn unread(&self) -> u64 {
-        if self.content.is_archive() { self.behind() } else { self.len_seen.saturating_sub(self.offset + self.splitter.unfinished()) }
-    }
-
     /// Disk space that only this process keeps from being free, and since when.
     #[must_use]
     pub fn kept_deleted(&self) -> Option<(u64, Timestamp)> {
@@ -370,7 +359,7 @@ impl Source {
         let moved = |at: &mut Timestamp| *at = Timestamp(at.nanos().saturating_add(by_ns));
         moved(&mut self.fed);
         moved(&mut self.end_met);
-        self.early_end.iter_mut().chain(&mut self.deleted).for_each(moved);
+        self.early_end.iter_mut().chain(&mut self.deleted).chain(&mut self.progress.behind_since).for_each(moved);
         if let Life::Draining(last) = &mut self.life {
             moved(last);
         }
@@ -416,6 +405,7 @@ impl Source {
             self.learn_head(&first);
         }
         self.len_seen = state.len;
+        self.note_behind(now);
         if was_live && self.is_draining() {
             return Ok(Looked::Renamed);
         }

@@ -40,6 +40,7 @@ impl Tail {
         self.relabel(found);
         self.leave_unnamed(found, now);
         self.look_for_the_lost(&mut dirs, now);
+        self.forget_paths();
         (self.search_wanted, self.found_many) = (false, found.len() > SEARCH_FILES_MAX);
         self.searched = now;
     }

@@ -47,7 +47,9 @@ impl Tail {
             }
             tracing::info!(path = %source.path().display(), "no target names this file any more; it is closed where it was read to");
             let position = source.position();
-            self.sources.remove(&identity);
+            if let Some(mut source) = self.sources.remove(&identity) {
+                self.counts.leave(&mut source);
+            }
             self.notice.end(identity);
             self.farewell.push(position.clone());
             self.left.insert(identity, now);

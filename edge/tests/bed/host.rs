@@ -70,7 +70,7 @@ impl Host {
         let dial = Arc::new(self.net.client("link", None));
         let discover_every = Duration::from_secs(1);
         let stop = CancellationToken::new();
-        let parts = EdgeParts { prepared, discover_every, bandwidth, dial, metrics, status: status.clone(), deliveries: None, world };
+        let parts = EdgeParts { prepared, discover_every, bandwidth, dial: Some(dial), metrics, status: status.clone(), deliveries: None, world };
         Running { edge: edge::run(parts, &stop).await.unwrap(), status, stop }
     }
 

@@ -59,3 +59,19 @@ fn an_entry_in_doubt_stops_the_start_before_anything_is_made() {
     let more = more.replace("positions: {", "positions: {when_doubtful: start, ");
     assert_eq!(shown(&place.settings("job: a", "", &more), "two"), ["one", "two"]);
 }
+
+#[test]
+fn a_wal_that_holds_lines_takes_nothing_over() {
+    let place = Place::new();
+    place.write("a.log", "one\n");
+    let more = format!("{HUB}{OPEN}positions: {{filename: {}}}\n", place.path("positions.yaml"));
+    let file = place.settings("job: a", "", &more);
+    let mut running = Running::start(edge(&["-config.file", &file]));
+    running.address();
+    until("the line is in the WAL", || files(&place)["lines"].as_u64() == Some(1));
+    assert_eq!(running.end(), 0);
+    // Of another time, and damaged: of no concern to an edge that has its own.
+    place.write("positions.yaml", "positions: [");
+    std::fs::OpenOptions::new().append(true).open(place.path("a.log")).unwrap().write_all(b"two\n").unwrap();
+    assert_eq!(shown(&file, "two"), ["two"]);
+}

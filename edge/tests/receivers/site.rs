@@ -67,7 +67,7 @@ impl Site {
             prepared,
             discover_every: Duration::from_secs(1),
             bandwidth: 0,
-            dial: Arc::new(net.client("link", None)),
+            dial: Some(Arc::new(net.client("link", None))),
             metrics: metrics.clone(),
             status: Status::new(EdgeMetrics::new(&metrics)),
             deliveries: Some(deliveries),

@@ -17,7 +17,7 @@ fn with(jobs: &str) -> String {
 
 async fn reload(running: &mut Running, jobs: &str) {
     let (prepared, _) = settings(&with(jobs));
-    assert!(running.edge.reload(prepared, Duration::from_secs(1)).await);
+    assert!(running.edge.reload(prepared, Duration::from_secs(1), false).await);
 }
 
 async fn begin(jobs: &str, more: &str) -> (Host, Books, Running, Talk) {
@@ -98,8 +98,8 @@ async fn a_file_that_is_no_longer_named_is_read_to_its_end_and_goes_on_there_whe
     reload(&mut running, b).await;
     books.take(&mut talk, 21).await;
     sleep(Duration::from_secs(10)).await;
-    let (sources, _) = running.status.targets();
-    assert!(sources.iter().all(|source| source.path == "/logs/b.log"), "{sources:?}");
+    let shown = running.status.fresh().await;
+    assert!(shown.files.len() == 1 && shown.files[0].path == "/logs/b.log", "{shown:?}");
     host.append("b.log", "b 2\n");
     books.take(&mut talk, 22).await;
     reload(&mut running, &format!("{b}, {a}")).await;
@@ -129,12 +129,12 @@ async fn limits_hold_for_what_is_read_and_change_with_a_reload() {
     assert!(took >= Duration::from_millis(3_500) && took < Duration::from_secs(8), "fifty lines at ten a second, ten at once: {took:?}");
     let short =
         format!("{}limits_config: {{max_line_size: 8, max_line_size_truncate: true}}\nclient: {{external_labels: {{site: one, filename: no}}}}\n", with(job));
-    assert!(running.edge.reload(settings(&short).0, Duration::from_secs(1)).await);
+    assert!(running.edge.reload(settings(&short).0, Duration::from_secs(1), false).await);
     host.append("a.log", "a line that is too long\n");
     books.take(&mut talk, 51).await;
     assert_eq!(books.labelled[50], (r#"{filename="/logs/a.log", site="one"}"#.to_owned(), "a line t".to_owned()));
     let dropping = format!("{}limits_config: {{max_line_size: 8, max_streams: 1}}\n", with(job));
-    assert!(running.edge.reload(settings(&dropping).0, Duration::from_secs(1)).await);
+    assert!(running.edge.reload(settings(&dropping).0, Duration::from_secs(1), false).await);
     host.append("a.log", "a line that is too long\nshort\n");
     books.take(&mut talk, 52).await;
     assert_eq!(books.lines[51], "short");

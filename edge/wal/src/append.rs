@@ -14,6 +14,7 @@ use crate::fault::WalFault;
 use crate::index::Track;
 use crate::limits::{ACK_LAG_BATCHES, ACK_LAG_BYTES, BODY_BYTES_MAX, HEAD_BYTES_MAX, PENDING_BYTES_MAX, TEXT_BYTES_MAX, TRACKS_MAX};
 use crate::position::{self, SourcePosition};
+use crate::recover::TrackState;
 use crate::slot::{Slot, SlotKind};
 use crate::wal::{Wal, locked};
 use crate::writer::Pending;
@@ -117,7 +118,7 @@ impl Wal {
         Ok(())
     }
 
-    /// Says which producer `track` is; durable when it returns, so that no batch is sent under a name that could be forgotten.
+    /// Says which producer `track` is, and that it is open; durable when it returns, so that no batch is sent under a name that could be forgotten.
     ///
     /// # Errors
     /// [`WalFault::NoTrack`], [`WalFault::DiskFull`], [`WalFault::Io`].
@@ -165,6 +166,23 @@ impl Wal {
     pub fn close_track(&mut self, track: TrackId) -> Result<(), WalFault> {
         self.known(track)?;
         self.control(track, pb::control_head::Kind::Close(pb::Close {}))
+    }
+
+    /// Takes up all tracks again that are closed, of which it holds something yet: a hub that was rolled back may lack them. Durable when it
+    /// returns; gives them as they stand.
+    ///
+    /// # Errors
+    /// [`WalFault::DiskFull`], [`WalFault::Io`].
+    pub fn reopen_closed(&mut self) -> Result<Vec<TrackState>, WalFault> {
+        let mut reopened: Vec<_> = self.tracks().into_iter().filter(|state| state.closed).collect();
+        reopened.retain(|state| state.producer.is_some());
+        for state in &mut reopened {
+            if let Some(producer) = state.producer {
+                self.bind(state.track, producer)?;
+                state.closed = false;
+            }
+        }
+        Ok(reopened)
     }
 
     /// The hub has all of `track` up to `sequence`: known in memory at once, on disk with the next sync, or

@@ -12,7 +12,8 @@ use proto_model::{BatchDigest, Chain, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::digest;
 
 use crate::limits::{ACK_LAG_BYTES, SENT_BATCHES_MAX};
-use crate::recover::TrackState;
+use crate::recover::{TrackState, reason};
+use crate::sinks::Sinks;
 use crate::slot::{Place, Slot, SlotKind};
 
 /// One track.
@@ -122,6 +123,21 @@ impl Track {
         let first = self.slots.partition_point(|slot| slot.from <= after);
         let first = if first > 0 && self.last_of(first - 1) > after { first - 1 } else { first };
         (first..self.slots.len()).map(|at| (self.slots[at], self.last_of(at)))
+    }
+
+    /// All slots from the first batch for which `is_after` holds, each with the last sequence it covers. Batches lie in order:
+    /// once it holds for one, it holds for all that follow.
+    pub(crate) fn since_batch(&self, is_after: impl Fn(&Slot) -> bool) -> impl Iterator<Item = (Slot, u64)> + '_ {
+        let (mut low, mut high) = (0, self.slots.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            // Gaps lie anywhere: the nearest batch before says on which side this is.
+            match (low..=middle).rev().find(|at| self.slots[*at].kind() == SlotKind::Batch) {
+                Some(at) if is_after(&self.slots[at]) => high = at,
+                Some(_) | None => low = middle + 1,
+            }
+        }
+        (high..self.slots.len()).map(|at| (self.slots[at], self.last_of(at)))
     }
 
     /// Adds a slot at the end that covers `slot.from..=to`; `slot.from` is `next`.
@@ -349,6 +365,8 @@ pub(crate) struct Index {
     pub(crate) sync_failures: u64,
     /// Files that tell how a track was numbered anew: what lies in older files cannot be read without them.
     pub(crate) rebased_in: BTreeSet<u32>,
+    /// Who reads beside the hub.
+    pub(crate) sinks: Sinks,
 }
 
 /// A file that no unacked entry needs.
@@ -361,7 +379,7 @@ pub(crate) struct Clear {
 }
 
 impl Index {
-    /// The files that no unacked entry needs; never the newest, which alone may tell of acks, bindings and positions.
+    /// The files that no unacked entry and no sink needs; never the newest, which alone may tell of acks, bindings and positions.
     pub(crate) fn clear_files(&self) -> BTreeMap<u32, Clear> {
         let newest = self.files.keys().next_back();
         let files = self.files.keys().filter(|number| Some(*number) != newest);
@@ -369,7 +387,7 @@ impl Index {
         for track in self.tracks.values() {
             for (slot, to) in track.after(track.oldest() - 1).filter(|(slot, _)| slot.kind() != SlotKind::Hole) {
                 let file = slot.where_it_lies().file;
-                if to > track.acked {
+                if to > track.acked || self.sinks.need(&slot) {
                     clear.remove(&file);
                 } else if let Some(clear) = clear.get_mut(&file) {
                     clear.holds_acked = true;
@@ -387,7 +405,8 @@ impl Index {
         for track in self.tracks.values_mut() {
             let in_removed = |slot: &Slot| slot.kind() != SlotKind::Hole && slot.is_durable() && removed.contains(&slot.where_it_lies().file);
             let acked = track.acked;
-            let last = track.after(track.oldest() - 1).take_while(|(_, to)| *to <= acked).filter(|(slot, _)| in_removed(slot)).last();
+            let last =
+                track.after(track.oldest() - 1).take_while(|(slot, to)| *to <= acked && !self.sinks.need(slot)).filter(|(slot, _)| in_removed(slot)).last();
             if let Some((_, to)) = last {
                 track.forget_through(to);
             }
@@ -414,6 +433,7 @@ impl Index {
     pub(crate) fn give_up(&mut self, track: u32, sequence: u64, place: Place) -> bool {
         let Some(track) = self.tracks.get_mut(&track) else { return false };
         let Some((slot, to)) = track.at(sequence).filter(|(slot, _)| slot.kind() != SlotKind::Hole && slot.where_it_lies() == place) else { return false };
+        self.sinks.lose(&slot, reason::WAL_DAMAGED);
         // What the hub has keeps its chain; the rest gets one of its own in `refold`.
         let link = track.chain_at(to).unwrap_or_default();
         let mut hole = Slot::new(SlotKind::Hole, slot.from, link.0, slot.written, u64::from(slot.lines));

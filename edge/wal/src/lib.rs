@@ -10,7 +10,7 @@
 //! Parts, from bytes to promises: `entry` and `file` (records and files, pure), `scan` and `walk`
 //! (what a directory holds, whatever happened to it), `recover` (the longest true state, pure), `slot` and
 //! `index` (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` and `carry` (the
-//! hub's word), `trim` and `quota` (what goes, what is given up), `inspect` (for people).
+//! hub's word), `trim` and `quota` (what goes, what is given up), `sinks` (who reads beside the hub), `inspect` (for people).
 //!
 //! Promises: what `sync` returned for survives a power cut, with the positions it advances, and is read
 //! back byte for byte; what it did not return for is either whole or gone; damage costs the damaged
@@ -32,6 +32,7 @@ mod read;
 mod recover;
 mod scan;
 mod settle;
+mod sinks;
 mod slot;
 mod trim;
 mod wal;
@@ -47,6 +48,7 @@ pub use quota::{Room, TrackUsage, Usage, WhenFull};
 pub use read::{Entry, WalReader};
 pub use recover::{Lost, Recovered, TrackState, reason};
 pub use settle::Settled;
+pub use sinks::{Cursor, SinkEntry, SinkId, SinkLost, SinkUsage};
 pub use wal::{Wal, WalSettings, positions};
 
 #[cfg(test)]

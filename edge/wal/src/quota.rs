@@ -378,14 +378,18 @@ impl Wal {
 
     /// Puts a gap in the place of `from..=head.to`; it is written with the next flush.
     pub(crate) fn put_gap(&mut self, number: u32, from: u64, mut head: pb::GapHead) {
-        let mut index = locked(&self.shared);
+        let mut guard = locked(&self.shared);
+        let index = &mut *guard;
         let Some(track) = index.tracks.get_mut(&number) else { return };
+        for (slot, _) in track.after(from - 1).take_while(|(_, to)| *to <= head.to) {
+            index.sinks.lose(&slot, &head.reason);
+        }
         let chain = track.chain_at(from - 1).unwrap_or_default();
         head.chain_previous = Bytes::copy_from_slice(&chain.0);
         head.chain_to = Bytes::copy_from_slice(&digest::extend_gap(chain, from, head.to).0);
         head.rebased = track.rebased;
         track.replace(Slot::gap(from, &head), head.to);
-        drop(index);
+        drop(guard);
         self.pending.push_back(Pending { track: number, sequence: from, head: Head::Gap(head), body: Bytes::new(), place: None });
     }
 }

@@ -78,7 +78,7 @@ pub struct WalReader {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     wal_id: WalId,
-    shared: Arc<Mutex<Index>>,
+    pub(crate) shared: Arc<Mutex<Index>>,
     open: Mutex<Option<(u32, Arc<dyn DiskFile>)>>,
     /// The place that could not be read last, and how often.
     failed: Mutex<(Place, u32)>,
@@ -200,7 +200,7 @@ impl WalReader {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn may_retry(&self, place: Place) -> bool {
+    pub(crate) fn may_retry(&self, place: Place) -> bool {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         *failed = if failed.0 == place { (place, failed.1 + 1) } else { (place, 1) };
         failed.1 < READ_TRIES_MAX

@@ -62,6 +62,10 @@ pub mod reason {
     pub const WAL_DAMAGED: &str = "wal_damaged";
     /// The hub was rolled back further than the grace.
     pub const HUB_ROLLBACK: &str = "hub_rollback";
+    /// A sink lagged too far behind and was moved on.
+    pub const SINK_LAG: &str = "sink_lag";
+    /// The WAL goes on where the hub stands: what sinks were due of before is gone.
+    pub const WAL_VOIDED: &str = "wal_voided";
 }
 
 /// What was found when the WAL was opened.
@@ -260,7 +264,10 @@ impl Replay {
         use pb::control_head::Kind;
         match kind {
             Kind::Positions(told) => self.advance(&told.positions_before, told.positions),
-            Kind::Bind(told) => self.track(number).producer = ProducerId::from_bytes(&told.producer),
+            Kind::Bind(told) => {
+                let track = self.track(number);
+                (track.producer, track.closed) = (ProducerId::from_bytes(&told.producer), false);
+            }
             Kind::Close(_) => self.track(number).closed = true,
             Kind::Acked(told) => {
                 let Some(chain) = chain_of(&told.chain).filter(|_| told.sequence < u64::MAX) else { return };

@@ -6,7 +6,7 @@
 //! how much of the old one counts. Limits: what is pending is kept in memory, bounded by the callers.
 //! Must not do: decide what is written.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -203,7 +203,14 @@ impl Wal {
                     self.positions.apply(&head.positions);
                     settle_slot(index.tracks.get_mut(&track), sequence, head.to, SlotKind::Gap, place);
                 }
-                Head::Control(pb::ControlHead { kind: Some(kind), .. }) => commit_control(&mut index, &mut self.positions, track, kind, place),
+                Head::Control(pb::ControlHead { kind: Some(kind), .. }) => {
+                    let voids = matches!(kind, pb::control_head::Kind::Adopt(_) | pb::control_head::Kind::Rebase(_));
+                    let due = if voids { index.due_to_sinks(track) } else { BTreeMap::new() };
+                    commit_control(&mut index, &mut self.positions, track, kind, place);
+                    if voids {
+                        index.voided(track, &due);
+                    }
+                }
                 Head::Control(_) | Head::Checkpoint(_) => {}
             }
         }
@@ -330,7 +337,7 @@ fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind
     };
     match kind {
         Kind::Positions(_) => {}
-        Kind::Bind(told) => track.producer = ProducerId::from_bytes(&told.producer),
+        Kind::Bind(told) => (track.producer, track.closed, track.drained_in) = (ProducerId::from_bytes(&told.producer), false, None),
         Kind::Acked(told) => track.acked_durable = told.sequence,
         Kind::Close(_) => track.closed = true,
         Kind::Adopt(told) => {

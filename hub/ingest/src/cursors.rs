@@ -155,6 +155,10 @@ impl<'f> Draftboard<'f> {
             (None, Some(target)) => Drafted::begun(target),
             (None, None) => return Opening::Walk,
         };
+        if stand.quarantined && target.is_none() {
+            // It may have been released by way of another hub: a hub that has nothing to write would not notice.
+            return Opening::Walk;
+        }
         if stand.quarantined {
             return Opening::Refused(Refusal::Diverged(format!("producer {producer} is quarantined")));
         }

@@ -177,7 +177,7 @@ impl Walk {
     #[must_use]
     pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
         let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
-        asker.producer.is_none() && !bound && asker.is_first_track()
+        asker.producer.is_none() && !bound && asker.is_first_track() && !asker.followed
     }
 
     /// Begins at `at`.
@@ -246,7 +246,8 @@ impl Walk {
     /// it. Its edge drained that track, or had another WAL meanwhile. `None`: the walk goes on.
     fn cross(&mut self, state: &ProducerState) -> Option<Step> {
         let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
-        if self.ended.is_some() || self.asker.producer.is_none() {
+        // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
+        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
             return None;
         }
         let Before { epoch, carry, .. } = before;
@@ -286,13 +287,14 @@ impl Walk {
             return Step::Denied(Refusal::Denied);
         }
         let carry = carry_of(self.at, state);
+        // Sources are stored so far whatever the numbering.
+        let positions = state.positions.values().cloned().collect();
         if state.quarantined {
             if self.asker.producer.is_some() || self.asker.same_track(state) {
                 (self.carry, self.released) = (Some(carry.clone()), true);
             }
-            self.beginning = Some(Beginning { after: Some(self.at), ..Beginning::default() });
+            self.beginning = Some(Beginning { positions, after: Some(self.at), ..Beginning::default() });
         } else {
-            let positions = state.positions.values().cloned().collect();
             self.beginning = Some(Beginning { sequence: state.last, chain: state.chain, positions, after: Some(self.at) });
         }
         self.from = Some(Before { producer: self.at, epoch: state.epoch, carry });

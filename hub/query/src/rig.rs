@@ -11,7 +11,9 @@ use std::time::Duration;
 use hub_logql::{Expr, LogExpr, MetricExpr};
 use hub_segment::{Block, Facts, Footer, Kind, SegmentBuilder};
 use hub_store::manifest::Stamp;
-use hub_store::{Applied, BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View};
+use hub_store::{
+    Applied, BatchDraft, Change, CommitId, Draft, HubRow, LaneRecord, Manifest, Origin, SectionDraft, SegmentId, SegmentRef, Store, StoreSettings, View,
+};
 use hub_tenant::Grant;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -255,5 +257,5 @@ pub(crate) async fn merged(memory: &InMemory, grant: &Grant, base: &Manifest) ->
 pub(crate) fn run(engine: &Engine, grant: &Grant, view: &View, manifest: &Manifest, limits: &Limits) -> Arc<Run> {
     let (budget, lease) = Budget::new(limits);
     let manifests = vec![Arc::new(manifest.clone())];
-    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, budget, _lease: lease })
+    Arc::new(Run { engine: engine.clone(), grants: vec![grant.clone()], view: view.clone(), manifests, deletions: Vec::new(), budget, _lease: lease })
 }

@@ -121,7 +121,9 @@ impl Run {
     pub(crate) fn pieces(&self, range: TimeRange) -> Vec<Arc<Piece>> {
         let several = self.grants.len() > 1;
         let mut pieces = Vec::new();
-        for (at, (grant, manifest)) in self.grants.iter().zip(&self.manifests).enumerate() {
+        // Of an erased tenant nothing is read, whatever map a hub has yet.
+        let read = self.grants.iter().zip(&self.manifests).enumerate().filter(|(_, (_, manifest))| !manifest.erased);
+        for (at, (grant, manifest)) in read {
             let tenant: Option<Arc<str>> = several.then(|| grant.tenant().as_str().into());
             let touched = manifest.segments.iter().enumerate().filter(|(_, segment)| range.touches(segment.facts.min, segment.facts.max));
             let segments = touched.map(|(rank, segment)| Source::Segment { rank, segment: segment.clone() });

@@ -86,7 +86,15 @@ impl Tail {
         let (view, mut streams) = tokio::time::timeout(within, asked).await.unwrap_or(Err(QueryFault::Timeout))?;
         streams.iter_mut().for_each(|stream| stream.entries.reverse());
         let (budget, lease) = Budget::new(&Limits { max_query_bytes_read: 0, partial: false, ..limits.clone() });
-        let run = Run { engine: engine.clone(), grants: vec![grant.clone()], view: View::default(), manifests: Vec::new(), deletions: Vec::new(), budget, _lease: lease };
+        let run = Run {
+            engine: engine.clone(),
+            grants: vec![grant.clone()],
+            view: View::default(),
+            manifests: Vec::new(),
+            deletions: Vec::new(),
+            budget,
+            _lease: lease,
+        };
         let plan = Arc::new(LogPlan { range: TimeRange::ALL, limit: usize::MAX, direction: Direction::Forward, ..history.again() });
         let tail = Self {
             run: Arc::new(run),

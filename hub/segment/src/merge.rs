@@ -21,7 +21,9 @@ const fn malformed(reason: &'static str) -> SegmentFault {
 }
 
 /// Says of each row of the inputs, given the labels of its stream, whether it stays; stream by stream.
-pub struct Sieve(Box<dyn FnMut(&Arc<Labels>, &Row<'_>) -> bool + Send>);
+pub struct Sieve(Keeps);
+
+type Keeps = Box<dyn FnMut(&Arc<Labels>, &Row<'_>) -> bool + Send>;
 
 impl Sieve {
     /// One that asks `keeps`.

@@ -28,6 +28,8 @@ pub enum ApiFault {
         /// In Loki's words.
         text: String,
     },
+    /// What it names is not there: 404.
+    Unknown(String),
     /// The request holds nothing to store: 422.
     Empty(String),
     /// The body is too large: 413.
@@ -72,7 +74,7 @@ impl ApiFault {
             Self::TooLarge(_) => "request_body_too_large",
             Self::Push(_) => "not_stored",
             Self::Access(_) | Self::Foreign(_) => "not_allowed",
-            Self::Query(_) | Self::Wrong(_) | Self::Empty(_) => "malformed",
+            Self::Query(_) | Self::Wrong(_) | Self::Unknown(_) | Self::Empty(_) => "malformed",
         }
     }
 
@@ -90,6 +92,7 @@ impl ApiFault {
             }
             Self::Foreign(text) => (403, format!("{text}\n"), None),
             Self::Wrong(text) | Self::Refused { text, .. } => (400, format!("{text}\n"), None),
+            Self::Unknown(text) => (404, format!("{text}\n"), None),
             Self::Empty(text) => (422, format!("{text}\n"), None),
             Self::TooLarge(text) => (413, format!("{text}\n"), None),
             Self::TooFast { text, retry_after_s, .. } => (429, format!("{text}\n"), Some(*retry_after_s)),

@@ -48,11 +48,13 @@ pub(crate) fn token(role: &str) -> String {
 
 /// The tenant map, with these limits for `acme`.
 pub(crate) fn tenants(version: u32, limits: &str) -> Tenants {
-    let record = |role: &str| format!("{{id: {role}, sha256: {}, role: {role}, tenants: [acme]}}", TokenHash::of(token(role).as_bytes()));
+    let hash = |role: &str| TokenHash::of(token(role).as_bytes());
+    let record = |role: &str| format!("{{id: {role}, sha256: {}, role: {role}, tenants: [acme]}}", hash(role));
     let text = format!(
-        "version: {version}\ntenants: {{acme: {{clusters: [alpha], limits: {{{limits}}}}}, blue: {{clusters: [beta]}}}}\ntokens: [{}, {}]\n",
+        "version: {version}\ntenants: {{acme: {{clusters: [alpha], limits: {{{limits}}}}}, blue: {{clusters: [beta]}}}}\ntokens: [{}, {}, {{id: operator, sha256: {}, role: operator}}]\n",
         record("reader"),
-        record("writer")
+        record("writer"),
+        hash("operator")
     );
     Tenants::parse("tenants.yaml", &text).unwrap()
 }
@@ -80,6 +82,7 @@ impl Hub {
         let tails = Tails::new(stop.clone());
         let about = Arc::new(About { yaml: String::new(), log: LOG.clone() });
         let api = Api {
+            store: Arc::clone(&store),
             engine,
             about,
             ingest,

@@ -119,6 +119,16 @@ impl Key {
         Self(format!("tenants/{tenant}/aside/{lane}-{number:020}-{at}"))
     }
 
+    /// The folder of what absorption set aside of a tenant.
+    pub(crate) fn asides(tenant: &TenantId) -> Self {
+        Self(format!("tenants/{tenant}/aside"))
+    }
+
+    /// What was set aside under a name that a listing of that folder gave.
+    pub(crate) fn aside_named(tenant: &TenantId, name: &str) -> Self {
+        Self(format!("tenants/{tenant}/aside/{name}"))
+    }
+
     /// The folder of a lane's objects.
     pub(crate) fn lane_objects(lane: LaneId) -> Self {
         Self(format!("lanes/{lane}/log"))

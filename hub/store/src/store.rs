@@ -5,7 +5,7 @@
 //! [`Store::section`]). Promises: a lane that cannot be read is unknown, never empty. Must not do: HTTP,
 //! LogQL, sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -124,6 +124,7 @@ pub struct Store {
     tokens: Mutex<BTreeMap<TokenId, Bytes>>,
     manifests: Mutex<segments::Manifests>,
     push_lanes: Mutex<BTreeMap<TenantId, LaneId>>,
+    erased: Mutex<Arc<BTreeSet<TenantId>>>,
     own: Mutex<Option<LaneId>>,
     /// Set while the writer of the own lane lives.
     writing: Mutex<Arc<AtomicBool>>,
@@ -160,6 +161,7 @@ impl Store {
             tokens: Mutex::default(),
             manifests: Mutex::default(),
             push_lanes: Mutex::default(),
+            erased: Mutex::default(),
             own: Mutex::default(),
             writing: Mutex::default(),
         });
@@ -238,6 +240,18 @@ impl Store {
         let lane = control::push_lane(&self.shore, grant.tenant(), otherwise).await?;
         locked(&self.push_lanes).insert(grant.tenant().clone(), lane);
         Ok(lane)
+    }
+
+    /// These tenants are erased by the map in force: what they have in lanes holds no floor back (lane rule 13), and upkeep sweeps
+    /// the rest away.
+    pub fn erase(&self, tenants: BTreeSet<TenantId>) {
+        *locked(&self.erased) = Arc::new(tenants);
+    }
+
+    /// The tenants that are erased.
+    #[must_use]
+    pub fn erased(&self) -> Arc<BTreeSet<TenantId>> {
+        Arc::clone(&locked(&self.erased))
     }
 
     /// Published tenant maps.

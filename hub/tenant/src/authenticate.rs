@@ -5,8 +5,8 @@
 //!
 //! Rules, in this order: exactly one Authorization header, Bearer or Basic (any user, the token as
 //! password); a token that is known by hash, not revoked, not expired; a role that may do this (a
-//! reader reads, a writer pushes, an operator does neither); the token's tenants that still exist,
-//! narrowed by `X-Scope-OrgID`.
+//! reader reads, a writer pushes, an operator does neither but may delete); the token's tenants that still exist and are not erased,
+//! narrowed by `X-Scope-OrgID`; a delete is for the one tenant that the operator names there.
 //! The header may only narrow: a token of one tenant needs none; of several, reads need it (`a|b`)
 //! and pushes need exactly one. Repeated, empty, malformed, too long, foreign or unknown: all the same
 //! 403.
@@ -40,6 +40,8 @@ pub enum Need {
     Push,
     /// Uses the admin pages.
     Operate,
+    /// Lets lines of one tenant count as gone. Whoever writes must not be able to: a sender that was broken into would wipe its traces.
+    Delete,
 }
 
 /// The headers that say who asks: every value of each, as bytes, in order.
@@ -54,7 +56,7 @@ pub struct Credentials<'a> {
 /// What a request may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    /// The tenants it acts for, in order of their ids: one or more for reads, one for pushes, none for operators.
+    /// The tenants it acts for, in order of their ids: one or more for reads, one for pushes and deletes, none for operators' other doings.
     pub grants: Vec<Grant>,
     /// The token's role.
     pub role: Role,
@@ -98,15 +100,16 @@ pub fn authenticate(tenants: &Tenants, issued: &IssuedTokens, credentials: &Cred
     let allowed = match token.role {
         Role::Reader => need == Need::Read,
         Role::Writer => need == Need::Push,
-        Role::Operator => need == Need::Operate,
+        Role::Operator => matches!(need, Need::Operate | Need::Delete),
     };
     if !allowed {
         return Err(AccessFault::Role);
     }
-    let held: BTreeSet<&TenantId> = token.tenants.iter().filter(|tenant| tenants.tenant(tenant).is_some()).collect();
+    let held: BTreeSet<&TenantId> = token.tenants.iter().filter(|tenant| tenants.serves(tenant)).collect();
     let asked = scope(credentials.scope)?;
     let acting = match need {
         Need::Operate => operating(asked.as_ref())?,
+        Need::Delete => deleting(tenants, asked)?,
         Need::Read | Need::Push => narrowed(&held, asked, need)?,
     };
     Ok(Access { grants: acting.into_iter().map(Grant::new).collect(), role: token.role, token: token.id.clone() })
@@ -174,6 +177,16 @@ fn scope(values: &[&[u8]]) -> Result<Option<BTreeSet<TenantId>>, AccessFault> {
 /// An operator acts for no tenant, so a header that names one asks for more than it has.
 fn operating(asked: Option<&BTreeSet<TenantId>>) -> Result<BTreeSet<TenantId>, AccessFault> {
     if asked.is_some() { Err(AccessFault::ForeignTenant) } else { Ok(BTreeSet::new()) }
+}
+
+/// The one tenant that an operator names.
+fn deleting(tenants: &Tenants, asked: Option<BTreeSet<TenantId>>) -> Result<BTreeSet<TenantId>, AccessFault> {
+    let asked = asked.ok_or(AccessFault::TenantNeeded)?;
+    match asked.len() {
+        1 if asked.iter().all(|tenant| tenants.serves(tenant)) => Ok(asked),
+        1 => Err(AccessFault::ForeignTenant),
+        _ => Err(AccessFault::OneTenantNeeded),
+    }
 }
 
 /// The tenants that a request acts for: what is asked, if all of it is held.

@@ -21,5 +21,5 @@ pub use authenticate::{Access, Credentials, IssuedTokens, Need, authenticate};
 pub use fault::AccessFault;
 pub use grant::Grant;
 pub use limits::{Ignored, Limits, LimitsPatch, Megabytes};
-pub use tenants::{Replacement, Tenant, Tenants};
+pub use tenants::{Replacement, Tenant, TenantState, Tenants};
 pub use token::{Expiry, Presented, Role, Secret, TokenHash, TokenRecord};

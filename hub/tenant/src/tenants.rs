@@ -1,6 +1,6 @@
 //! The tenant map: clusters, retention, limits and tokens of each tenant (`tenants.yaml`).
 //!
-//! Parts: [`Tenants`], read by [`Tenants::parse`]; [`Tenant`]; [`Tenants::replaced_by`], the rule for
+//! Parts: [`Tenants`], read by [`Tenants::parse`]; [`Tenant`], [`TenantState`]; [`Tenants::replaced_by`], the rule for
 //! a new version.
 //! Promises: read whole or not at all, all mistakes together with line and column; a cluster belongs
 //! to one tenant; every token names tenants that exist. The same text reads as the same map. Must not
@@ -44,11 +44,24 @@ pub struct Tenants {
 pub struct Tenant {
     /// The clusters whose edges write to it.
     pub clusters: BTreeSet<ClusterId>,
+    /// Whether it is served, or erased for ever.
+    pub state: TenantState,
     /// How long its lines are kept; 0 = for ever.
     pub retention: Span,
     /// Its limits: its own over the hub's defaults.
     pub limits: Limits,
     own: LimitsPatch,
+}
+
+/// Whether a tenant is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantState {
+    /// It is.
+    #[default]
+    Active,
+    /// Its lines are unreadable at once and deleted soon; its name is not given again.
+    Erased,
 }
 
 /// What a new map is to the present one.
@@ -62,6 +75,9 @@ pub enum Replacement {
     Older,
     /// The same version with other content: the version was not raised. It must not take over.
     Changed,
+    /// A later version in which an erased tenant is missing or no longer erased. It must not take over: under that name lines are
+    /// being deleted.
+    Revives,
 }
 
 impl Tenants {
@@ -114,6 +130,17 @@ impl Tenants {
         self.tenants.get(id)
     }
 
+    /// Whether a tenant exists and is not erased.
+    #[must_use]
+    pub fn serves(&self, id: &TenantId) -> bool {
+        self.tenants.get(id).is_some_and(|tenant| tenant.state == TenantState::Active)
+    }
+
+    /// The tenants that are erased.
+    pub fn erased(&self) -> impl Iterator<Item = &TenantId> {
+        self.tenants.iter().filter(|(_, tenant)| tenant.state == TenantState::Erased).map(|(id, _)| id)
+    }
+
     /// The tenant of a cluster. To act for it, see [`Tenants::identify`].
     #[must_use]
     pub fn tenant_of(&self, cluster: &ClusterId) -> Option<&TenantId> {
@@ -147,6 +174,9 @@ impl Tenants {
     pub fn replaced_by(&self, new: &Self) -> Replacement {
         match new.version.cmp(&self.version) {
             std::cmp::Ordering::Less => Replacement::Older,
+            std::cmp::Ordering::Greater if self.erased().any(|id| new.tenants.get(id).is_none_or(|tenant| tenant.state != TenantState::Erased)) => {
+                Replacement::Revives
+            }
             std::cmp::Ordering::Greater => Replacement::Newer,
             std::cmp::Ordering::Equal if self == new => Replacement::Same,
             std::cmp::Ordering::Equal => Replacement::Changed,
@@ -168,6 +198,8 @@ struct RawTenants {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTenant {
+    #[serde(default)]
+    state: TenantState,
     #[serde(default)]
     clusters: Vec<Spanned<ClusterId>>,
     #[serde(default)]
@@ -245,6 +277,12 @@ impl Reading<'_> {
 
     fn tenant(&mut self, id: Spanned<TenantId>, raw: RawTenant) {
         let mut clusters = BTreeSet::new();
+        if raw.state == TenantState::Erased
+            && let Some(cluster) = raw.clusters.first()
+        {
+            let text = format!("tenant {:?} is erased but cluster {:?} writes to it", id.value.as_str(), cluster.value.as_str());
+            self.tell(place(cluster), text, "take the cluster out, or move it to another tenant");
+        }
         for cluster in raw.clusters {
             match self.read.clusters.get(&cluster.value) {
                 Some(other) if *other == id.value => {
@@ -261,7 +299,7 @@ impl Reading<'_> {
             }
         }
         let limits = self.read.defaults.with(&raw.limits);
-        self.read.tenants.insert(id.value, Tenant { clusters, retention: raw.retention, limits, own: raw.limits });
+        self.read.tenants.insert(id.value, Tenant { clusters, state: raw.state, retention: raw.retention, limits, own: raw.limits });
     }
 
     fn token(&mut self, raw: RawToken, hashes: &mut BTreeMap<TokenHash, TokenId>) {

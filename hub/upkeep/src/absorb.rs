@@ -32,7 +32,9 @@ impl From<UpkeepFault> for Setback {
         match fault {
             // What the job was built on is old.
             UpkeepFault::Store(StoreFault::Moved { .. }) => Self::Lost,
-            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. } | UpkeepFault::Delete { .. }) => Self::Fault(other),
+            other @ (UpkeepFault::Store(_) | UpkeepFault::Segment(_) | UpkeepFault::Merge | UpkeepFault::Outrun { .. } | UpkeepFault::Delete { .. }) => {
+                Self::Fault(other)
+            }
         }
     }
 }
@@ -251,7 +253,10 @@ impl Upkeep {
     pub(crate) fn waiting(&self, lane: LaneId, upto: u64) -> BTreeMap<TenantId, due::Amount> {
         let view = self.store().view();
         let known = |tenant: &TenantId| self.keeper.known(tenant).map_or(0, |manifest| manifest.watermark(lane));
-        view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default()
+        let mut waiting = view.lanes().find(|sight| sight.lane() == lane).map(|sight| due::waiting(sight, upto, known)).unwrap_or_default();
+        let erased = self.store().erased();
+        waiting.retain(|tenant, _| !erased.contains(tenant));
+        waiting
     }
 }
 

@@ -128,6 +128,8 @@ struct State {
     far: BTreeSet<LaneId>,
     /// Up to which number a tenant's manifests were collected.
     collected: BTreeMap<TenantId, u64>,
+    /// Erased tenants whose manifests are closed.
+    erased: BTreeSet<TenantId>,
     rota: run::Rota,
 }
 

@@ -109,7 +109,7 @@ impl Upkeep {
         Ok(true)
     }
 
-    async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
+    pub(crate) async fn merged(&self, inputs: &[SegmentRef]) -> Result<hub_segment::Built, UpkeepFault> {
         let mut footers = Vec::with_capacity(inputs.len());
         for input in inputs {
             footers.push(self.keeper.footer(input).await?);
@@ -120,7 +120,12 @@ impl Upkeep {
     }
 
     /// Gives a merge its blocks until it is done.
-    pub(crate) async fn drive(&self, mut merger: Merger<Arc<Footer>>, inputs: &[SegmentRef], footers: &[Arc<Footer>]) -> Result<hub_segment::Built, UpkeepFault> {
+    pub(crate) async fn drive(
+        &self,
+        mut merger: Merger<Arc<Footer>>,
+        inputs: &[SegmentRef],
+        footers: &[Arc<Footer>],
+    ) -> Result<hub_segment::Built, UpkeepFault> {
         loop {
             let (back, step) = self
                 .world

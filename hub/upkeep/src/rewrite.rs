@@ -70,6 +70,13 @@ pub(crate) fn look(footer: &Footer, deletions: &[Arc<Deletion>]) -> Meant {
     }
 }
 
+/// The first segments that deletes are about, each with these.
+fn waiting(manifest: &Manifest, compiled: &Compiled) -> Vec<(SegmentRef, Vec<Arc<Deletion>>)> {
+    let about = |segment: &SegmentRef| manifest.of_segment(segment).filter_map(|delete| compiled.get(&delete.number).cloned()).collect::<Vec<_>>();
+    let all = manifest.segments.iter().map(|segment| (segment.clone(), about(segment)));
+    all.filter(|(_, about)| !about.is_empty()).take(REWRITE_LOOKS_MAX).collect()
+}
+
 /// What becomes of a stream's lines.
 enum Judged {
     Kept,
@@ -129,9 +136,8 @@ impl Upkeep {
         }
         let (compiled, began) = (compile(&manifest)?, self.moment());
         let mut found = Found::default();
-        for segment in manifest.segments.iter().filter(|segment| manifest.of_segment(segment).next().is_some()).take(REWRITE_LOOKS_MAX) {
-            let about: Vec<Arc<Deletion>> = manifest.of_segment(segment).filter_map(|delete| compiled.get(&delete.number).cloned()).collect();
-            let footer = self.keeper.footer(segment).await.map_err(UpkeepFault::from)?;
+        for (segment, about) in waiting(&manifest, &compiled) {
+            let footer = self.keeper.footer(&segment).await.map_err(UpkeepFault::from)?;
             let (read, deletions) = (Arc::clone(&footer), about.clone());
             match self.world.workers.run(move || look(&read, &deletions)).await {
                 Meant::Nothing => found.clean.push(segment.id),
@@ -140,7 +146,7 @@ impl Upkeep {
                     found.replaced.push((segment.id, None));
                 }
                 Meant::Some => {
-                    self.rewrite(segment, footer, about, &mut found).await?;
+                    self.rewrite(&segment, footer, about, &mut found).await?;
                     break;
                 }
             }

@@ -14,8 +14,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use hub_query::{Deletion, Fate};
 use hub_store::{
-    BatchDraft, Draft, HubRow, LaneHeader, LaneRecord, LaneWriter, Manifest, Origin, SectionDraft, SegmentId, Store, StoreFault, StoreKeys, StoreSettings,
+    BatchDraft, Delete, Draft, HubRow, LaneHeader, LaneRecord, LaneWriter, Manifest, Origin, SectionDraft, SegmentId, Store, StoreFault, StoreKeys,
+    StoreSettings,
 };
 use hub_tenant::{Grant, Tenants};
 use object_store::memory::InMemory;
@@ -26,7 +28,7 @@ use object_store::{
 use proto_model::{ClusterId, LaneId, TenantId, TimeRange, Timestamp};
 use proto_seam::disk::real::RealDisk;
 use proto_seam::{Clock, Entropy, Workers, World};
-use proto_wire::batch::{BatchBuilder, BatchView, Compression};
+use proto_wire::batch::{BatchBuilder, BatchView, Compression, Row};
 use tokio::time::Instant;
 
 use crate::{Upkeep, UpkeepMetrics, UpkeepSettings};
@@ -52,6 +54,12 @@ pub(crate) struct Oracle {
     pub(crate) manifests: BTreeMap<TenantId, BTreeMap<u64, Manifest>>,
     pub(crate) floors: BTreeMap<LaneId, u64>,
     pub(crate) acked: BTreeMap<(TenantId, String), Instant>,
+    /// Tenants whose sections hold no floor back.
+    pub(crate) erased: BTreeSet<TenantId>,
+    /// Lines that were deleted, and when that was answered.
+    pub(crate) gone: BTreeMap<(TenantId, String), Instant>,
+    /// Lines whose delete is not answered.
+    pub(crate) doubtful: BTreeSet<(TenantId, String)>,
     pub(crate) garbage_lanes: u64,
     pub(crate) garbage_manifests: u64,
     pub(crate) deleted: BTreeMap<&'static str, u64>,
@@ -86,7 +94,7 @@ impl Oracle {
             if let LaneRecord::Floor(floor) = record {
                 self.floors.insert(lane, *floor);
                 for (at, below) in known.range(..=*floor) {
-                    for section in &below.sections {
+                    for section in below.sections.iter().filter(|section| !self.erased.contains(&section.tenant)) {
                         let mark = self.manifests.get(&section.tenant).and_then(|log| log.values().next_back()).map_or(0, |newest| newest.watermark(lane));
                         if mark < *at {
                             self.breaches.push(format!("floor {floor} of lane {lane} passes number {at}, absorbed up to {mark}"));
@@ -482,21 +490,38 @@ async fn shown_once(store: &Arc<Store>, grant: &Grant, as_of: Timestamp) -> Resu
     let mut add = |line: &[u8]| *found.entry(String::from_utf8(line.to_vec()).unwrap()).or_default() += 1;
     for segment in &manifest.segments {
         let footer = store.footer(grant, segment).await?;
-        for run in footer.streams.iter().flat_map(|stream| &stream.runs) {
-            let block = store.block(grant, segment, &footer, run.block as usize).await?;
-            block.rows(run.at as usize).for_each(|row| add(row.unwrap().line));
+        let deletions = compiled(manifest.of_segment(segment));
+        for stream in &footer.streams {
+            for run in &stream.runs {
+                let block = store.block(grant, segment, &footer, run.block as usize).await?;
+                let rows = block.rows(run.at as usize).map(Result::unwrap);
+                left(&deletions, &stream.labels, rows).for_each(|row| add(row.line));
+            }
         }
     }
     for of in view.sections_after(grant, TimeRange::ALL, &manifest.watermarks) {
         let section = store.section(grant, &of).await?;
-        for at in 0..section.table.batches.len() {
+        let deletions = compiled(manifest.of_section(of.lane, of.number));
+        for (at, batch) in section.table.batches.iter().enumerate() {
             let payload = BatchView::parse(section.batch(at)).unwrap().payload().unwrap();
-            for stream in 0..payload.streams() {
-                payload.rows(stream).for_each(|row| add(row.unwrap().line));
+            for (stream, row) in batch.rows.iter().enumerate() {
+                left(&deletions, &row.labels, payload.rows(stream).map(Result::unwrap)).for_each(|row| add(row.line));
             }
         }
     }
     Ok(found)
+}
+
+fn compiled<'m>(deletes: impl Iterator<Item = &'m Delete>) -> Vec<Arc<Deletion>> {
+    deletes.map(|delete| Arc::new(Deletion::new(delete).unwrap())).collect()
+}
+
+/// The rows of a stream that deletes leave, as a query finds them.
+fn left<'r>(deletions: &[Arc<Deletion>], labels: &Arc<proto_model::Labels>, rows: impl Iterator<Item = Row<'r>>) -> impl Iterator<Item = Row<'r>> {
+    let fate = Fate::of(deletions, labels, (Timestamp::MIN, Timestamp::MAX));
+    let mut judge = if let Fate::Judged(struck) = &fate { Some(struck.judge()) } else { None };
+    let gone = matches!(fate, Fate::Gone(_));
+    rows.filter(move |row| !gone && judge.as_mut().is_none_or(|judge| judge.taken_by(row).is_none()))
 }
 
 /// The lines `<key>-0..lines`, once each.

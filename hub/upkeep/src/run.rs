@@ -153,7 +153,7 @@ impl Upkeep {
         }
     }
 
-    /// Carries out deletes, merges, and deletes what is absorbed or replaced.
+    /// Merges, carries out deletes, and deletes what is absorbed or replaced.
     async fn tidy(&self, state: &mut State, alive: &BTreeSet<String>) {
         let all = state.rota.rounds.is_multiple_of(OTHERS_EVERY);
         let tenants = match self.keeper.tenants().await {
@@ -161,16 +161,6 @@ impl Upkeep {
             Err(fault) => return self.told("tidy", Err(UpkeepFault::from(fault).into())),
         };
         for tenant in tenants.iter().filter(|tenant| all || self.mine(tenant.as_str(), alive)) {
-            for _ in 0..REWRITES_AT_ONCE {
-                match self.rewrite_once(tenant).await {
-                    Ok(true) => self.count("rewrite", "done"),
-                    Ok(false) => break,
-                    Err(setback) => {
-                        self.told("rewrite", Err(setback));
-                        break;
-                    }
-                }
-            }
             for _ in 0..MERGES_AT_ONCE {
                 match self.merge_once(tenant).await {
                     Ok(true) => self.count("merge", "done"),
@@ -181,13 +171,47 @@ impl Upkeep {
                     }
                 }
             }
+            // What the merge read on shows whether there is anything: idle tenants cost no request more.
+            let is_open = self.keeper.known(tenant).is_some_and(|manifest| !manifest.deletes.is_empty());
+            for _ in (0..REWRITES_AT_ONCE).take_while(|_| is_open) {
+                match self.rewrite_once(tenant).await {
+                    Ok(true) => self.count("rewrite", "done"),
+                    Ok(false) => break,
+                    Err(setback) => {
+                        self.told("rewrite", Err(setback));
+                        break;
+                    }
+                }
+            }
             let collected = self.collect_manifests(state, tenant).await;
             self.told("manifests", collected.map_err(Setback::from));
         }
         self.look_at_deletes(&tenants);
+        self.erase(state, &tenants).await;
         let lanes: Vec<LaneId> = self.lanes().into_iter().filter(|lane| all || self.mine(&lane.to_string(), alive)).collect();
         let collected = self.collect_lanes(&lanes).await;
         self.told("collect", collected.map_err(Setback::from));
+    }
+
+    /// Takes up tenants that were erased, each once.
+    async fn erase(&self, state: &mut State, tenants: &[TenantId]) {
+        let new: Vec<TenantId> = self.store().erased().iter().filter(|tenant| tenants.contains(tenant) && !state.erased.contains(tenant)).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        let now = match self.deleting_now().await {
+            Ok(Some(now)) => now,
+            Ok(None) => return,
+            Err(fault) => return self.told("erase", Err(fault.into())),
+        };
+        for tenant in new {
+            match self.erase_tenant(&tenant, now).await {
+                // Looked at once more: only one that is seen to be closed is done with.
+                Ok(true) => self.count("erase", "done"),
+                Ok(false) => drop(state.erased.insert(tenant)),
+                Err(setback) => self.told("erase", Err(setback)),
+            }
+        }
     }
 
     /// Counts what deletes are open, by the manifests as far as they are known here.

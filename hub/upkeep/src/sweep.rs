@@ -40,9 +40,23 @@ pub(crate) fn plan(manifest: &Manifest, listed: &[(SegmentId, Timestamp)], now: 
 }
 
 impl Upkeep {
+    /// Dooms what an erased tenant has, `now` by the store's clock; sweeps delete it. Whether there was anything to do.
+    pub(crate) async fn erase_tenant(&self, tenant: &TenantId, now: Timestamp) -> Result<bool, Setback> {
+        let Some(manifest) = self.keeper.newest(tenant).await.map_err(UpkeepFault::from)? else { return Ok(false) };
+        if manifest.erased {
+            return Ok(false);
+        }
+        self.keeper.erase(&manifest, now).await.map_err(Setback::of)?;
+        tracing::info!(%tenant, segments = manifest.segments.len(), "a tenant was erased: its segments are deleted after the grace");
+        Ok(true)
+    }
+
     /// Sweeps a tenant's folder, `now` by the store's clock.
     pub(crate) async fn sweep_tenant(&self, tenant: &TenantId, now: Timestamp) -> Result<(), Setback> {
         let Some(manifest) = self.keeper.newest(tenant).await.map_err(UpkeepFault::from)? else { return Ok(()) };
+        if manifest.erased {
+            self.keeper.delete_aside(tenant).await.map_err(UpkeepFault::from)?;
+        }
         let listed = self.keeper.segments(tenant).await.map_err(UpkeepFault::from)?;
         let Sweep { doom, delete, gone } = plan(&manifest, &listed, now, &self.settings);
         for id in &delete {

@@ -2,8 +2,8 @@
 //!
 //! Parts, in the order a process meets them: [`arguments`] (flags that are settings), [`settings`]
 //! (file, environment and flags into one typed tree) with [`units`], [`expand`], [`mistake`] and
-//! [`nearest()`]; [`telemetry`] (log and metrics); [`probes`] and [`serve`](mod@serve) (pages); [`stop`]
-//! (ordered end).
+//! [`nearest()`]; [`telemetry`] (log and metrics); [`probes`] and [`serve`](mod@serve) (pages); [`memory`] (given back);
+//! [`stop`] (ordered end).
 //!
 //! ```
 //! # #[derive(serde::Deserialize)] #[serde(deny_unknown_fields)] struct HubSettings { store: String }
@@ -17,6 +17,7 @@
 pub mod arguments;
 pub mod expand;
 pub mod limits;
+pub mod memory;
 pub mod mistake;
 pub mod nearest;
 pub mod probes;

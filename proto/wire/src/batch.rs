@@ -65,6 +65,18 @@ pub struct BatchBuilder {
     metadata_bytes: u64,
     /// About what the streams take in the table.
     table_bytes: usize,
+    /// Kept from batch to batch: it has a mebibyte of tables.
+    packer: Packer,
+}
+
+/// What packs payloads, once it was needed.
+#[derive(Default)]
+struct Packer(Option<zstd::bulk::Compressor<'static>>);
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Packer")
+    }
 }
 
 #[derive(Debug)]
@@ -165,6 +177,7 @@ impl BatchBuilder {
     /// [`WireFault::TooLarge`] when the table or the packed batch passes its limit (the caller's records
     /// were too many or too long for one batch), [`WireFault::Malformed`] when compression fails.
     pub fn freeze(&mut self, compression: Compression) -> Result<FrozenBatch, WireFault> {
+        let mut packer = std::mem::take(&mut self.packer);
         let Self { streams, lines, raw_bytes, .. } = std::mem::take(self);
         let mut payload = Vec::with_capacity(usize::try_from(raw_bytes).unwrap_or(0) + 24 * streams.len() + 4 * usize::try_from(lines).unwrap_or(0));
         let mut table = BatchTable { streams: Vec::with_capacity(streams.len()) };
@@ -173,7 +186,9 @@ impl BatchBuilder {
         }
         let min = table.streams.iter().map(|row| row.min_ns).min().unwrap_or(0);
         let max = table.streams.iter().map(|row| row.max_ns).max().unwrap_or(0);
-        let body = assemble(&table, &payload, compression)?;
+        let body = assemble(&table, &payload, compression, &mut packer);
+        self.packer = packer;
+        let body = body?;
         Ok(FrozenBatch { digest: digest::of_batch(&body), body, lines, raw_bytes, min: Timestamp(min), max: Timestamp(max) })
     }
 }
@@ -261,9 +276,9 @@ fn limit(what: &'static str, found: usize, limit: usize) -> Result<u32, WireFaul
     if found > limit { Err(fault()) } else { u32::try_from(found).map_err(|_| fault()) }
 }
 
-fn assemble(table: &BatchTable, payload: &[u8], compression: Compression) -> Result<Bytes, WireFault> {
+fn assemble(table: &BatchTable, payload: &[u8], compression: Compression, packer: &mut Packer) -> Result<Bytes, WireFault> {
     let table = table.encode_to_vec();
-    let packed = compress(payload, compression)?;
+    let packed = packer.pack(payload, compression)?;
     let table_len = limit("a batch table in bytes", table.len(), TABLE_BYTES_MAX)?;
     let packed_len = limit("a packed batch in bytes", packed.len(), BATCH_BYTES_MAX - HEAD_BYTES - table.len())?;
     let raw_len = limit("an unpacked batch in bytes", payload.len(), BATCH_RAW_BYTES_MAX)?;
@@ -283,12 +298,20 @@ fn assemble(table: &BatchTable, payload: &[u8], compression: Compression) -> Res
     Ok(body.into())
 }
 
-fn compress(payload: &[u8], compression: Compression) -> Result<Vec<u8>, WireFault> {
-    let fault = |reason: String| WireFault::Malformed { what: "a batch payload", reason };
-    match compression {
-        Compression::None => Ok(payload.to_vec()),
-        Compression::Zstd => zstd::bulk::compress(payload, 1).map_err(|e| fault(e.to_string())),
-        Compression::Snappy => snap::raw::Encoder::new().compress_vec(payload).map_err(|e| fault(e.to_string())),
+impl Packer {
+    fn pack(&mut self, payload: &[u8], compression: Compression) -> Result<Vec<u8>, WireFault> {
+        let fault = |reason: String| WireFault::Malformed { what: "a batch payload", reason };
+        match compression {
+            Compression::None => Ok(payload.to_vec()),
+            Compression::Zstd => {
+                let compressor = match &mut self.0 {
+                    Some(compressor) => compressor,
+                    none => none.insert(zstd::bulk::Compressor::new(1).map_err(|e| fault(e.to_string()))?),
+                };
+                compressor.compress(payload).map_err(|e| fault(e.to_string()))
+            }
+            Compression::Snappy => snap::raw::Encoder::new().compress_vec(payload).map_err(|e| fault(e.to_string())),
+        }
     }
 }
 

@@ -58,6 +58,7 @@ async fn step(site: &Site, text: &str) -> Held {
         "CROWD" => crowd(site, asked, expected).await,
         "EDGE" => edges::lives(asked, expected).await,
         "SETTINGS" => settings(asked, expected),
+        "OPERATE" => operate(site, asked, expected).await,
         _ => post(site, verb, asked, expected).await,
     }
 }
@@ -110,6 +111,16 @@ async fn get(site: &Site, verb: &str, rest: &str) -> Held {
     let (name, value) = header.split_once(": ").ok_or("STATUS @name: value")?;
     let found = headers.get(name).and_then(|found| found.to_str().ok()).unwrap_or_default();
     if found == value { holds(number, status, &text) } else { Err(format!("{name}: {found}, {}", told(status, &text))) }
+}
+
+/// `METHOD path?query`, by an operator who names the tenant.
+async fn operate(site: &Site, asked: &str, expected: &str) -> Held {
+    let (method, target) = asked.split_once(' ').ok_or("OPERATE METHOD path")?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let parameters: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let ask = Ask::new(&site.hub.url(), &site.hub.operator).with_header("X-Scope-OrgID", "acme");
+    let (status, text) = ask.send(method, path, &parameters).await;
+    holds(expected, status, &text)
 }
 
 fn unescaped(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! Manifests and segments as they are created and deleted.
 //!
-//! Part of the oracle: a manifest holds exactly the log at its watermarks, names segments that stand, and none that was doomed. Must not
+//! Part of the oracle: a manifest holds exactly the log at its watermarks but for what deletes took, names segments that stand, and none that was doomed. Must not
 //! do: look into segments (queries do).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,9 @@ struct Tenant {
     doomed: BTreeSet<String>,
     /// Segments that stand.
     standing: BTreeSet<String>,
+    /// Lines that deletes took, and deletes that are open.
+    deleted_lines: u64,
+    deletes: u64,
     /// Segments that were named once and are no more: they never come back.
     dropped: BTreeSet<String>,
 }
@@ -108,13 +111,23 @@ impl Manifests {
             return Err(format!("it names {back}, which was doomed or given up before"));
         }
         let logged: u64 = watermarks.iter().map(|(lane, number)| upto(lane, *number)).sum();
-        if logged != lines {
-            return Err(format!("its segments hold {lines} lines, the lanes up to its watermarks {logged}"));
+        let deleted = header.number(12);
+        if deleted < of.deleted_lines {
+            return Err(format!("it says that deletes took {deleted} lines, after {}", of.deleted_lines));
         }
+        // An erased tenant names nothing any more.
+        if logged != lines + deleted && header.number(13) == 0 {
+            return Err(format!("its segments hold {lines} lines and {deleted} were deleted, the lanes up to its watermarks hold {logged}"));
+        }
+        (of.deleted_lines, of.deletes) = (deleted, header.all(10).len() as u64);
         let dropped: Vec<String> = of.named.difference(&named).cloned().collect();
         of.dropped.extend(dropped);
         (of.named, of.watermarks, of.doomed) = (named, watermarks, doomed);
         Ok(())
+    }
+
+    pub(super) fn deletes(&self, tenant: &str) -> (u64, u64) {
+        self.0.get(tenant).map_or((0, 0), |of| (of.deletes, of.deleted_lines))
     }
 
     pub(super) fn counts(&self) -> (u64, u64, u64) {

@@ -1,7 +1,7 @@
 // pod is what the containers of the end-to-end test run: without arguments it waits for SIGTERM (the sandbox's pause),
 // with `write` it writes numbered lines, whose numbers say afterwards whether each arrived once.
 //
-//	pod write -count 1000 [-rate 500] [-long 50] [-errors 7] [-exit 0] [-stay]
+//	pod write -count 1000 [-rate 500] [-long 50] [-size 16384] [-errors 7] [-exit 0] [-stay]
 //
 // A line is `<HOSTNAME> <run> <out|err> <number> <filler>`: run tells apart the starts of one container, number begins
 // at 0 for each stream of a run. The last line of each stream ends in ` end`.
@@ -32,6 +32,7 @@ func write(arguments []string) {
 	count := flags.Int("count", 1000, "lines in all")
 	rate := flags.Int("rate", 0, "lines a second; 0 = as fast as it goes")
 	long := flags.Int("long", 0, "each so many lines one is longer than a runtime's piece; 0 = none")
+	size := flags.Int("size", 16*1024, "bytes of the shortest long line")
 	errors := flags.Int("errors", 0, "each so many lines one goes to standard error; 0 = none")
 	exit := flags.Int("exit", 0, "exit code")
 	stay := flags.Bool("stay", false, "wait for SIGTERM after the last line")
@@ -55,7 +56,7 @@ func write(arguments []string) {
 		name := stream(at)
 		filler := strings.Repeat("x", 20+at%60)
 		if *long > 0 && at%*long == 0 {
-			filler = strings.Repeat("y", 16*1024+at%40_000)
+			filler = strings.Repeat("y", *size+at%40_000)
 		}
 		end := ""
 		if last[name] == at {

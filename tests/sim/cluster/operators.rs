@@ -90,6 +90,11 @@ impl Cluster {
         Some(host)
     }
 
+    /// The copy is an edge like others from now on.
+    pub fn forget_clone(&mut self) {
+        self.clone = None;
+    }
+
     /// The copy is found and switched off; then what was quarantined is released.
     pub(super) fn release_quarantined(&mut self) {
         let now = self.now();

@@ -138,6 +138,7 @@ impl Cluster {
                         self.released.insert(producer);
                     }
                     Outcome::Released { .. } => {}
+                    Outcome::Deleted { tenant, done } => drop(self.deleted.insert(tenant, done)),
                 }
             }
         }

@@ -59,6 +59,8 @@ pub enum Order {
     Release { producer: String },
     /// A producer ends for ever.
     Retire { producer: String },
+    /// Lines of a cluster's tenant are deleted.
+    Delete { cluster: &'static str, query: &'static str },
 }
 
 /// What came of an order.
@@ -71,6 +73,11 @@ pub enum Outcome {
     /// Or retired.
     Released {
         producer: String,
+        done: bool,
+    },
+    /// Or not: then it may be in force or not.
+    Deleted {
+        tenant: String,
         done: bool,
     },
 }
@@ -191,6 +198,13 @@ impl HubHost {
                 let retired = act(&tools.store, &tools.entropy, producer.parse().unwrap(), Action::Retire).await;
                 self.ground.trace.note(&format!("{} retires {producer}: {retired:?}", self.name));
                 self.outcomes.lock().unwrap().push(Outcome::Released { producer, done: retired.is_ok() });
+            }
+            Order::Delete { cluster, query } => {
+                let Some(grant) = tenants.identify(&ClusterId::new(cluster).unwrap()) else { return };
+                let range = TimeRange { start: Timestamp(0), end: Timestamp::MAX };
+                let deleted = tools.store.delete(&grant, query, range).await;
+                self.ground.trace.note(&format!("{} deletes of {grant}: {deleted:?}", self.name));
+                self.outcomes.lock().unwrap().push(Outcome::Deleted { tenant: grant.tenant().to_string(), done: deleted.is_ok() });
             }
             Order::Release { producer } => {
                 let released = act(&tools.store, &tools.entropy, producer.parse().unwrap(), Action::Release).await;

@@ -18,12 +18,12 @@ pub(super) fn set(labels: &mut Labels, name: &str, value: impl Into<String>) {
 }
 
 /// A label name with everything outside `[a-zA-Z0-9_]` made `_`.
-pub(super) fn clean(name: &str) -> String {
+pub(crate) fn clean(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
 /// `host:port`, the host in brackets when it is an IPv6 address.
-pub(super) fn join(host: &str, port: i32) -> String {
+pub(crate) fn join(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

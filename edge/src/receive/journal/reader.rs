@@ -110,7 +110,7 @@ impl Reader {
     pub(super) fn new(disk: Arc<dyn Disk>, roots: Vec<Root>, post: Arc<Post>, shape: Shape, cursor: Option<Cursor>, since: u64) -> Self {
         let cursor = match cursor {
             None => Cursor { since, ..Cursor::default() },
-            Some(cursor) if cursor.is_foreign() => taken_over(cursor),
+            Some(cursor) if cursor.is_foreign() => taken_over(cursor, since),
             Some(cursor) => cursor,
         };
         Self {
@@ -371,9 +371,9 @@ fn in_order(file: &JournalFile, head: &EntryHead, other_run: Id, other: &EntryHe
     head.realtime.cmp(&other.realtime)
 }
 
-/// Another reader's cursor as ours: what it gave lies before the entry it names.
-fn taken_over(cursor: Cursor) -> Cursor {
-    let mut cursor = cursor;
+/// Another reader's cursor as ours: what it gave lies before the entry it names. One that names none begins where none was.
+fn taken_over(mut cursor: Cursor, since: u64) -> Cursor {
+    cursor.since = cursor.since.max(if cursor.last.is_none() && cursor.text.is_some() { since } else { 0 });
     if let Some(last) = cursor.last {
         cursor.since = last.realtime + 1;
         cursor.runs.insert(last.seqnum_id, super::cursor::Run { floor: last.seqnum, newest: last.seqnum });

@@ -32,6 +32,8 @@ const FETCH_WAIT_MS: i32 = 500;
 const FETCH_BYTES: i32 = 1024 * 1024;
 /// What is under way is waited for so long before partitions are given up.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
+/// Before a group that changes is joined again.
+const REJOIN_PAUSE: Duration = Duration::from_millis(500);
 /// Longest line that is taken: as of files.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Kafka's errors that are told apart.
@@ -75,6 +77,8 @@ impl Reader {
                 if code == UNKNOWN_MEMBER {
                     id.clear();
                 }
+                tracing::info!(job = self.post.name(), group = self.group, code, "the group of Kafka changes while it is joined: it is joined again");
+                self.pause(REJOIN_PAUSE).await;
                 return Ok(());
             }
             Err(fault) => return Err(fault),
@@ -116,7 +120,7 @@ impl Reader {
         let committed = coordinator.committed(&self.group, &ours).await?;
         let part = |topic: &String, partition: i32| {
             let pull = Pull::new(Arc::clone(&self.post), format!("kafka:{}/{}/{topic}/{partition}", self.post.name(), self.group));
-            let own = pull.cursor().and_then(|held| std::str::from_utf8(held).ok()?.parse().ok()).unwrap_or(-1);
+            let own = own_offset(&pull);
             let committed = committed.get(&(topic.clone(), partition)).copied().unwrap_or(-1);
             let leader = cluster.topics.get(topic).and_then(|all| all.get(&partition)).copied().unwrap_or(-1);
             Part { topic: topic.clone(), partition, leader, next: committed.max(own), committed, pull }
@@ -143,7 +147,7 @@ impl Reader {
                 generation.coordinator.heartbeat(&generation.member).await?;
             }
             if generation.settle_ready() {
-                self.pause().await;
+                self.pause(PAUSE).await;
             }
             if committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();
@@ -160,11 +164,11 @@ impl Reader {
         Ok(())
     }
 
-    async fn pause(&self) {
+    async fn pause(&self, pause: Duration) {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 
@@ -185,7 +189,8 @@ impl Reader {
                 "offsets are gone from Kafka: reading goes on at the first"
             );
             self.status.lost("kafka_gone", gone);
-            part.next = first;
+            // What was committed is of no log that is there: what is read from here on is.
+            (part.next, part.committed) = (first, -1);
             return Ok(());
         }
         if fetched.error != 0 {
@@ -232,7 +237,7 @@ impl Reader {
             };
             if handed.is_err() {
                 // What was handed in before may not have been taken: the durable cursor counts.
-                part.next = own_offset(&part.pull).unwrap_or(part.committed);
+                part.next = own_offset(&part.pull).max(part.committed);
                 return Ok(());
             }
             part.next = next;
@@ -269,8 +274,9 @@ impl Reader {
     }
 }
 
-fn own_offset(pull: &Pull) -> Option<i64> {
-    std::str::from_utf8(pull.cursor()?).ok()?.parse().ok()
+/// The offset behind all that was handed in; -1 = this edge read nothing of it.
+fn own_offset(pull: &Pull) -> i64 {
+    pull.cursor().and_then(|held| std::str::from_utf8(held).ok()?.parse().ok()).unwrap_or(-1)
 }
 
 impl Generation {
@@ -306,7 +312,7 @@ impl Generation {
             while let Some(settled) = part.pull.settle_first().now_or_never() {
                 if settled.is_err() {
                     is_refused = true;
-                    part.next = own_offset(&part.pull).unwrap_or(part.committed);
+                    part.next = own_offset(&part.pull).max(part.committed);
                 }
             }
         }

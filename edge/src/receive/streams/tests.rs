@@ -111,6 +111,8 @@ async fn a_cursor_lies_in_the_batch_of_all_its_records() {
     assert_eq!((streams.freeze(), lines_of(&mut gather).len()), (vec![cursor(1)], 1));
     drop(streams.turn(NOW, &mut gather));
     assert_eq!((streams.freeze(), lines_of(&mut gather).len()), (vec![cursor(2)], 5));
+    streams.written();
+    streams.synced();
     assert_eq!(streams.cursors().collect::<Vec<_>>(), [&cursor(2)]);
     let again = Streams::new(&[], &[cursor(2)], NOW);
     assert_eq!(again.cursors().collect::<Vec<_>>(), [&cursor(2)]);

@@ -45,9 +45,9 @@ impl Checker<'_> {
             let relabel = Relabel { rules: relabel, host: host.to_owned() };
             let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);
             for written in scrape.statics() {
-                let target = self.target(written, &relabel);
+                let (target, why) = self.target(written, &relabel);
                 let kept = target.as_ref().map(|target| target.labels.clone());
-                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept });
+                job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept, why });
                 job.targets.extend(target);
             }
             if let Origin::Files(discoveries) = &origin {
@@ -89,16 +89,7 @@ impl Checker<'_> {
             self.mistake_at(kind.at, format!("{key} is not supported: {why}"), *instead);
             return true;
         }
-        if supported::NOT_YET.contains(&kind.key) {
-            self.not_yet(kind.key, kind.at);
-            return true;
-        }
         false
-    }
-
-    fn not_yet(&mut self, key: &str, at: (u64, u64)) {
-        let fix = "take the job out; an agent beside this edge can read it until then";
-        self.mistake_at(at, format!("{key} is not supported yet"), fix);
     }
 
     fn check_origin(&mut self, origin: &Origin, scrape: &ScrapeSettings, at: (u64, u64)) {
@@ -124,7 +115,7 @@ impl Checker<'_> {
             Origin::Gelf(gelf) => self.label_names(&gelf.labels),
             Origin::Docker(all) => {
                 for docker in all {
-                    self.contradiction(docker.http().contradiction(), at);
+                    self.docker(docker, at);
                 }
             }
             Origin::Otlp(otlp) => {
@@ -156,22 +147,13 @@ impl Checker<'_> {
             self.mistake_at(at, text, "add a target with a label __path__");
         }
         for discovery in discoveries {
-            let (key, http) = match discovery {
-                Discovery::Kubernetes(one) => ("kubernetes_sd_configs", Some(one.http())),
-                Discovery::File(_) => ("file_sd_configs", None),
-                Discovery::Dns(_) => ("dns_sd_configs", None),
-                Discovery::Consul(one) => ("consul_sd_configs", Some(one.http())),
-                Discovery::ConsulAgent(one) => ("consulagent_sd_configs", Some(one.http())),
-                Discovery::Http(one) => ("http_sd_configs", Some(one.http())),
-            };
-            if supported::NOT_YET.contains(&key) {
-                self.not_yet(key, at);
+            if let Discovery::Kubernetes(one) = discovery {
+                self.contradiction(one.http().contradiction(), at);
             }
-            self.contradiction(http.and_then(|http| http.contradiction()), at);
         }
     }
 
-    fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
+    pub(super) fn contradiction(&mut self, why: Option<&'static str>, at: (u64, u64)) {
         if let Some(why) = why {
             self.mistake_at(at, format!("there is {why}"), "keep one of them");
         }
@@ -223,22 +205,28 @@ impl Checker<'_> {
                 Some(feeds::Discovery::Files(Arc::new(FileSd { patterns: patterns.collect(), refresh: files.refresh_interval.0 })))
             }
             Discovery::Kubernetes(written) => Some(feeds::Discovery::Kubernetes(Arc::new(self.kubernetes(written, host, at)?))),
-            Discovery::Dns(_) | Discovery::Consul(_) | Discovery::ConsulAgent(_) | Discovery::Http(_) => None,
+            Discovery::Dns(dns) => Some(feeds::Discovery::Dns(Arc::new(self.dns(dns, at)?))),
+            Discovery::Http(http) => Some(feeds::Discovery::Http(Arc::new(self.http_sd(http, at)?))),
+            Discovery::Consul(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, false, at)?))),
+            Discovery::ConsulAgent(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, true, at)?))),
         }
     }
 
-    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> Option<Target> {
+    fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> (Option<Target>, &'static str) {
         let labels = &written.labels.value;
         self.label_names(labels);
-        match relabel.target(labels.labels()) {
+        let relabelled = relabel.target(labels.labels());
+        let why = relabelled.why();
+        let target = match relabelled {
             Relabelled::Kept(target) => Some(*target),
-            Relabelled::Dropped => None,
+            Relabelled::Dropped | Relabelled::Elsewhere => None,
             Relabelled::Unusable(why) => {
                 let at = labels.0.get("__path__").map_or_else(|| place(&written.labels), place);
                 self.mistake_at(at, why, "give an absolute glob such as /var/log/app/*.log in the label __path__");
                 None
             }
-        }
+        };
+        (target, why)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where lines are kept and sent: `hub`, `clients`, `wal`, `batch`, `canary`, `positions`, `limits_config`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use edge_wal::{WalSettings, WhenFull};
@@ -12,14 +13,16 @@ use proto_wire::Compression;
 
 use super::super::hub::Urls;
 use super::super::labels::LabelsYaml;
-use super::super::top::{LimitsYaml, POSITIONS_FILE, PositionsSettings};
+use super::super::top::{BudgetYaml, LimitsYaml, POSITIONS_FILE, PositionsSettings};
 use super::super::{BatchSettings, CanaryYaml, ClientSettings, EdgeSettings, HubSettings, Placed, Purpose, WalYaml};
-use super::{Checker, supported};
+use super::Checker;
 use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::gather::GatherSettings;
 use crate::import::{ImportPlan, WhenDoubtful};
 use crate::limit::LimitSettings;
+use crate::limit::budget::Budget;
 use crate::ship::share::SHARE_MILLE_MAX;
+use crate::sink::{Target, Unfit};
 
 /// Default of `hub.backlog_share`, per mille.
 const BACKLOG_MILLE: u32 = 700;
@@ -27,6 +30,10 @@ const BACKLOG_MILLE: u32 = 700;
 const WAL_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Largest batch: half of what the format unpacks.
 const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Default of `wal.sink_max_lag`.
+const SINK_LAG_PERCENT: u64 = 25;
+/// Its most: beyond, one stuck client could fill the WAL.
+const SINK_LAG_PERCENT_MAX: u64 = 75;
 /// Size of one WAL file.
 const WAL_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Name of the WAL's folder beside Promtail's positions file.
@@ -40,7 +47,8 @@ pub(super) struct Supply {
     pub(super) canary: Option<CanaryParts>,
     pub(super) wal: WalSettings,
     pub(super) backlog_mille: u32,
-    pub(super) clients: Vec<ClientSettings>,
+    pub(super) clients: Vec<Target>,
+    pub(super) sink_lag_max: u64,
     pub(super) external_labels: Labels,
     pub(super) import: ImportPlan,
 }
@@ -57,20 +65,18 @@ impl Checker<'_> {
         let packings = [("zstd", Compression::Zstd), ("snappy", Compression::Snappy), ("none", Compression::None)];
         let compression = self.word(hub.and_then(|hub| hub.compression.as_ref()), "compression", &packings);
         let positions = settings.positions.filename.as_ref().map_or_else(|| PathBuf::from(POSITIONS_FILE), |written| written.value.clone());
-        let wal = self.wal(&settings.wal, &positions, purpose);
+        let wal = self.wal(&settings.wal, &positions, purpose, hub.is_some());
+        let sink_lag_max = self.sink_lag_max(settings.wal.sink_max_lag.as_ref(), wal.max_bytes);
         let import = self.import(&settings.positions, positions);
         let canary = self.canary(&settings.canary, host);
         let backlog_mille = self.backlog_mille(hub.and_then(|hub| hub.backlog_share.as_ref()));
         if let Some(token) = hub.and_then(|hub| hub.enrol_token_file.as_ref()).filter(|token| !token.value.is_empty()) {
             self.mistake(token, "enrolment by token is not supported yet", "issue the edge a certificate with tributary-certs issue edge");
         }
-        if settings.wal.sink_max_lag.is_some() {
-            self.remark((0, 0), "wal.sink_max_lag has no effect yet: there is one sink", "take the key out to be rid of this warning");
-        }
         let gather = self.gather(&settings.batch, compression);
         let clients = self.clients(settings, purpose);
         let external_labels = settings.client.as_ref().map(|client| client.external_labels.labels()).unwrap_or_default();
-        Some(Supply { targets: targets?, transport, gather, canary, wal, backlog_mille, clients, external_labels, import })
+        Some(Supply { targets: targets?, transport, gather, canary, wal, backlog_mille, clients, sink_lag_max, external_labels, import })
     }
 
     fn gather(&mut self, batch: &BatchSettings, compression: Compression) -> GatherSettings {
@@ -94,7 +100,7 @@ impl Checker<'_> {
         }
     }
 
-    fn wal(&mut self, wal: &WalYaml, positions: &Path, purpose: Purpose) -> WalSettings {
+    fn wal(&mut self, wal: &WalYaml, positions: &Path, purpose: Purpose, has_hub: bool) -> WalSettings {
         let max_bytes = wal.max_bytes.as_ref().map_or(10 << 30, |written| self.between(written, "wal.max_bytes", WAL_BYTES_MIN, u64::MAX / 2));
         let when_full = self.word(wal.when_full.as_ref(), "when_full", &[("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
         let beside = positions.parent().unwrap_or(Path::new("/var/log")).join(WAL_DIR);
@@ -107,7 +113,8 @@ impl Checker<'_> {
             max_bytes,
             max_age: wal.max_age.0,
             when_full,
-            grace_bytes: wal.grace_bytes.map_or(1 << 30, |bytes| bytes.0).min(max_bytes / 4),
+            // The grace is for a hub that was rolled back.
+            grace_bytes: if has_hub { wal.grace_bytes.map_or(1 << 30, |bytes| bytes.0).min(max_bytes / 4) } else { 0 },
             grace_age: wal.grace_age.map_or(Duration::from_secs(3_600), |age| age.0),
             file_bytes: WAL_FILE_BYTES.min(max_bytes / 8),
         }
@@ -141,45 +148,50 @@ impl Checker<'_> {
         (0..=SHARE_MILLE_MAX).find(|mille| f64::from(*mille) >= written.value * 1_000.0 - 0.5).unwrap_or(SHARE_MILLE_MAX)
     }
 
-    /// The clients, that of the old key among them; two alike are a mistake, as in Promtail.
-    fn clients(&mut self, settings: &EdgeSettings, purpose: Purpose) -> Vec<ClientSettings> {
+    /// `wal.sink_max_lag` in bytes.
+    fn sink_lag_max(&mut self, written: Option<&Placed<String>>, max_bytes: u64) -> u64 {
+        let Some(written) = written else { return max_bytes / 100 * SINK_LAG_PERCENT };
+        let text = written.value.trim();
+        let bytes = match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse::<u64>().ok().filter(|percent| *percent <= 100).map(|percent| max_bytes / 100 * percent),
+            None => text.parse::<Bytes>().ok().map(|bytes| bytes.0),
+        };
+        let most = max_bytes / 100 * SINK_LAG_PERCENT_MAX;
+        bytes.filter(|bytes| (1..=most).contains(bytes)).unwrap_or_else(|| {
+            let fix = format!("write 1% to {SINK_LAG_PERCENT_MAX}%, or so many bytes: the rest is for what nobody has yet");
+            self.mistake(written, format!("wal.sink_max_lag {text:?} cannot be"), fix);
+            most
+        })
+    }
+
+    /// The clients, that of the old key among them; two of one name are a mistake, as in Promtail.
+    fn clients(&mut self, settings: &EdgeSettings, purpose: Purpose) -> Vec<Target> {
         let old = settings.client.iter().filter(|client| !client.url.value.is_empty());
-        let clients: Vec<ClientSettings> = settings.clients.iter().chain(old).cloned().collect();
         for client in settings.client.iter().filter(|client| client.url.value.is_empty()) {
             self.label_names(&client.external_labels);
         }
-        for (at, client) in clients.iter().enumerate() {
-            self.client(client);
-            if clients[..at].iter().any(|earlier| alike(earlier, client)) {
+        let mut targets: Vec<Target> = Vec::new();
+        let mut written = 0;
+        for client in settings.clients.iter().chain(old) {
+            written += 1;
+            let Some(target) = self.client(client) else { continue };
+            if targets.iter().any(|earlier| earlier.name == target.name) {
                 self.mistake(&client.url, "this client is there twice", "take one out, or give each a name of its own");
             }
+            targets.push(target);
         }
-        if purpose == Purpose::Show {
-            return clients;
-        }
-        if settings.hub.is_none() && clients.is_empty() {
+        if purpose == Purpose::Run && settings.hub.is_none() && written == 0 {
             self.mistake_at((1, 1), "missing key \"hub\": nothing says where to send", "add hub with url, ca_file and identity_dir, or clients with a url");
         }
-        if let Some(first) = clients.first().filter(|_| !supported::CLIENTS) {
-            let fix = "take the key out and say under `hub` where to send; an edge beside the old agent can push to Loki until then";
-            self.mistake(&first.url, "pushing to Loki is not supported yet", fix);
-        }
-        clients
+        targets
     }
 
-    fn client(&mut self, client: &ClientSettings) {
-        let url = client.url.value.as_str();
-        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-        if host.is_none_or(str::is_empty) {
-            self.mistake(&client.url, "a client's url is no http:// or https:// url", "write http://HOST:PORT/loki/api/v1/push");
-        }
-        if let Some(why) = client.http().contradiction() {
-            self.mistake(&client.url, format!("the client has {why}"), "keep one of them");
-        }
+    fn client(&mut self, client: &ClientSettings) -> Option<Target> {
         self.label_names(&client.external_labels);
         if let Some(old) = &client.stream_lag_labels {
             self.remark(place(old), "clients.stream_lag_labels has no effect: Promtail has removed it", "take the key out to be rid of this warning");
         }
+        Target::new(client).map_err(|Unfit { text, fix }| self.mistake(&client.url, text, fix)).ok()
     }
 
     pub(super) fn label_names(&mut self, labels: &LabelsYaml) {
@@ -203,14 +215,20 @@ impl Checker<'_> {
             streams_max: limits.max_streams,
             line_bytes_max,
             truncate: limits.max_line_size_truncate,
+            budgets: Arc::new(limits.tenant_budgets.iter().map(|(name, written)| (name.clone(), self.budget(written))).collect()),
         }
     }
-}
 
-fn alike(one: &ClientSettings, other: &ClientSettings) -> bool {
-    let name = |client: &ClientSettings| client.name.as_ref().map(|name| name.value.clone());
-    match (name(one), name(other)) {
-        (None, None) => one.url.value == other.url.value && one.tenant_id == other.tenant_id && one.external_labels.labels() == other.external_labels.labels(),
-        (one, other) => one == other,
+    #[expect(clippy::cast_precision_loss, reason = "a rate is far below 2^52 bytes")]
+    fn budget(&mut self, written: &BudgetYaml) -> Budget {
+        let Bytes(rate) = written.bytes_rate.value;
+        if rate == 0 {
+            self.mistake(&written.bytes_rate, "a tenant's bytes_rate is 0", "write bytes per second, such as 1MiB, or take the tenant out");
+        }
+        let burst = written.bytes_burst.as_ref().map_or(rate.saturating_mul(10), |burst| burst.value.0);
+        if let Some(at) = written.bytes_burst.as_ref().filter(|_| burst == 0) {
+            self.mistake(at, "a tenant's bytes_burst is 0", "write how many bytes may come at once, such as 4MiB");
+        }
+        Budget { bytes_rate: rate.max(1) as f64, bytes_burst: burst.max(1), drop: written.drop }
     }
 }

@@ -55,6 +55,7 @@ impl Source {
         self.at_end = got == 0;
         if got == 0 {
             self.end_met = now;
+            self.note_behind(now);
             if self.content.is_archive() {
                 self.content.rest();
             }
@@ -67,6 +68,8 @@ impl Source {
         if let Life::Draining(last) = &mut self.life {
             *last = now;
         }
+        // What others sent is not held against this one.
+        gather.take_held();
         let Self { offset, clean, run, splitter, .. } = self;
         splitter.feed(&buffer[..got], &mut |line| {
             *offset += line.consumed;
@@ -75,9 +78,12 @@ impl Source {
             if !run.is_holding() {
                 *clean = *offset;
             }
-            !gather.is_stopped() && run.wait_until(now).is_none()
+            !gather.is_stopped() && run.wait_until(now).is_none() && !gather.is_held()
         });
+        self.progress.held_until = gather.take_held();
         self.dirty |= count.lines > 0;
+        self.progress.add(count);
+        self.note_behind(now);
         self.wait = LOOK_WAIT.0;
         if self.splitter.skipped() > SKIPPED_FAST_MAX {
             self.next_look = now.plus(SKIPPED_WAIT);
@@ -86,9 +92,10 @@ impl Source {
         Ok((ReadEnd::More, count))
     }
 
-    /// Whether a stage limits the rate of lines and none is due yet: then the next look is when one is, at the latest at the usual time.
+    /// Whether a stage limits the rate of lines, or its tenant's budget is used up, and none is due yet: then the next look is when one is, at the latest at the usual time.
     fn is_limited(&mut self, now: Timestamp) -> bool {
-        let Some(until) = self.run.wait_until(now) else { return false };
+        let held = self.progress.held_until.filter(|until| *until > now);
+        let Some(until) = self.run.wait_until(now).into_iter().chain(held).max() else { return false };
         self.next_look = until.min(now.plus(LOOK_WAIT.1));
         true
     }
@@ -178,6 +185,7 @@ impl Source {
             run.line(line.bytes, now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
             true
         });
+        self.progress.add(count);
         count
     }
 

@@ -1,5 +1,7 @@
 //! When a search for files is left out, on real directories with the system's own notices, and on simulated ones.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real directories are what is tested")]
+
 use std::fs;
 use std::io::Write;
 

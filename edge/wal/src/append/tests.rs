@@ -146,6 +146,32 @@ fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
 }
 
 #[test]
+fn closed_tracks_are_taken_up_again_and_stay_so() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.bind(TRACK, bed::producer(5)).unwrap();
+    for n in 0..3 {
+        wal.append_batch(TRACK, &batch(n, 10), &[], NOW).unwrap();
+    }
+    let next = wal.new_track().unwrap();
+    wal.append_batch(next, &batch(3, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(3)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    let reopened = wal.reopen_closed().unwrap();
+    assert_eq!(
+        reopened.iter().map(|state| (state.track, state.producer, state.acked.0, state.closed)).collect::<Vec<_>>(),
+        [(TRACK, Some(bed::producer(5)), 3, false)]
+    );
+    assert!(wal.reopen_closed().unwrap().is_empty());
+    assert_eq!(wal.settle(TRACK, Sequence(0), Chain::default()).unwrap(), Settled::RolledBack { lost: None });
+    drop(wal);
+    let (wal, recovered) = open(&disk);
+    assert_eq!(recovered.tracks.iter().map(|state| (state.track, state.acked.0, state.closed)).collect::<Vec<_>>(), [(TRACK, 0, false), (next, 0, false)]);
+    assert!(matches!(wal.read(TRACK, Sequence(1)).unwrap(), Some(Entry::Batch { .. })));
+}
+
+#[test]
 fn a_first_track_that_was_let_go_does_not_begin_again() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
@@ -167,7 +193,7 @@ fn a_first_track_that_was_let_go_does_not_begin_again() {
     assert_eq!(states.iter().map(|state| (state.track, state.next.0)).collect::<Vec<_>>(), [(next, 7)]);
 }
 
-fn open_states(disk: &crate::sim_disk::SimDisk, wal: Wal) -> Vec<crate::TrackState> {
+fn open_states(disk: &crate::sim_disk::SimDisk, wal: Wal) -> Vec<TrackState> {
     drop(wal);
     open(disk).1.tracks
 }

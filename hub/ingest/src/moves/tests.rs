@@ -267,6 +267,7 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     let lost = Asker { wal_id: 8, ..track(1) };
     assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
     assert!(Walk::ends_others(&lost, &all));
+    assert!(!Walk::ends_others(&Asker { followed: true, ..lost.clone() }, &all), "it is not new: it has a later track");
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
     lanes.commit(OWN, vec![other]);
@@ -304,7 +305,7 @@ fn a_quarantined_producer_is_refused_until_it_is_released() {
     let carry = found.carry.clone().unwrap();
     assert_eq!((carry.producer, carry.last, carry.chain), (id(THERE, 1), Sequence(5), chain_at(5)));
     assert_eq!(carry.digests, (1..=5).map(digest_of).collect::<Vec<_>>());
-    assert_eq!((found.beginning.sequence, found.beginning.chain, found.beginning.positions.len()), (Sequence(0), Chain::default(), 0));
+    assert_eq!((found.beginning.sequence, found.beginning.chain, offsets(&found.beginning.positions)), (Sequence(0), Chain::default(), vec![(5, 5)]));
     // Asked again before its first batch: the same. After that: somebody else holds a copy of the WAL.
     let again = target(lanes.ask(asker(Some(id(THERE, 1)), 2)));
     assert_eq!((again.producer, again.carry), (found.producer, found.carry));

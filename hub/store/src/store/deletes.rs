@@ -37,7 +37,8 @@ impl Store {
             let last = view.last_after(tenant, |lane| manifest.watermark(lane));
             // Nothing that it would be about came since: the same asked again.
             let covers = |delete: &&Delete| delete.query == query && delete.range == range && last.iter().all(|(lane, n)| delete.heads.get(lane) >= Some(n));
-            let about = |delete: &&Delete| manifest.segments.iter().all(|segment| delete.is_about(segment) || !range.touches(segment.facts.min, segment.facts.max));
+            let about =
+                |delete: &&Delete| manifest.segments.iter().all(|segment| delete.is_about(segment) || !range.touches(segment.facts.min, segment.facts.max));
             manifest.deletes.iter().find(|delete| covers(delete) && about(delete)).map(|delete| delete.number)
         };
         let (manifest, number) = self
@@ -123,7 +124,7 @@ impl Store {
     }
 
     /// Notes in a lane that whoever reads for the tenant needs manifest `number` at least.
-    async fn note_manifest(self: &Arc<Self>, tenant: &TenantId, number: u64, view: &View) -> Result<(), StoreFault> {
+    pub(super) async fn note_manifest(self: &Arc<Self>, tenant: &TenantId, number: u64, view: &View) -> Result<(), StoreFault> {
         let of_view = || view.lanes().map(LaneView::lane).next();
         // Without a lane there is no line that anybody could read.
         let Some(lane) = self.own_lane().or_else(of_view) else { return Ok(()) };

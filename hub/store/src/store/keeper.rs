@@ -221,6 +221,29 @@ impl Keeper {
         self.store.shore.objects.write(&Key::aside(tenant, lane, number, at), bytes).await
     }
 
+    /// Dooms all that an erased tenant has and closes its manifest for ever, `now` by the store's clock; lanes note it, so that no hub
+    /// reads an older one.
+    ///
+    /// # Errors
+    /// [`PutFault`]: another hub may have been first; the store's fault.
+    pub async fn erase(&self, base: &Manifest, now: Timestamp) -> Result<(), PutFault> {
+        let manifest = self.commit(base, &Change::Erase { at: now }).await?;
+        self.store.note_manifest(&base.tenant, manifest.number, &self.store.view()).await.map_err(PutFault::NotWritten)
+    }
+
+    /// Deletes what absorption set aside of an erased tenant; gives how many objects that were.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn delete_aside(&self, tenant: &TenantId) -> Result<u64, StoreFault> {
+        let objects = &self.store.shore.objects;
+        let names = objects.list(&Key::asides(tenant)).await?;
+        for name in &names {
+            objects.delete(&Key::aside_named(tenant, name)).await?;
+        }
+        Ok(names.len() as u64)
+    }
+
     /// The identity (`cluster/edge`) that a producer was opened for, as far as its lane is known here.
     #[must_use]
     pub fn identity_of(&self, producer: &ProducerId) -> Option<String> {
@@ -270,8 +293,11 @@ impl Keeper {
     }
 
     fn blocker(&self, sight: &LaneView, lane: LaneId) -> Option<(TenantId, u64)> {
+        let erased = self.store.erased();
         collect::blocker(sight, |tenant| {
-            if cfg!(planted = "floor_before_manifest") { u64::MAX } else { self.known(tenant).map_or(0, |manifest| manifest.watermark(lane)) }
+            // An erased tenant's watermark is infinite.
+            let passes = cfg!(planted = "floor_before_manifest") || erased.contains(tenant);
+            if passes { u64::MAX } else { self.known(tenant).map_or(0, |manifest| manifest.watermark(lane)) }
         })
     }
 

@@ -270,6 +270,6 @@ async fn a_store_opened_again_in_the_same_world_draws_new_ids() {
     rig.tell("get", "control/lanes", std::iter::repeat_n(Fate::Refused, 4));
     open().await.unwrap_err();
     open().await.unwrap();
-    let probes: std::collections::BTreeSet<String> = rig.seen("put", "control/probe").into_iter().map(|seen| seen.name).collect();
+    let probes: BTreeSet<String> = rig.seen("put", "control/probe").into_iter().map(|seen| seen.name).collect();
     assert_eq!(probes.len(), 2);
 }

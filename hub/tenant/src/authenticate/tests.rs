@@ -139,6 +139,38 @@ fn the_header_only_narrows() {
 }
 
 #[test]
+fn a_delete_is_an_operators_for_one_tenant_that_it_names_and_that_is_served() {
+    for id in ["read-acme", "read-both", "write-acme", "write-both"] {
+        for scope in [&[][..], &["acme"][..]] {
+            assert_eq!(granted(id, scope, Need::Delete), Err(AccessFault::Role), "{id}");
+        }
+    }
+    assert_eq!(granted("root", &["acme"], Need::Delete).as_deref(), Ok("acme"));
+    assert_eq!(granted("root", &["blue"], Need::Delete).as_deref(), Ok("blue"));
+    assert_eq!(granted("root", &[], Need::Delete), Err(AccessFault::TenantNeeded));
+    assert_eq!(granted("root", &["nobody"], Need::Delete), Err(AccessFault::ForeignTenant));
+    assert_eq!(granted("root", &["acme|blue"], Need::Delete), Err(AccessFault::OneTenantNeeded));
+    assert_eq!(granted("root", &["acme", "acme"], Need::Delete), Err(AccessFault::Scope));
+    // An erased tenant is nobody's: not to read, to push to, or to delete of.
+    let map = format!(
+        "version: 1\ntenants: {{acme: {{state: erased}}, blue: {{}}}}\ntokens:\n  - {{id: both, sha256: {}, role: reader, tenants: [acme, blue]}}\n  - {{id: top, sha256: {}, role: operator}}\n",
+        TokenHash::of(secret("both").expose().as_bytes()),
+        TokenHash::of(secret("top").expose().as_bytes())
+    );
+    let tenants = Tenants::parse("t", &map).unwrap();
+    let ask = |id: &str, scope: &[&[u8]], need| {
+        let header = bearer(id);
+        let credentials = Credentials { authorization: &[header.as_bytes()], scope };
+        authenticate(&tenants, &IssuedTokens::default(), &credentials, need, NOW)
+            .map(|access| access.grants.iter().map(ToString::to_string).collect::<String>())
+    };
+    assert_eq!(ask("both", &[], Need::Read).as_deref(), Ok("blue"));
+    assert_eq!(ask("both", &[b"acme"], Need::Read), Err(AccessFault::ForeignTenant));
+    assert_eq!(ask("top", &[b"acme"], Need::Delete), Err(AccessFault::ForeignTenant));
+    assert_eq!(ask("top", &[b"blue"], Need::Delete).as_deref(), Ok("blue"));
+}
+
+#[test]
 fn refusals_of_a_status_are_equal() {
     use AccessFault::{Expired, ForeignTenant, Malformed, NoTenant, NoToken, OneTenantNeeded, Revoked, Role, Scope, TenantNeeded, UnknownToken};
     for fault in [NoToken, Malformed, UnknownToken, Revoked, Expired] {

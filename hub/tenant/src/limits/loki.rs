@@ -19,7 +19,7 @@ const CHUNKS: Elsewhere = Elsewhere::Ignored("there are no chunks and no chunk i
 const NO_RULER: Elsewhere = Elsewhere::Ignored("this version evaluates no rules");
 const NO_PATTERNS: Elsewhere = Elsewhere::Ignored("patterns are mined from stored lines when they are asked for, and no aggregated metrics are kept");
 const NO_BLOOMS: Elsewhere = Elsewhere::Ignored("there are no bloom filters to steer here");
-const NO_DELETES: Elsewhere = Elsewhere::Ignored("this version has no delete requests");
+const NO_DELETES: Elsewhere = Elsewhere::Ignored("deletes are the operator's: always in force at once and carried out later");
 const NO_VOLUME: Elsewhere =
     Elsewhere::Ignored("volumes are always answered: they are summed from tables and footers, and an answer holds what its limit asks for");
 const DEBUG: Elsewhere = Elsewhere::Ignored("it is a debugging aid of loki's own engine");

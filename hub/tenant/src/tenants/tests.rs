@@ -194,6 +194,27 @@ fn a_new_map_must_raise_the_version() {
 }
 
 #[test]
+fn an_erased_tenant_stays_erased_and_has_no_clusters() {
+    let map = |version: u64, tenants: &str| Tenants::parse("t", &format!("version: {version}\ntenants: {{{tenants}}}\n"));
+    let present = map(2, "acme: {state: erased}, blue: {clusters: [beta], state: active}").unwrap();
+    let id = |name: &str| proto_model::TenantId::new(name).unwrap();
+    assert_eq!(present.erased().cloned().collect::<Vec<_>>(), [id("acme")]);
+    assert_eq!((present.serves(&id("acme")), present.serves(&id("blue")), present.serves(&id("nobody"))), (false, true, false));
+    for (new, expected) in [
+        ("acme: {state: erased}, blue: {}", Replacement::Newer),
+        ("acme: {state: erased}, blue: {state: erased}", Replacement::Newer),
+        ("acme: {clusters: [alpha]}, blue: {}", Replacement::Revives),
+        ("acme: {state: active}, blue: {}", Replacement::Revives),
+        ("blue: {clusters: [beta]}", Replacement::Revives),
+    ] {
+        assert_eq!(present.replaced_by(&map(3, new).unwrap()), expected, "{new}");
+    }
+    let told = map(1, "acme: {state: erased, clusters: [alpha]}").unwrap_err();
+    assert!(told[0].to_string().contains("tenant \"acme\" is erased but cluster \"alpha\" writes to it"), "{}", told[0]);
+    map(1, "acme: {state: gone}").unwrap_err();
+}
+
+#[test]
 fn a_large_map_is_read() {
     let mut text = "version: 1\ntenants:\n".to_owned();
     for i in 0..3_000 {

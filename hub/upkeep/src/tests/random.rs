@@ -1,15 +1,15 @@
-//! Hubs that write, absorb, merge, floor, collect, sweep and read one bad store, by seed.
+//! Hubs that write, absorb, merge, delete, floor, collect, sweep and read one bad store, by seed.
 //!
 //! Checked at every create (manifests follow the true log, floors pass nothing that is not absorbed), at every delete
 //! (nothing that is named or above the floor), at every read (each line acked a second before is there once, none is
-//! there twice), at the end (every hub shows exactly all lines). Further seeds: `TRIBUTARY_UPKEEP_SEEDS=200 cargo
+//! there twice, none that was deleted before it was asked for), at the end (every hub shows exactly all lines). Further seeds: `TRIBUTARY_UPKEEP_SEEDS=200 cargo
 //! test -p hub-upkeep random`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_store::{PutFault, Store};
-use proto_model::Timestamp;
+use hub_store::{PutFault, Store, StoreFault};
+use proto_model::{TimeRange, Timestamp};
 use proto_seam::Entropy;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -44,7 +44,8 @@ async fn live(sea: Arc<Sea>, name: u64, work: Arc<tokio::sync::Mutex<mpsc::Recei
             }
         }
     };
-    tokio::join!(hub.store.run(stop.clone()), hub.upkeep.run(stop.clone()), write(&sea, &hub, work), watch(&sea, &hub), snapshots);
+    let deletes: futures::future::BoxFuture<'_, ()> = Box::pin(delete(Arc::clone(&sea), Arc::clone(&hub.store), Arc::clone(&hub.way)));
+    tokio::join!(hub.store.run(stop.clone()), Arc::clone(&hub.upkeep).run_shared(stop.clone()), write(&sea, &hub, work), watch(&sea, &hub), deletes, snapshots);
 }
 
 /// Commits what it is given, each until it is acked.
@@ -88,6 +89,38 @@ async fn write(sea: &Sea, hub: &Hub, work: Arc<tokio::sync::Mutex<mpsc::Receiver
     }
 }
 
+/// Now and then deletes lines of a push that was acked: all of a stream's, or one line.
+async fn delete(sea: Arc<Sea>, store: Arc<Store>, way: Arc<crate::rig::Way>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(2_000 + sea.entropy.below(20_000))).await;
+        way.awake().await;
+        let (tenant, line) = (TENANTS[usize::try_from(sea.entropy.below(2)).unwrap()], sea.entropy.below(LINES as u64));
+        let grant = grant(tenant);
+        let key = {
+            let mut oracle = sea.oracle.lock().unwrap();
+            let acked = oracle.acked.keys().filter(|(owner, _)| owner == grant.tenant()).map(|(_, line)| line.split_once('-').unwrap().0.to_owned());
+            let keys: Vec<String> = acked.collect();
+            let Some(key) = keys.get(usize::try_from(sea.entropy.below(keys.len().max(1) as u64)).unwrap()).cloned() else { continue };
+            // From now on it may be gone or not.
+            oracle.acked.remove(&(grant.tenant().clone(), format!("{key}-{line}")));
+            oracle.doubtful.insert((grant.tenant().clone(), format!("{key}-{line}")));
+            key
+        };
+        // As one whose client asks until it has an answer.
+        let query = format!(r#"{{app=~"web|db"}} |= "{key}-{line}""#);
+        let range = TimeRange { start: Timestamp(0), end: Timestamp::MAX };
+        while let Err(fault) = store.delete(&grant, &query, range).await {
+            assert!(!matches!(fault, StoreFault::Draft { .. }), "{fault}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            way.awake().await;
+        }
+        let name = (grant.tenant().clone(), format!("{key}-{line}"));
+        let mut oracle = sea.oracle.lock().unwrap();
+        oracle.doubtful.remove(&name);
+        oracle.gone.insert(name, Instant::now());
+    }
+}
+
 async fn watch(sea: &Sea, hub: &Hub) {
     loop {
         tokio::time::sleep(Duration::from_millis(500 + sea.entropy.below(2_000))).await;
@@ -105,6 +138,11 @@ async fn look(sea: &Sea, store: &Arc<Store>, tenant: &str) -> bool {
         assert_eq!(*count, 1, "{line} of {tenant} is shown {count} times");
     }
     let oracle = sea.oracle.lock().unwrap();
+    for ((owner, line), at) in &oracle.gone {
+        // A view may be a second older than the question.
+        let after = asked.saturating_duration_since(*at) > Duration::from_secs(1);
+        assert!(owner.as_str() != tenant || !after || !found.contains_key(line), "{line} of {tenant} is shown {:?} after it was deleted", asked - *at);
+    }
     for ((owner, line), at) in &oracle.acked {
         let before = asked.saturating_duration_since(*at) > Duration::from_secs(1);
         assert!(
@@ -117,6 +155,7 @@ async fn look(sea: &Sea, store: &Arc<Store>, tenant: &str) -> bool {
 }
 
 struct Outcome {
+    gone: u64,
     garbage: u64,
     deleted: [u64; 3],
     manifests: u64,
@@ -158,28 +197,39 @@ async fn schedule(seed: u64) -> Outcome {
         assert!(look(&sea, &last.store, tenant).await);
     }
     let oracle = sea.oracle.lock().unwrap();
-    assert_eq!(oracle.acked.len(), keys * LINES * TENANTS.len(), "all was acked in the end");
+    assert_eq!(oracle.acked.len() + oracle.gone.len() + oracle.doubtful.len(), keys * LINES * TENANTS.len(), "all was acked in the end");
+    for tenant in TENANTS {
+        let newest = oracle.manifests[grant(tenant).tenant()].values().next_back().unwrap();
+        assert!(newest.deletes.is_empty(), "every delete is carried out: {:?}", newest.deletes);
+        let lines: u64 = newest.segments.iter().map(|segment| segment.facts.lines).sum();
+        assert_eq!(lines + newest.deleted_lines, (keys * LINES) as u64, "a line is stored or deleted");
+        let gone = oracle.gone.keys().filter(|(owner, _)| owner.as_str() == tenant).count() as u64;
+        assert!(newest.deleted_lines >= gone, "{} of {gone} lines were taken out", newest.deleted_lines);
+    }
     let deleted = ["lane", "segment", "manifest"].map(|kind| oracle.deleted.get(kind).copied().unwrap_or(0));
     let manifests = oracle.manifests.values().filter_map(|log| log.keys().next_back()).sum();
-    Outcome { garbage: oracle.garbage_lanes + oracle.garbage_manifests, deleted, manifests }
+    Outcome { gone: oracle.gone.len() as u64, garbage: oracle.garbage_lanes + oracle.garbage_manifests, deleted, manifests }
 }
 
 #[test]
 fn upkeepers_on_a_bad_store_never_lose_or_double_a_line() {
     let seeds: u64 = std::env::var("TRIBUTARY_UPKEEP_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let first: u64 = std::env::var("TRIBUTARY_UPKEEP_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let (mut garbage, mut deleted, mut manifests) = (0, [0; 3], 0);
+    let (mut gone, mut garbage, mut deleted, mut manifests) = (0, 0, [0; 3], 0);
     for seed in first..first + seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
         let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} found a breach: TRIBUTARY_UPKEEP_FIRST={seed} TRIBUTARY_UPKEEP_SEEDS=1"));
+        gone += outcome.gone;
         garbage += outcome.garbage;
         manifests += outcome.manifests;
         for (sum, one) in deleted.iter_mut().zip(outcome.deleted) {
             *sum += one;
         }
     }
-    println!("{seeds} seeds, {manifests} manifests, deleted {deleted:?} lane objects, segments, manifests; {garbage} created into the void");
+    println!(
+        "{seeds} seeds, {manifests} manifests, deleted {deleted:?} lane objects, segments, manifests; {gone} lines by deletes; {garbage} created into the void"
+    );
     // Without these the looks and the order of deleting would be untested.
-    assert!(seeds < 12 || (garbage > 0 && deleted.iter().all(|count| *count > 0)), "{garbage} {deleted:?}");
+    assert!(seeds < 12 || (garbage > 0 && gone > 0 && deleted.iter().all(|count| *count > 0)), "{garbage} {deleted:?}");
 }
