@@ -1,6 +1,6 @@
 //! What brokers are asked: topics, groups, offsets, records.
 //!
-//! Parts: one method of [`Connection`] for each question, with its answer. Versions: the oldest that brokers of 0.11 to 4 all speak. Must not do: decide.
+//! Parts: one method of [`Connection`] for each question, with its answer. Versions: the oldest that brokers of 2.2 to 4 all speak. Must not do: decide.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ const JOIN_GROUP: i16 = 11;
 const HEARTBEAT: i16 = 12;
 const LEAVE_GROUP: i16 = 13;
 const SYNC_GROUP: i16 = 14;
+/// The answer to a member without an id.
+const MEMBER_ID_REQUIRED: i16 = 79;
 /// We are no broker.
 const NO_REPLICA: i32 = -1;
 
@@ -98,14 +100,23 @@ impl Connection {
         Ok(place(&mut answer)?)
     }
 
+    /// Joins as `member`, or as somebody new where it has no id: brokers name a new member first, and take it in when it asks by that name.
     pub(super) async fn join(&mut self, member: &Member, session_ms: i32, assignor: &str, said: &[u8]) -> Result<Joined, Fault> {
-        let body = Out::default().text(&member.group).i32(session_ms).i32(session_ms).text(&member.id).text("consumer");
-        let mut answer = self.call(JOIN_GROUP, 2, body.each([assignor].iter(), |out, name| out.text(name).bytes(said))).await?;
-        answer.i32()?;
-        checked(answer.i16()?)?;
-        let (generation, _assignor, leader, id) = (answer.i32()?, answer.text()?, answer.text()?, answer.text()?);
-        let members = answer.each(|input| Ok((input.text()?, input.bytes()?)))?;
-        Ok(Joined { generation, leads: leader == id, id, members })
+        let mut id = member.id.clone();
+        loop {
+            let body = Out::default().text(&member.group).i32(session_ms).i32(session_ms).text(&id).text("consumer");
+            let mut answer = self.call(JOIN_GROUP, 4, body.each([assignor].iter(), |out, name| out.text(name).bytes(said))).await?;
+            answer.i32()?;
+            let code = answer.i16()?;
+            let (generation, _assignor, leader, named) = (answer.i32()?, answer.text()?, answer.text()?, answer.text()?);
+            if code == MEMBER_ID_REQUIRED && id.is_empty() && !named.is_empty() {
+                id = named;
+                continue;
+            }
+            checked(code)?;
+            let members = answer.each(|input| Ok((input.text()?, input.bytes()?)))?;
+            return Ok(Joined { generation, leads: leader == named, id: named, members });
+        }
     }
 
     pub(super) async fn sync(&mut self, member: &Member, shares: &[(String, Vec<u8>)]) -> Result<Bytes, Fault> {

@@ -21,7 +21,7 @@ impl Checker<'_> {
             }
         }
         if kafka.version.is_some() {
-            self.remark(at, "kafka.version has no effect: what is spoken is understood by brokers from 0.11 on", "take the key out to be rid of this warning");
+            self.remark(at, "kafka.version has no effect: what is spoken is understood by brokers from 2.2 on", "take the key out to be rid of this warning");
         }
         if kafka.assignor == KafkaAssignor::Sticky {
             self.remark(
