@@ -1,4 +1,4 @@
-//! Kafka: a group of edges before franz-go's fake cluster, with a user, packed batches, kills and a second member.
+//! Kafka: a group of edges before franz-go's fake cluster, with TLS, a user, packed batches, a broker that is not there, a kill and a second member.
 //!
 //! Without `target/tools/kafka` (`tests/kafka/build`, which needs Go) it is skipped, loudly.
 
@@ -75,12 +75,27 @@ async fn a_group_reads_topics_once_through_a_kill_and_a_second_member() {
     const TEST: &str = "a_group_reads_topics_once_through_a_kill_and_a_second_member";
     let program = place::programs().parent().map(|target| target.join("tools/kafka")).filter(|program| program.exists());
     let Some(program) = program else { return skipped(TEST, "target/tools/kafka is not there (tests/kafka/build)") };
-    let mut kafka = Kafka::start(&program, &["-user", "edge", "-password", "secret", "-mechanism", "SCRAM-SHA-512"]);
     let dir = place::folder("kafka");
+    let ca = dir.path().join("brokers.crt").display().to_string();
+    let mut kafka = Kafka::start(&program, &["-user", "edge", "-password", "secret", "-mechanism", "SCRAM-SHA-512", "-ca", &ca]);
+    // The first that is named is away.
+    kafka.brokers.insert(0, format!("127.0.0.1:{}", place::port()));
     let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
+    let brokers = serde_json::to_string(&kafka.brokers).expect("texts");
     let more = format!(
-        "- job_name: kafka\n  kafka:\n    brokers: {}\n    topics: ['^shop-.*']\n    group_id: shop\n    labels: {{job: kafka}}\n    authentication: {{type: sasl, sasl_config: {{mechanism: SCRAM-SHA-512, user: edge, password: secret}}}}\n  relabel_configs:\n  - {{source_labels: [__meta_kafka_topic], target_label: topic}}\n  - {{source_labels: [__meta_kafka_message_key], target_label: key}}\n",
-        serde_json::to_string(&kafka.brokers).expect("texts"),
+        "- job_name: kafka
+  kafka:
+    brokers: {brokers}
+    topics: ['^shop-.*']
+    group_id: shop
+    labels: {{job: kafka}}
+    authentication:
+      type: sasl
+      sasl_config: {{mechanism: SCRAM-SHA-512, user: edge, password: secret, use_tls: true, ca_file: {ca}}}
+  relabel_configs:
+  - {{source_labels: [__meta_kafka_topic], target_label: topic}}
+  - {{source_labels: [__meta_kafka_message_key], target_label: key}}
+"
     );
     let start = |name: &str| edge_with(&hub, dir.path(), "alpha", name, "auto", &Wish { more: &more, ..Wish::default() });
     for (at, packing) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {

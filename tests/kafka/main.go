@@ -1,8 +1,8 @@
 // A Kafka of our tests: franz-go's fake cluster, and a producer that is told on standard input what to write.
 //
-//	kafka [-user NAME -password TEXT -mechanism SCRAM-SHA-256]
+//	kafka [-user NAME -password TEXT -mechanism SCRAM-SHA-256] [-ca FILE]
 //
-// Prints a line of JSON with the brokers, then an answer for each line it reads:
+// With -ca it speaks TLS, and writes the certificate to trust into FILE. Prints a line of JSON with the brokers, then an answer for each line it reads:
 //
 //	produce TOPIC FROM TO PACKING     records "line N" for N in FROM..TO, key "k<N mod 3>"; PACKING none|gzip|snappy|lz4|zstd
 //	committed GROUP                   the sum of the offsets that the group has committed
@@ -11,12 +11,22 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
+	"math/big"
+	"net"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -45,6 +55,25 @@ func mechanism(name, user, password string) sasl.Mechanism {
 	}
 }
 
+// A certificate for loopback: for the brokers, and for those who trust them.
+func certificate(file string) (*tls.Config, *tls.Config) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	wish := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "brokers"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, wish, wish, &key.PublicKey, key)
+	must(err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	must(os.WriteFile(file, text, 0o600))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: pool}
+}
+
 var packings = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
@@ -54,12 +83,18 @@ func main() {
 	user := flag.String("user", "", "user that may do anything")
 	password := flag.String("password", "", "its password")
 	how := flag.String("mechanism", "SCRAM-SHA-256", "how it is proven")
+	ca := flag.String("ca", "", "where the certificate to trust goes; empty = no TLS")
 	flag.Parse()
 	options := []kfake.Opt{kfake.NumBrokers(2), kfake.SeedTopics(4, "shop-a", "shop-b", "other")}
 	client := []kgo.Opt{}
 	if *user != "" {
 		options = append(options, kfake.EnableSASL(), kfake.Superuser(*how, *user, *password))
 		client = append(client, kgo.SASL(mechanism(*how, *user, *password)))
+	}
+	if *ca != "" {
+		brokers, trusting := certificate(*ca)
+		options = append(options, kfake.TLS(brokers))
+		client = append(client, kgo.DialTLSConfig(trusting))
 	}
 	cluster, err := kfake.NewCluster(options...)
 	must(err)

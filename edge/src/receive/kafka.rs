@@ -31,8 +31,9 @@ use scram::Hash;
 
 /// The port of brokers that are named without one.
 const PORT: u16 = 9_092;
-/// After a fault.
-const PAUSE: Duration = Duration::from_secs(2);
+/// After a fault, and after the last of many.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// One job's reading.
 struct Reader {
@@ -158,19 +159,19 @@ fn access(world: &World, settings: &KafkaSettings) -> Access {
 
 impl Reader {
     async fn run(self) {
-        let mut member = String::new();
-        loop {
+        let (mut member, mut pause) = (String::new(), PAUSE_MIN);
+        while !self.stop.is_cancelled() {
+            let began = tokio::time::Instant::now();
             let ended = self.generation(&mut member).await;
-            if self.stop.is_cancelled() {
-                return;
+            if ended.is_ok() || began.elapsed() > PAUSE_MAX {
+                pause = PAUSE_MIN;
             }
-            if let Err(fault) = ended {
-                tracing::warn!(job = self.post.name(), %fault, "reading from Kafka is tried again");
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+            if let Err(fault) = ended
+                && !self.stop.is_cancelled()
+            {
+                tracing::warn!(job = self.post.name(), %fault, pause_ms = pause.as_millis(), "reading from Kafka is tried again");
+                self.pause(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }

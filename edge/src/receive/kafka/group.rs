@@ -17,7 +17,7 @@ use super::assign::{self, Partitions};
 use super::calls::{Cluster, Fetched, Member};
 use super::connection::{Connection, Fault};
 use super::records::{self, Message};
-use super::{PAUSE, Reader};
+use super::{PAUSE_MIN, Reader};
 use crate::receive::pulled::Pull;
 use crate::receive::{Arrival, PULLED_BYTES_MAX};
 
@@ -61,6 +61,8 @@ struct Generation {
     parts: Vec<Part>,
     cluster: Cluster,
     leaders: BTreeMap<i32, Connection>,
+    /// Which partition is asked for first: an answer is filled in the order of the question.
+    turn: usize,
 }
 
 impl Reader {
@@ -89,11 +91,15 @@ impl Reader {
         if self.stop.is_cancelled() {
             return generation.coordinator.leave(&generation.member).await;
         }
-        match read.and(committed) {
-            Err(Fault::Refused(UNKNOWN_MEMBER)) => id.clear(),
-            Err(Fault::Refused(code)) if CHANGED.contains(&code) => {}
+        let changed = match read.and(committed) {
+            Err(Fault::Refused(code)) if CHANGED.contains(&code) => code,
             other => return other,
+        };
+        if changed == UNKNOWN_MEMBER {
+            id.clear();
         }
+        tracing::info!(job = self.post.name(), group = self.group, code = changed, "the group of Kafka shares its partitions anew");
+        self.pause(REJOIN_PAUSE).await;
         Ok(())
     }
 
@@ -127,7 +133,7 @@ impl Reader {
         };
         let parts: Vec<Part> = ours.iter().flat_map(|(topic, all)| all.iter().map(|one| part(topic, *one)).collect::<Vec<_>>()).collect();
         tracing::info!(job = self.post.name(), group = self.group, generation = member.generation, partitions = parts.len(), "partitions of Kafka are read");
-        Ok(Generation { coordinator, member, parts, cluster, leaders: BTreeMap::new() })
+        Ok(Generation { coordinator, member, parts, cluster, leaders: BTreeMap::new(), turn: 0 })
     }
 
     async fn read(&self, generation: &mut Generation) -> Result<(), Fault> {
@@ -147,7 +153,7 @@ impl Reader {
                 generation.coordinator.heartbeat(&generation.member).await?;
             }
             if generation.settle_ready() {
-                self.pause(PAUSE).await;
+                self.pause(PAUSE_MIN).await;
             }
             if committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();
@@ -164,7 +170,8 @@ impl Reader {
         Ok(())
     }
 
-    async fn pause(&self, pause: Duration) {
+    /// Waits, or until the end.
+    pub(super) async fn pause(&self, pause: Duration) {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
@@ -282,7 +289,7 @@ fn own_offset(pull: &Pull) -> i64 {
 impl Generation {
     /// Asks all leaders at once for what comes next.
     async fn fetch(&mut self, reader: &Reader) -> Result<Vec<Fetched>, Fault> {
-        let Self { parts, leaders, cluster, .. } = self;
+        let Self { parts, leaders, cluster, turn, .. } = self;
         let mut wanted: BTreeMap<i32, Vec<(String, i32, i64)>> = BTreeMap::new();
         for part in parts.iter_mut() {
             let Some((host, port)) = cluster.brokers.get(&part.leader) else { return Err(Fault::Refused(5)) };
@@ -299,6 +306,11 @@ impl Generation {
         if wanted.is_empty() {
             tokio::time::sleep(Duration::from_millis(FETCH_WAIT_MS.unsigned_abs().into())).await;
             return Ok(Vec::new());
+        }
+        *turn = turn.wrapping_add(1);
+        for asked in wanted.values_mut() {
+            let first = *turn % asked.len();
+            asked.rotate_left(first);
         }
         let fetches = leaders.iter_mut().filter_map(|(id, leader)| Some(leader.fetch(wanted.get(id)?, FETCH_WAIT_MS, FETCH_BYTES)));
         let fetched: Result<Vec<_>, _> = join_all(fetches).await.into_iter().collect();

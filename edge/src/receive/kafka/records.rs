@@ -1,7 +1,7 @@
 //! What a fetch brings: record batches, packed or not, to records.
 //!
 //! Parts: [`read`], [`Read`], [`Message`]. Pure. Format: record batches of version 2 (Kafka 0.11 and later). A batch cut short at the end of an
-//! answer is left for the next fetch. Limits: [`BATCH_BYTES_MAX`] unpacked. Promises: a batch that cannot be read costs itself, and says which offset comes
+//! answer is left for the next fetch. Limits: [`BATCH_BYTES_MAX`] unpacked, [`READ_BYTES_MAX`] of an answer. Promises: a batch that cannot be read costs itself, and says which offset comes
 //! after it. Must not do: fetch.
 
 use std::io::Read as _;
@@ -12,6 +12,8 @@ use super::wire::{In, Short};
 
 /// Bytes of a batch, unpacked.
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of records after which no further batch is unpacked: it comes with the next fetch.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What stands before a batch's length, length included.
 const BEFORE: usize = 12;
 /// What unpacked Snappy of Java's producers begins with.
@@ -41,19 +43,24 @@ pub(super) struct Read {
 /// All records of offset `from` and later.
 pub(super) fn read(bytes: &Bytes, from: i64) -> Read {
     let mut read = Read::default();
-    let mut rest = bytes.clone();
+    let (mut rest, mut bytes) = (bytes.clone(), 0);
     while rest.len() > BEFORE {
         let mut head = In(rest.clone());
         let (Ok(base), Ok(length)) = (head.i64(), head.i32()) else { break };
         let Ok(length) = usize::try_from(length) else { break };
         let Ok(batch) = head.part(length) else { break };
         rest = head.0;
+        let before = read.messages.len();
         match one(base, batch, from, &mut read.messages) {
             Ok(next) => read.next = Some(next),
             Err(Wrong { next, records }) => {
                 read.damaged += records;
                 read.next = Some(next);
             }
+        }
+        bytes += read.messages.iter().skip(before).map(|message| message.key.len() + message.value.len()).sum::<usize>();
+        if bytes >= READ_BYTES_MAX {
+            break;
         }
     }
     read

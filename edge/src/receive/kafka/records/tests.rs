@@ -98,6 +98,16 @@ fn marks_of_transactions_are_passed_and_damage_costs_its_batch() {
     assert_eq!((found.next, found.damaged), (Some(8), 2));
 }
 
+#[test]
+fn an_answer_that_unpacks_to_much_is_read_in_parts() {
+    let long = "x".repeat(READ_BYTES_MAX / 2 + 1);
+    let bytes: Bytes = [batch(0, 4, &[&long]), batch(1, 4, &[&long]), batch(2, 4, &["rest"])].concat().into();
+    let found = read(&bytes, 0);
+    assert_eq!((found.messages.len(), found.next, found.damaged), (2, Some(2), 0));
+    let found = read(&bytes, 2);
+    assert_eq!((found.messages.len(), found.next), (1, Some(3)));
+}
+
 proptest! {
     #[test]
     fn any_bytes_end(how in 0i16..8, at in prop::collection::vec((0usize..400, any::<u8>()), 0..20), cut in 0usize..400) {
