@@ -1,8 +1,8 @@
 // A Kafka of our tests: franz-go's fake cluster, and a producer that is told on standard input what to write.
 //
-//	kafka [-user NAME -password TEXT -mechanism SCRAM-SHA-256] [-ca FILE]
+//	kafka [-user NAME -password TEXT -mechanism SCRAM-SHA-256] [-ca FILE] [-ports A,B]
 //
-// With -ca it speaks TLS, and writes the certificate to trust into FILE. Prints a line of JSON with the brokers, then an answer for each line it reads:
+// There are two brokers. With -ca they speak TLS, and the certificate to trust is written to FILE. Prints a line of JSON with the brokers, then an answer for each line it reads:
 //
 //	produce TOPIC FROM TO PACKING     records "line N" for N in FROM..TO, key "k<N mod 3>"; PACKING none|gzip|snappy|lz4|zstd
 //	committed GROUP                   the sum of the offsets that the group has committed
@@ -84,9 +84,19 @@ func main() {
 	password := flag.String("password", "", "its password")
 	how := flag.String("mechanism", "SCRAM-SHA-256", "how it is proven")
 	ca := flag.String("ca", "", "where the certificate to trust goes; empty = no TLS")
+	ports := flag.String("ports", "", "where the brokers listen; empty = anywhere")
 	flag.Parse()
 	options := []kfake.Opt{kfake.NumBrokers(2), kfake.SeedTopics(4, "shop-a", "shop-b", "other")}
 	client := []kgo.Opt{}
+	if *ports != "" {
+		numbers := []int{}
+		for _, port := range strings.Split(*ports, ",") {
+			number, err := strconv.Atoi(port)
+			must(err)
+			numbers = append(numbers, number)
+		}
+		options = append(options, kfake.Ports(numbers...))
+	}
 	if *user != "" {
 		options = append(options, kfake.EnableSASL(), kfake.Superuser(*how, *user, *password))
 		client = append(client, kgo.SASL(mechanism(*how, *user, *password)))

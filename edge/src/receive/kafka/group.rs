@@ -5,6 +5,7 @@
 //! Must not do: talk to brokers otherwise than through `calls`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,18 +187,7 @@ impl Reader {
         if fetched.error == OFFSET_OUT_OF_RANGE {
             let Some(leader) = leaders.get_mut(&part.leader) else { return Ok(()) };
             let first = leader.earliest(&part.topic, part.partition).await?;
-            let gone = u64::try_from(first - part.next).ok();
-            tracing::error!(
-                job = self.post.name(),
-                topic = part.topic,
-                partition = part.partition,
-                from = part.next,
-                first,
-                "offsets are gone from Kafka: reading goes on at the first"
-            );
-            self.status.lost("kafka_gone", gone);
-            // What was committed is of no log that is there: what is read from here on is.
-            (part.next, part.committed) = (first, -1);
+            self.gone(part, first);
             return Ok(());
         }
         if fetched.error != 0 {
@@ -254,6 +244,15 @@ impl Reader {
         }
     }
 
+    /// What was to be read is gone from Kafka: reading goes on at `first`.
+    fn gone(&self, part: &mut Part, first: i64) {
+        let (topic, partition, from) = (&part.topic, part.partition, part.next);
+        tracing::error!(job = self.post.name(), topic, partition, from, first, "offsets are gone from Kafka: reading goes on at the first");
+        self.status.lost("kafka_gone", u64::try_from(first - from).ok());
+        // What was committed is of no log that is there: what is read from here on is.
+        (part.next, part.committed) = (first, -1);
+    }
+
     fn record(&self, part: &Part, member: &str, message: &Message) -> Option<Arrival> {
         let mut labels = Labels::from_pairs([
             ("__meta_kafka_topic", part.topic.as_str()),
@@ -293,12 +292,11 @@ impl Generation {
         let mut wanted: BTreeMap<i32, Vec<(String, i32, i64)>> = BTreeMap::new();
         for part in parts.iter_mut() {
             let Some((host, port)) = cluster.brokers.get(&part.leader) else { return Err(Fault::Refused(5)) };
-            if !leaders.contains_key(&part.leader) {
-                leaders.insert(part.leader, reader.access.connect(host, *port).await?);
-            }
-            if part.next < 0
-                && let Some(leader) = leaders.get_mut(&part.leader)
-            {
+            let leader = match leaders.entry(part.leader) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(reader.access.connect(host, *port).await?),
+            };
+            if part.next < 0 {
                 part.next = leader.earliest(&part.topic, part.partition).await?;
             }
             wanted.entry(part.leader).or_default().push((part.topic.clone(), part.partition, part.next));

@@ -50,9 +50,9 @@ impl Out {
     }
 
     /// Several, their count first.
-    pub(super) fn each<T>(self, all: impl ExactSizeIterator<Item = T>, mut write: impl FnMut(Self, T) -> Self) -> Self {
+    pub(super) fn each<T>(self, all: impl ExactSizeIterator<Item = T>, write: impl FnMut(Self, T) -> Self) -> Self {
         let out = self.i32(i32::try_from(all.len()).unwrap_or(i32::MAX));
-        all.fold(out, |out, one| write(out, one))
+        all.fold(out, write)
     }
 }
 
