@@ -214,10 +214,11 @@ impl Streams {
         taken
     }
 
-    /// Whether a delivery of a pulled source follows what was taken of it, where it says what it follows.
+    /// Whether a delivery of a pulled source follows what was taken of it, where it says what it follows. One of which nothing was taken
+    /// begins: what comes behind a first delivery that was discarded does not.
     fn follows(&self, delivery: &Delivery) -> bool {
-        let says = delivery.positions.iter().filter(|cursor| cursor.resume > 0 && cursor.resume < cursor.offset);
-        says.filter_map(|cursor| Some((cursor.resume, self.taken.get(&cursor.path)?))).all(|(follows, taken)| follows == *taken)
+        let mut says = delivery.positions.iter().filter(|cursor| cursor.resume > 0 && cursor.resume < cursor.offset);
+        says.all(|cursor| cursor.resume == self.taken.get(&cursor.path).copied().unwrap_or(0))
     }
 
     fn record(&mut self, delivery: &Delivery, at: usize, now: Timestamp, gather: &mut Gather) {

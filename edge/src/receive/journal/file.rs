@@ -66,6 +66,8 @@ pub(super) struct JournalFile {
     pub(super) path: PathBuf,
     pub(super) identity: FileIdentity,
     pub(super) header: Header,
+    /// Its length when the header was read: nothing that counts lies behind it.
+    len: u64,
     /// Lies in memory only, until journald moves it.
     pub(super) is_runtime: bool,
     arrays: Vec<Array>,
@@ -85,12 +87,13 @@ impl JournalFile {
     /// Takes up an open file, before its first entry.
     pub(super) fn new(file: Box<dyn DiskFile>, path: PathBuf, is_runtime: bool) -> Result<Self, FileFault> {
         let identity = file.state()?.identity;
-        let header = read_header(file.as_ref())?;
+        let (header, len) = read_header(file.as_ref())?;
         Ok(Self {
             file,
             path,
             identity,
             header,
+            len,
             is_runtime,
             arrays: Vec::new(),
             at: 0,
@@ -105,7 +108,7 @@ impl JournalFile {
 
     /// Reads the header anew: what was written meanwhile can be read from now on.
     pub(super) fn refresh(&mut self) -> Result<(), FileFault> {
-        self.header = read_header(self.file.as_ref())?;
+        (self.header, self.len) = read_header(self.file.as_ref())?;
         self.window.bytes.clear();
         Ok(())
     }
@@ -135,7 +138,7 @@ impl JournalFile {
             let head = loop {
                 match self.entry_at(probe) {
                     Ok((_, head)) => break Some(head),
-                    Err(FileFault::Damaged(_)) if probe + 1 < high => probe += 1,
+                    Err(FileFault::Damaged(_)) if probe + 1 < high && !self.is_cut_off_at(probe) => probe += 1,
                     Err(FileFault::Damaged(_)) => break None,
                     Err(fault) => return Err(fault),
                 }
@@ -204,6 +207,9 @@ impl JournalFile {
     }
 
     fn field(&mut self, offset: u64) -> Result<Arc<Field>, FileFault> {
+        if !self.is_place(offset) {
+            return Err(Damage::Broken("a field lies nowhere").into());
+        }
         let at = self.header.payload_at();
         let start = self.window.read(self.file.as_ref(), offset, at, &self.header)?;
         let head = ObjectHead::parse(&start);
@@ -234,7 +240,7 @@ impl JournalFile {
     /// Where entry `number` lies, and how it begins.
     fn entry_at(&mut self, number: u64) -> Result<(u64, EntryHead), FileFault> {
         let offset = self.item(number)?;
-        if offset == 0 || !offset.is_multiple_of(8) {
+        if !self.is_place(offset) {
             return Err(Damage::Broken("an entry lies nowhere").into());
         }
         let bytes = self.window.read(self.file.as_ref(), offset, ENTRY_HEAD_BYTES, &self.header)?;
@@ -270,7 +276,7 @@ impl JournalFile {
                     (next, last.first + last.items)
                 }
             };
-            if offset == 0 || !offset.is_multiple_of(8) || self.arrays.len() >= ARRAYS_MAX || last.is_some_and(|last| last.offset >= offset) {
+            if !self.is_place(offset) || self.arrays.len() >= ARRAYS_MAX || last.is_some_and(|last| last.offset >= offset) {
                 return Err(Damage::Broken("the chain of its entries is broken").into());
             }
             let array = self.read_array(offset, first)?;
@@ -283,7 +289,7 @@ impl JournalFile {
         read_exact(self.file.as_ref(), &mut bytes, offset)?;
         let head = ObjectHead::parse(&bytes);
         let items = head.size.saturating_sub(ARRAY_HEAD_BYTES as u64) / self.header.array_item_bytes() as u64;
-        if head.kind != ENTRY_ARRAY || items == 0 || head.size > 1 << 40 {
+        if head.kind != ENTRY_ARRAY || items == 0 || head.size > self.len.saturating_sub(offset) {
             return Err(Damage::Broken("where an array of entries should lie there is none").into());
         }
         Ok(Array { offset, first, items, next: u64_at(&bytes, OBJECT_HEAD_BYTES) })
@@ -291,16 +297,31 @@ impl JournalFile {
 
     /// Whether nothing of the rest can be read: the chain of its entries is broken at the next one.
     pub(super) fn is_cut_off(&mut self) -> bool {
-        matches!(self.array_of(self.at), Err(FileFault::Damaged(_)))
+        self.is_cut_off_at(self.at)
+    }
+
+    fn is_cut_off_at(&mut self, number: u64) -> bool {
+        matches!(self.array_of(number), Err(FileFault::Damaged(_)))
+    }
+
+    /// Whether an object can lie there.
+    const fn is_place(&self, offset: u64) -> bool {
+        offset != 0 && offset.is_multiple_of(8) && offset < self.len
     }
 }
 
-fn read_header(file: &dyn DiskFile) -> Result<Header, FileFault> {
+/// The header, and the file's length; no more entries than fit in there, whatever it says.
+fn read_header(file: &dyn DiskFile) -> Result<(Header, u64), FileFault> {
     let mut bytes = [0; HEADER_BYTES];
     match read_exact(file, &mut bytes, 0) {
         Err(FileFault::Damaged(_)) => Err(Damage::NoJournal.into()),
         Err(fault) => Err(fault),
-        Ok(()) => Ok(Header::parse(&bytes)?),
+        Ok(()) => {
+            // After the header: what it counts was there before.
+            let (mut header, len) = (Header::parse(&bytes)?, file.state()?.len);
+            header.entries = header.entries.min(len / ENTRY_HEAD_BYTES as u64);
+            Ok((header, len))
+        }
     }
 }
 

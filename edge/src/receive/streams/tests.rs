@@ -241,3 +241,20 @@ async fn what_follows_a_delivery_that_was_discarded_is_not_taken() {
     again.wait().await.unwrap();
     assert_eq!(lines_of(&mut gather), ["two", "three"]);
 }
+
+#[tokio::test]
+async fn what_follows_the_very_first_delivery_is_not_taken_when_that_was_discarded() {
+    let (mut streams, mut gather) = (Streams::new(&[], &[], NOW), gather(1 << 20));
+    let program = program("[]");
+    let first = handed_in(&mut streams, &program, vec![arrival("a", "one")], cursor(0, 1)).await;
+    drop(streams.turn(NOW, &mut gather));
+    gather.clear();
+    assert_eq!(streams.discard(), 0);
+    first.wait().await.unwrap_err();
+    let second = handed_in(&mut streams, &program, vec![arrival("a", "two")], cursor(1, 2)).await;
+    drop(streams.turn(NOW, &mut gather));
+    second.wait().await.unwrap_err();
+    let _again = handed_in(&mut streams, &program, vec![arrival("a", "one"), arrival("a", "two")], cursor(0, 2)).await;
+    drop(streams.turn(NOW, &mut gather));
+    assert_eq!(lines_of(&mut gather), ["one", "two"]);
+}

@@ -9,7 +9,7 @@ use proto_model::{Timestamp, TokenId};
 use super::{AUTHORIZATION_BYTES_MAX, Access, Credentials, IssuedTokens, Need, SCOPE_BYTES_MAX, authenticate};
 use crate::fault::AccessFault;
 use crate::tenants::Tenants;
-use crate::token::{Expiry, Role, Secret, TokenRecord};
+use crate::token::{Expiry, Role, Secret, TokenHash, TokenRecord};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 

@@ -197,7 +197,7 @@ fn a_new_map_must_raise_the_version() {
 fn an_erased_tenant_stays_erased_and_has_no_clusters() {
     let map = |version: u64, tenants: &str| Tenants::parse("t", &format!("version: {version}\ntenants: {{{tenants}}}\n"));
     let present = map(2, "acme: {state: erased}, blue: {clusters: [beta], state: active}").unwrap();
-    let id = |name: &str| proto_model::TenantId::new(name).unwrap();
+    let id = |name: &str| TenantId::new(name).unwrap();
     assert_eq!(present.erased().cloned().collect::<Vec<_>>(), [id("acme")]);
     assert_eq!((present.serves(&id("acme")), present.serves(&id("blue")), present.serves(&id("nobody"))), (false, true, false));
     for (new, expected) in [
