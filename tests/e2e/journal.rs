@@ -97,8 +97,8 @@ impl Bed {
         let now = now_ns();
         let found = self.ask().every_line(SELECTOR, now - 3_600_000_000_000, now + 3_600_000_000_000, 5_000).await;
         let mut numbers: Vec<u64> = found
-            .iter()
-            .flat_map(|(_, lines)| lines)
+            .values()
+            .flatten()
             .map(|answered| answered.line.trim_end_matches('x').rsplit(' ').next().and_then(|word| word.parse().ok()).expect("a line of ours"))
             .collect();
         numbers.sort_unstable();

@@ -136,6 +136,14 @@ fn sent_to(jobs: &[Job]) -> Vec<Job> {
     jobs.iter().filter(|job| !matches!(*job.origin, Origin::Files(_))).cloned().collect()
 }
 
+/// A signal to end sets `stop`; one to hang up comes out.
+fn signals(stop: &Stop) -> Result<Signal, u8> {
+    stop.on_signals().and_then(|()| signal(SignalKind::hangup())).map_err(|fault| {
+        complain(&format!("signals cannot be handled: {fault}"));
+        1
+    })
+}
+
 pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     let mut loaded = match from.load(world.disk.as_ref(), Purpose::Run) {
         Ok((_, loaded)) => loaded,
@@ -149,12 +157,9 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         return refuse(&mistakes);
     }
     let stop = Stop::new();
-    let hangups = match stop.on_signals().and_then(|()| signal(SignalKind::hangup())) {
+    let hangups = match signals(&stop) {
         Ok(hangups) => hangups,
-        Err(fault) => {
-            complain(&format!("signals cannot be handled: {fault}"));
-            return 1;
-        }
+        Err(code) => return code,
     };
     let listener = match listen(&loaded.settings.server).await {
         Ok(listener) => listener,

@@ -9,10 +9,10 @@ fn prepare(sd: &str) -> Result<KubeSettings, String> {
     let (parsed, mistakes) = proto_boot::settings::parse_all::<EdgeSettings>("e.yaml", &text);
     assert!(mistakes.is_empty(), "{mistakes:?}");
     match parsed.unwrap().prepare("e.yaml", "node7") {
-        Ok(prepared) => match &prepared.jobs[0].discoveries[0] {
-            Discovery::Kubernetes(settings) => Ok(KubeSettings::clone(settings)),
-            other => panic!("{other:?}"),
-        },
+        Ok(prepared) => {
+            let Discovery::Kubernetes(settings) = &prepared.jobs[0].discoveries[0] else { panic!("pods are discovered") };
+            Ok(KubeSettings::clone(settings))
+        }
         Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect()),
     }
 }
