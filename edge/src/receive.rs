@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
-//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`), and what they
+//! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`, [`kafka`]), and what they
 //! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
@@ -18,6 +18,7 @@ mod forward;
 mod gelf;
 mod http;
 pub mod journal;
+pub mod kafka;
 pub mod listen;
 pub mod metrics;
 mod otlp;

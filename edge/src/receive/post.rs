@@ -85,14 +85,14 @@ impl Post {
 
     /// A record; metadata gets the names it is kept under.
     pub(crate) fn arrival(&self, labels: &Arc<Labels>, time: Option<Timestamp>, line: Bytes, mut metadata: Vec<(String, String)>) -> Arrival {
-        if self.cut(&mut metadata) {
+        if self.cut_metadata(&mut metadata) {
             self.intake.metrics.cut.with([self.kind]).inc();
         }
         proto_wire::push::normalize(&mut metadata);
         Arrival { labels: Arc::clone(labels), time, line, metadata }
     }
 
-    fn cut(&self, metadata: &mut Vec<(String, String)>) -> bool {
+    fn cut_metadata(&self, metadata: &mut Vec<(String, String)>) -> bool {
         let too_many = metadata.len() > METADATA_MAX;
         metadata.truncate(METADATA_MAX);
         let mut room = METADATA_BYTES_MAX;
@@ -116,6 +116,11 @@ impl Post {
     /// Counts records that a rule dropped.
     pub(crate) fn dropped(&self, records: usize) {
         self.intake.metrics.dropped.with([self.kind, "relabel"]).add(records as u64);
+    }
+
+    /// Counts a record of which something was cut.
+    pub(crate) fn cut(&self) {
+        self.intake.metrics.cut.with([self.kind]).inc();
     }
 
     /// Counts something that could not be read.

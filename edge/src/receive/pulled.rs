@@ -156,6 +156,16 @@ impl Pull {
             }
         }
     }
+
+    /// The cursor that is durable: what is told to a source that keeps one of its own.
+    pub(super) fn durable(&self) -> Option<&[u8]> {
+        self.stand.durable.as_ref().map(|cursor| cursor.held.as_slice())
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.stand.under_way.is_empty()
+    }
 }
 
 impl Drop for Pull {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::Room;
 use super::listen::ReceiveFault;
 use super::post::Post;
-use super::{Inlet, Intake, docker, forward, gelf, journal, otlp, push, syslog};
+use super::{Inlet, Intake, docker, forward, gelf, journal, kafka, otlp, push, syslog};
 use crate::discover::Job;
 use crate::settings::Origin;
 use crate::status::Status;
@@ -34,7 +34,7 @@ pub(super) struct Shared {
 pub struct Running {
     /// Its job.
     pub job: String,
-    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`, `journal`.
+    /// What it speaks: `http`, `grpc`, `syslog`, `gelf`, `forward`, `journal`, `kafka`.
     pub kind: &'static str,
     /// Where it listens; `None` = it asks.
     pub address: Option<SocketAddr>,
@@ -113,6 +113,7 @@ async fn start_one(job: &Job, intake: &Intake, shared: &Shared, stop: &Cancellat
         Origin::Otlp(settings) => otlp::start(shared, post("otlp", settings.labels.labels()), settings, stop).await,
         Origin::Docker(entries) => docker::start(shared, || post("docker", Labels::empty()), entries, &stop),
         Origin::Journal(settings) => Ok(vec![journal::start(shared, post("journal", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
-        Origin::Files(_) | Origin::Kafka(_) => Ok(Vec::new()),
+        Origin::Kafka(settings) => Ok(vec![kafka::start(shared, post("kafka", settings.labels.labels()), settings, &job.relabel.rules, stop)]),
+        Origin::Files(_) => Ok(Vec::new()),
     }
 }

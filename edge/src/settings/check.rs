@@ -6,6 +6,7 @@
 mod asked;
 mod cluster;
 mod jobs;
+mod kafka;
 mod supply;
 mod supported;
 mod traps;

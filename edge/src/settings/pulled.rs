@@ -81,7 +81,7 @@ pub struct KafkaSettings {
     /// How partitions are shared within the group.
     #[serde(default)]
     pub assignor: KafkaAssignor,
-    /// Oldest broker to be spoken to; accepted, versions are negotiated.
+    /// Oldest broker to be spoken to; without effect.
     #[serde(default)]
     pub version: Option<String>,
     /// How to authenticate.

@@ -124,7 +124,16 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{regex: {expression: '('}}]}"), "2:", "regex"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], pipeline_stages: [{sampling: {rate: 1.1}}]}"), "2:", "sampling"),
         (scrape("{job_name: a, static_configs: [{labels: {__path__: /a/b}}], relabel_configs: [{action: explode}]}"), "2:", "explode"),
-        (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: [t]}}"), "2:", "kafka"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: []}}"), "2:", "needs brokers and topics"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092:'], topics: [t]}}"), "2:", "is no broker"),
+        (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: ['^(']}}"), "2:", "correct it"),
+        (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: GSSAPI, user: u}}}}"), "2:", "GSSAPI"),
+        (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: PLAIN}}}}"), "2:", "names no user"),
+        (
+            scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: ssl, tls_config: {insecure_skip_verify: true}}}}"),
+            "2:",
+            "insecure_skip_verify",
+        ),
         (scrape("{job_name: a, heroku_drain: {}}"), "2:33:", "heroku_drain"),
         (
             format!(

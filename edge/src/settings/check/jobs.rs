@@ -89,16 +89,7 @@ impl Checker<'_> {
             self.mistake_at(kind.at, format!("{key} is not supported: {why}"), *instead);
             return true;
         }
-        if supported::NOT_YET.contains(&kind.key) {
-            self.not_yet(kind.key, kind.at);
-            return true;
-        }
         false
-    }
-
-    fn not_yet(&mut self, key: &str, at: (u64, u64)) {
-        let fix = "take the job out; an agent beside this edge can read it until then";
-        self.mistake_at(at, format!("{key} is not supported yet"), fix);
     }
 
     fn check_origin(&mut self, origin: &Origin, scrape: &ScrapeSettings, at: (u64, u64)) {
@@ -120,12 +111,7 @@ impl Checker<'_> {
                 self.label_names(&push.labels);
                 self.unused("loki_push_api.server", push.server.without_effect());
             }
-            Origin::Kafka(kafka) => {
-                self.label_names(&kafka.labels);
-                if kafka.brokers.value.is_empty() || kafka.topics.value.is_empty() {
-                    self.mistake_at(at, "kafka needs brokers and topics", "name at least one of each");
-                }
-            }
+            Origin::Kafka(kafka) => self.kafka(kafka, at),
             Origin::Gelf(gelf) => self.label_names(&gelf.labels),
             Origin::Docker(all) => {
                 for docker in all {

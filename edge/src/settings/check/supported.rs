@@ -1,9 +1,6 @@
-//! What of Promtail's is not supported yet, and what will not be.
+//! What of Promtail's is not supported and will not be.
 //!
 //! Must not do: anything but list.
-
-/// Kinds of sources and discoveries that load and are refused until their part is there.
-pub(super) const NOT_YET: [&str; 1] = ["kafka"];
 
 /// Kinds that are refused for good: the key, why, what to do instead.
 pub(super) const REFUSED: [(&str, &str, &str); 15] = [
