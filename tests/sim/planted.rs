@@ -92,6 +92,7 @@ fn the_list_is_whole() {
 fn directed_tests() -> std::collections::BTreeSet<String> {
     let sources = [
         ("copies", include_str!("copies.rs")),
+        ("deletes", include_str!("deletes.rs")),
         ("directed", include_str!("directed.rs")),
         ("holes", include_str!("holes.rs")),
         ("sleepers", include_str!("sleepers.rs")),
