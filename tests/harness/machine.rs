@@ -74,13 +74,24 @@ impl LoopDisk {
         try_run("perl", &["-e", script, text(&self.dir)]).map(drop)
     }
 
-    /// The power is back: the file system replays its journal. Whoever used it must have ended.
+    /// The power is back: the file system replays its journal. Whoever used it must have ended. A container that is begun beside this test has a copy
+    /// of all mounts for a moment, and with it the dead file system: that is mounted again until it lives.
     ///
     /// # Errors
     /// When it cannot be mounted.
     pub fn restore(&self) -> Result<(), String> {
-        unmount(&self.dir);
-        self.mount()
+        let probe = self.dir.join(".probe");
+        let mut last = String::new();
+        for _ in 0..100 {
+            unmount(&self.dir);
+            self.mount()?;
+            match std::fs::write(&probe, b"alive").and_then(|()| std::fs::remove_file(&probe)) {
+                Ok(()) => return Ok(()),
+                Err(fault) => last = fault.to_string(),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Err(last)
     }
 }
 
