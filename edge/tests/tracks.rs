@@ -95,6 +95,15 @@ impl Hub {
         next
     }
 
+    /// The end of a track that another went on for, to an edge that has that other.
+    fn end_told(&self, open: &Open) -> Option<Close> {
+        let asked = ProducerId::from_bytes(&open.producer).filter(|_| open.followed)?.unique;
+        let (end, _) = self.end_of(asked);
+        let cursor = &self.producers[&asked];
+        let chain = Bytes::copy_from_slice(&cursor.chain.0);
+        (self.producers[&end].track != open.track).then(|| Close { producer: id(asked), epoch: cursor.epoch, sequence: cursor.last, chain, next: id(end) })
+    }
+
     fn welcome(&mut self, open: &Open) -> Welcome {
         let asked = ProducerId::from_bytes(&open.producer).map(|producer| producer.unique);
         let known = asked.unwrap_or_else(|| {
@@ -155,7 +164,7 @@ impl Hub {
     fn take(&mut self, heard: &Kind) -> Option<Kind> {
         let ack = |producer: &Bytes, epoch, sequence| Some(Kind::Ack(Ack { producer: producer.clone(), epoch, sequence }));
         match heard {
-            Kind::Open(open) => Some(Kind::Welcome(self.welcome(open))),
+            Kind::Open(open) => Some(self.end_told(open).map_or_else(|| Kind::Welcome(self.welcome(open)), Kind::Close)),
             Kind::Batch(batch) if batch.epoch < self.producers[&ProducerId::from_bytes(&batch.producer).unwrap().unique].epoch => {
                 let code = RefuseCode::RefuseFenced.into();
                 Some(Kind::Refuse(Refuse { code, producer: batch.producer.clone(), ..Refuse::default() }))
