@@ -2,6 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A program of this workspace, built in the same profile as the test itself.
 ///
@@ -37,13 +38,22 @@ pub fn folder(name: &str) -> tempfile::TempDir {
     dir
 }
 
-/// A port that is free on loopback for both TCP and UDP at this moment.
+/// Ports below those that the system gives to whoever connects: between the asking and the listening nobody else is given one.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+/// How many were asked for in this process; each process begins elsewhere.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+/// A port that is free on loopback for both TCP and UDP at this moment, and that no other test of this process was given.
+///
+/// # Panics
+/// When none is free.
 #[must_use]
 pub fn port() -> u16 {
-    for _ in 0..200 {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let port = tcp.local_addr().expect("a bound socket has an address").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+    let first = std::process::id().wrapping_mul(1_009);
+    for _ in 0..PORTS.end - PORTS.start {
+        let asked = first.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + asked % (PORTS.end - PORTS.start)).expect("the range is one of ports");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
