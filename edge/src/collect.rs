@@ -280,7 +280,7 @@ impl Desk {
     fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { jobs, limits, external_labels, discover_every, done } = reload;
         self.count_jobs();
-        self.tail.reload(jobs);
+        self.tail.reload(jobs, now);
         self.discovered();
         self.gather.set_rules(limits, external_labels);
         self.discover_every = discover_every;
