@@ -189,6 +189,11 @@ impl Store {
         self.shore.objects.metrics.clone()
     }
 
+    /// Counts losses that stand in a lane by an object of this hub.
+    pub fn count_lost(&self, losses: &[Loss]) {
+        losses.iter().for_each(|loss| self.shore.objects.metrics.lost(loss));
+    }
+
     /// The only lane, in tests.
     #[cfg(test)]
     pub(crate) fn only_cell(&self) -> Arc<LaneCell> {
