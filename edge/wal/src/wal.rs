@@ -63,6 +63,8 @@ pub struct Wal {
     pub(crate) hollow: u32,
     /// One such file too many: it goes when the next is begun.
     pub(crate) surplus: Option<u32>,
+    /// Bytes of the file that keeps room on a full disk.
+    pub(crate) reserve: u64,
     /// Records that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) pending_bytes: u64,
@@ -131,6 +133,7 @@ impl Wal {
             before_len: 0,
             hollow: 0,
             surplus: None,
+            reserve: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
             positions: replayed.positions,
@@ -138,11 +141,15 @@ impl Wal {
             _lock: lock,
         };
         wal.mend(&survey, &tails)?;
+        wal.find_reserve();
         if wal.current.is_none() && !stalled {
             match wal.begin_file() {
                 Ok(()) | Err(WalFault::DiskFull { .. }) => {}
                 Err(other) => return Err(other),
             }
+        }
+        if !stalled {
+            wal.keep_reserve();
         }
         Ok((wal, replayed.recovered))
     }
