@@ -44,6 +44,7 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
         canary: supply.canary,
         wal: supply.wal,
         backlog_mille: supply.backlog_mille,
+        backlog_age: crate::ship::tracks::BACKLOG_AGE,
         clients: supply.clients,
         sink_lag_max: supply.sink_lag_max,
         external_labels: supply.external_labels,
