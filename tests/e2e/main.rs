@@ -22,6 +22,7 @@ mod fsck;
 mod grafana;
 mod hubs;
 mod journal;
+mod journald;
 mod kafka;
 mod kubernetes;
 mod live;
