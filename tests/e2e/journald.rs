@@ -53,8 +53,9 @@ impl Bed {
 
     /// Entries that the edge says are gone.
     fn gone(&self) -> u64 {
-        let losses = self.edge.status()["losses"]["journal_gone"]["lines"].as_u64();
-        losses.unwrap_or(0)
+        let status = self.edge.status();
+        let losses = status["losses"].as_array().into_iter().flatten();
+        losses.filter(|loss| loss["reason"] == "journal_gone").filter_map(|loss| loss["lines"].as_u64()).sum()
     }
 
     /// Every line that came, and how often.

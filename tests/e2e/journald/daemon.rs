@@ -118,27 +118,25 @@ impl Journald {
 
     /// The numbers of the first and the last entry that are there.
     pub(super) fn numbers(&self) -> (u64, u64) {
-        let number = |more: &[&str]| {
-            let done =
-                Command::new("journalctl").args(["--quiet", "--output=json", "--output-fields=PRIORITY", "--directory"]).arg(self.files()).args(more).output();
-            let text = String::from_utf8_lossy(&done.expect("journalctl can be started").stdout).into_owned();
-            let entry: serde_json::Value = serde_json::from_str(text.lines().next().expect("there are entries")).expect("journalctl prints JSON");
-            let cursor = entry["__CURSOR"].as_str().expect("an entry has a cursor").to_owned();
-            let number = cursor.split(';').find_map(|part| part.strip_prefix("i=")).expect("a cursor has a number").to_owned();
-            u64::from_str_radix(&number, 16).expect("it is hexadecimal")
-        };
-        (number(&["--lines=+1"]), number(&["--lines=1"]))
+        let entries = self.entries("PRIORITY");
+        let numbers = entries.iter().filter_map(|entry| {
+            let number = entry["__CURSOR"].as_str()?.split(';').find_map(|part| part.strip_prefix("i="))?;
+            u64::from_str_radix(number, 16).ok()
+        });
+        numbers.fold((u64::MAX, 0), |(first, last), number| (first.min(number), last.max(number)))
     }
 
-    /// The messages of all entries, as `journalctl` reads them.
+    /// The messages of all entries.
     pub(super) fn messages(&self) -> Vec<String> {
-        let done = Command::new("journalctl")
-            .args(["--quiet", "--all", "--no-pager", "--output=json", "--output-fields=MESSAGE", "--directory"])
-            .arg(self.files())
-            .output();
-        let done = done.expect("journalctl can be started");
-        let text = String::from_utf8_lossy(&done.stdout).into_owned();
-        text.lines().filter_map(|line| message_of(&serde_json::from_str(line).expect("journalctl prints JSON"))).collect()
+        self.entries("MESSAGE").iter().filter_map(message_of).collect()
+    }
+
+    /// All entries with one field, as `journalctl` reads them.
+    fn entries(&self, field: &str) -> Vec<serde_json::Value> {
+        let mut command = Command::new("journalctl");
+        command.args(["--quiet", "--all", "--no-pager", "--output=json", &format!("--output-fields={field}"), "--directory"]).arg(self.files());
+        let done = command.output().expect("journalctl can be started");
+        String::from_utf8_lossy(&done.stdout).lines().map(|line| serde_json::from_str(line).expect("journalctl prints JSON")).collect()
     }
 }
 

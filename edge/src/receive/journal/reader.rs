@@ -257,8 +257,7 @@ impl Reader {
     fn tell_missing(&mut self, run: Id, newest: u64) {
         let floor = self.cursor.runs.get(&run).map_or(0, |known| known.floor);
         let (gaps, missing) = self.numbers.settle(run, floor, newest);
-        // Of a run that is new its first entries may be older than what is wanted.
-        if floor == 0 || missing == 0 || self.is_barred {
+        if missing == 0 || self.is_barred {
             return;
         }
         let what: Vec<String> = gaps.iter().take(TOLD_MAX).map(|(first, last)| format!("{first} to {last}")).collect();

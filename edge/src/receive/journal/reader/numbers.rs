@@ -4,7 +4,7 @@
 //! read was removed unread. Pure. Limits: [`RANGES_MAX`] ranges of a run; beyond, gaps are forgotten, oldest first. Must not do: judge numbers that
 //! may still lie in a file that was not found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::cursor::Cursor;
 use super::super::object::Id;
@@ -17,6 +17,8 @@ const RANGES_MAX: usize = 1_024;
 pub(super) struct Numbers {
     /// First and last, in order, no two touching.
     runs: BTreeMap<Id, Vec<(u64, u64)>>,
+    /// Runs that were settled before: of one that is new the first entries may be older than what is wanted.
+    known: BTreeSet<Id>,
     /// Damaged entries, of which no number is known.
     unknown: u64,
 }
@@ -24,8 +26,9 @@ pub(super) struct Numbers {
 impl Numbers {
     /// What a cursor says: up to the newest number all was judged before.
     pub(super) fn new(cursor: &Cursor) -> Self {
-        let runs = cursor.runs.iter().filter(|(_, run)| run.newest > run.floor);
-        Self { runs: runs.map(|(id, run)| (*id, vec![(run.floor + 1, run.newest)])).collect(), unknown: 0 }
+        let read = cursor.runs.iter().filter(|(_, run)| run.newest > run.floor);
+        let runs = read.map(|(id, run)| (*id, vec![(run.floor + 1, run.newest)])).collect();
+        Self { runs, known: cursor.runs.keys().copied().collect(), unknown: 0 }
     }
 
     /// Entry `number` was there.
@@ -72,6 +75,10 @@ impl Numbers {
             gaps.push((next, newest));
         }
         self.runs.insert(run, ranges.into_iter().filter(|(_, last)| *last > newest).collect());
+        if self.known.insert(run) {
+            self.unknown = 0;
+            return (Vec::new(), 0);
+        }
         let missing = gaps.iter().map(|(first, last)| last - first + 1).sum::<u64>().saturating_sub(std::mem::take(&mut self.unknown));
         (gaps, missing)
     }
