@@ -29,6 +29,7 @@ mod repeats;
 pub mod start;
 pub mod streams;
 mod syslog;
+mod udp;
 
 use std::sync::Arc;
 
