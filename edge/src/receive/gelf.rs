@@ -6,6 +6,7 @@
 
 mod chunks;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ async fn datagrams(post: Arc<Post>, mut socket: Datagrams, keep_times: bool, sto
             () = stop.cancelled() => return,
             received = socket.receive(&post, &mut buffer) => received,
         };
-        let bytes = match received {
-            Ok((len, _)) => &buffer[..len],
+        let (bytes, peer) = match received {
+            Ok((len, peer)) => (&buffer[..len], peer.ip()),
             Err(fault) => {
                 tracing::warn!(%fault, "a GELF socket cannot be read");
                 tokio::time::sleep(PAUSE).await;
@@ -63,7 +64,7 @@ async fn datagrams(post: Arc<Post>, mut socket: Datagrams, keep_times: bool, sto
             post.shed("incomplete");
         }
         match whole {
-            Ok(Some(message)) => take(&post, &message, keep_times),
+            Ok(Some(message)) => take(&post, peer, &message, keep_times),
             Ok(None) => {}
             Err(()) => wrong(&post),
         }
@@ -75,10 +76,10 @@ fn wrong(post: &Post) {
     post.refused("malformed");
 }
 
-fn take(post: &Post, message: &[u8], keep_times: bool) {
+fn take(post: &Post, peer: IpAddr, message: &[u8], keep_times: bool) {
     let Some(Read { labels, time, line }) = unpacked(message).and_then(|json| read(&json)) else { return wrong(post) };
     let Some(labels) = post.labels(labels) else { return post.dropped(1) };
-    if post.try_hand_in(vec![post.arrival(&labels, time.filter(|_| keep_times), line, Vec::new())]) {
+    if post.try_hand_in(peer, vec![post.arrival(&labels, time.filter(|_| keep_times), line, Vec::new())]) {
         post.intake().metrics.gelf_entries.inc();
     }
 }

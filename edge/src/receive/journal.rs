@@ -165,7 +165,7 @@ impl Puller {
         let mut passed = 0;
         let mut written = self.now();
         loop {
-            if self.stop.is_cancelled() {
+            if self.stop.is_cancelled() || self.unless_stopped(pull.sender().ready()).await.is_none() {
                 return End::Stopped;
             }
             let now = self.now();

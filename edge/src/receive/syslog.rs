@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::Arrival;
 use super::listen::{self, CONNECTIONS_MAX, ReceiveFault, Stream, Tls};
 use super::post::Post;
+use super::sender::Sender;
 use super::start::{Running, Shared};
 use super::udp::Datagrams;
 use crate::settings::receivers::{SyslogProtocol, SyslogSettings};
@@ -96,6 +97,7 @@ impl Line {
         let from = self.sender(ip).await;
         let mut frames = Frames::new(self.bytes_max);
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let sender = Arc::<Sender>::default();
         loop {
             buffer.reserve(READ_BYTES);
             let read = tokio::select! {
@@ -108,7 +110,8 @@ impl Line {
             frames.take(&mut buffer, is_end, &mut messages);
             self.cut(frames.take_cut());
             let records: Vec<Arrival> = messages.iter().filter_map(|message| self.arrival(message, &from)).collect();
-            if !records.is_empty() && self.post.hand_in(records).await.is_err() {
+            sender.ready_or(stop).await;
+            if !records.is_empty() && self.post.hand_in(&sender, records).await.is_err() {
                 return Err(std::io::Error::other("the edge ends"));
             }
             if is_end {
@@ -180,7 +183,7 @@ async fn datagrams(line: Arc<Line>, mut socket: Datagrams, stop: CancellationTok
         let kept = &whole[..whole.len().min(line.bytes_max)];
         line.cut(u64::from(kept.len() < whole.len()));
         if let Some(record) = line.arrival(&Bytes::copy_from_slice(kept), from) {
-            line.post.try_hand_in(vec![record]);
+            line.post.try_hand_in(peer, vec![record]);
         }
     }
 }

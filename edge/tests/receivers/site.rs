@@ -52,10 +52,19 @@ impl Site {
         Self::on(SimDisk::new(&Entropy::seeded(3)), job, "").await
     }
 
+    /// The same with more top-level keys.
+    pub(crate) async fn with(job: &str, keys: &str) -> Self {
+        Self::configured(SimDisk::new(&Entropy::seeded(3)), job, "", keys).await
+    }
+
     /// On a disk that is there, with more keys under `wal`.
     pub(crate) async fn on(disk: SimDisk, job: &str, wal: &str) -> Self {
+        Self::configured(disk, job, wal, "").await
+    }
+
+    async fn configured(disk: SimDisk, job: &str, wal: &str, keys: &str) -> Self {
         let text = format!(
-            "scrape_configs: [{{job_name: t, {job}}}]\nhub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /wal{wal}}}\nbatch: {{max_wait: 200ms}}\n"
+            "scrape_configs: [{{job_name: t, {job}}}]\nhub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /wal{wal}}}\nbatch: {{max_wait: 200ms}}\n{keys}"
         );
         let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
         assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");

@@ -173,6 +173,7 @@ impl<'f> Reading<'f> {
 
     /// Reads to the end; an unfinished line is whole when the container `has_ended`.
     async fn read(&mut self, mut answer: Response, has_ended: bool) -> Result<Read, String> {
+        let sender = self.pull.sender();
         loop {
             let due = self.waiting.map(|since| since + LINGER);
             let chunk = tokio::select! {
@@ -186,7 +187,7 @@ impl<'f> Reading<'f> {
                     settled.map_err(|fault| fault.to_string())?;
                     continue;
                 }
-                chunk = answer.chunk() => chunk.map_err(|_| "the connection to the daemon broke".to_owned())?,
+                chunk = async { sender.ready().await; answer.chunk().await } => chunk.map_err(|_| "the connection to the daemon broke".to_owned())?,
             };
             let mut found = Vec::new();
             match &chunk {
