@@ -182,6 +182,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
             status,
             bandwidth,
             backlog_mille: prepared.backlog_mille,
+            backlog_age: prepared.backlog_age,
             began: tokio::time::Instant::now(),
             stop: stop.clone(),
         };
