@@ -290,7 +290,7 @@ fn first_gap() -> GapOffer {
 fn a_loss_is_counted_once_whether_its_object_was_answered_or_found() {
     let mut fold = opened();
     let requests = [Request::Gap(first_gap())];
-    let counted = |losses: &[hub_store::Loss]| losses.iter().map(|loss| (loss.tenant.to_string(), loss.reason.clone(), loss.lines)).collect::<Vec<_>>();
+    let counted = |losses: &[Loss]| losses.iter().map(|loss| (loss.tenant.to_string(), loss.reason.clone(), loss.lines)).collect::<Vec<_>>();
     let ten = [("acme".to_owned(), "wal_full".to_owned(), Some(10))];
     let unsure = judged(&fold, &requests);
     assert_eq!((counted(&unsure.lost), unsure.lost_found.len()), (ten.to_vec(), 0));
