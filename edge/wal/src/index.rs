@@ -170,6 +170,21 @@ impl Track {
         self.slots.insert(at + 1, rest);
     }
 
+    /// Takes back all from `next` on, which the hub does not have.
+    pub(crate) fn cut(&mut self, next: u64) {
+        let next = next.max(self.acked + 1).max(self.base + 1);
+        if next >= self.next {
+            return;
+        }
+        self.split_after(next - 1);
+        let keep = self.slots.partition_point(|slot| slot.from < next);
+        self.slots.truncate(keep);
+        self.next = next;
+        self.durable = self.durable.min(next - 1);
+        self.sent = self.sent.min(next - 1);
+        self.refold();
+    }
+
     /// Forgets all up to `sequence`, which the hub has.
     pub(crate) fn forget_through(&mut self, sequence: u64) {
         let sequence = sequence.min(self.acked);

@@ -50,7 +50,7 @@ pub use read::{Entry, WalReader};
 pub use recover::{Lost, Recovered, TrackState, reason};
 pub use settle::Settled;
 pub use sinks::{Cursor, SinkEntry, SinkId, SinkLost, SinkUsage};
-pub use wal::{Wal, WalSettings, positions};
+pub use wal::{Unacked, Wal, WalSettings, positions};
 
 #[cfg(test)]
 mod bed;

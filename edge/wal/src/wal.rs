@@ -14,15 +14,16 @@ use std::time::Duration;
 use proto_model::{Chain, Sequence, Timestamp, TrackId, WalId};
 use proto_seam::{Disk, DiskLock, Entropy, OpenHow};
 
+use crate::append::Loss;
 use crate::entry::{Head, Seal, pb};
 use crate::fault::{WalFault, is_full};
 use crate::file::{self, HEAD_BYTES, HeadState};
 use crate::index::{FileFact, Index};
 use crate::limits::{FILE_BYTES_MAX, FILE_BYTES_MIN, FILES_MIN};
-use crate::position::{Positions, SourcePosition};
+use crate::position::{Beginnings, Positions, SourcePosition};
 use crate::quota::{TrackUsage, Usage, WhenFull};
 use crate::read::{Entry, Fetched, WalReader};
-use crate::recover::{Recovered, Replay, TrackState};
+use crate::recover::{Recovered, Replay, TrackState, reason};
 use crate::slot::{Slot, SlotKind};
 use crate::walk::{Met, Survey, Surveyed, walk};
 use crate::writer::{Current, Pending};
@@ -44,6 +45,17 @@ pub struct WalSettings {
     pub grace_age: Duration,
     /// Size at which a file is closed (`limits::FILE_BYTES`); an eighth of `max_bytes` if that is less.
     pub file_bytes: u64,
+}
+
+/// One entry that waits for an ack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unacked {
+    /// Its first sequence.
+    pub from: Sequence,
+    /// What it advances.
+    pub positions: Vec<SourcePosition>,
+    /// Of a gap: what it says.
+    pub loss: Option<Loss>,
 }
 
 /// The WAL, open for writing. One at a time per directory.
@@ -70,6 +82,8 @@ pub struct Wal {
     pub(crate) pending_bytes: u64,
     /// As the durable records tell them.
     pub(crate) positions: Positions,
+    /// As all records do, durable or not.
+    pub(crate) beginnings: Beginnings,
     /// What the last record that told any advanced.
     pub(crate) before: Vec<pb::Position>,
     pub(crate) reader: WalReader,
@@ -136,6 +150,7 @@ impl Wal {
             reserve: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
+            beginnings: Beginnings::of(replayed.positions.iter()),
             positions: replayed.positions,
             before: replayed.before,
             _lock: lock,
@@ -246,6 +261,36 @@ impl Wal {
     pub fn track_usage(&self) -> Vec<TrackUsage> {
         let index = locked(&self.shared);
         index.tracks.iter().filter(|(_, track)| !track.closed).map(|(number, track)| TrackUsage::of(*number, track)).collect()
+    }
+
+    /// All that waits in `track` for an ack, oldest first, as far as it can be read. Reads all of it.
+    pub fn each_unacked(&self, track: TrackId, visit: &mut dyn FnMut(Unacked)) {
+        let slots: Vec<(Slot, u64)> = locked(&self.shared).tracks.get(&track.0).map(|track| track.after(track.acked).collect()).unwrap_or_default();
+        for (slot, _) in slots {
+            let from = Sequence(slot.from);
+            let fetched = if slot.kind() == SlotKind::Hole { None } else { self.reader.fetch(slot.where_it_lies()).ok() };
+            match fetched {
+                Some(Fetched::Record(_, Head::Batch(head), _)) => {
+                    let positions = head.positions.into_iter().map(SourcePosition::from_pb).collect();
+                    visit(Unacked { from, positions, loss: None });
+                }
+                Some(Fetched::Record(_, Head::Gap(head), _)) => {
+                    let loss = Loss {
+                        lines: head.lines,
+                        bytes: head.bytes,
+                        min: Timestamp(head.min_ns),
+                        max: Timestamp(head.max_ns),
+                        reason: head.reason,
+                        source: head.source,
+                    };
+                    let positions = head.positions.into_iter().map(SourcePosition::from_pb).collect();
+                    visit(Unacked { from, positions, loss: Some(loss) });
+                }
+                Some(_) | None => {
+                    visit(Unacked { from, positions: Vec::new(), loss: Some(Loss { reason: reason::WAL_DAMAGED.to_owned(), ..Loss::default() }) })
+                }
+            }
+        }
     }
 
     /// The sources that unacked batches of `track` tell of, each as the newest of them does. Reads all of them.

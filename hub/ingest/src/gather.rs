@@ -176,8 +176,8 @@ impl Build<'_> {
         match self.board.open(open, self.basis.clones) {
             Opening::Open(opened) => {
                 self.plan.opened.push((at, opened.before));
-                let Opened { producer, epoch, last, chain, positions, carry, .. } = *opened;
-                self.plan.after.push((open.reply.clone(), Reply::Opened { track: open.track, producer, epoch, last, chain, positions, carry }));
+                let Opened { producer, epoch, last, chain, positions, carry, later, .. } = *opened;
+                self.plan.after.push((open.reply.clone(), Reply::Opened { track: open.track, producer, epoch, last, chain, positions, carry, later }));
             }
             Opening::Walk => self.plan.walks.push(at),
             // After the object: it may hold the quarantine that is the reason.

@@ -24,7 +24,7 @@ fn speaker(name: &str) -> Speaker {
 fn open(name: &str, target: Option<ProducerId>) -> Request {
     let (reply, _) = mpsc::channel(1);
     let acked = (Sequence(0), Chain::default());
-    let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None }));
+    let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None, later: None }));
     Request::Open(Open {
         speaker: speaker(name),
         track: TrackId(1),
