@@ -30,6 +30,7 @@ pub mod sender;
 pub mod start;
 pub mod streams;
 mod syslog;
+mod udp;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use crate::tail::Missed;
 impl Desk {
     /// Writes what was gathered, with the positions after it, then what was missed.
     pub(super) fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        self.tell_owed(now)?;
         self.append(now)?;
         while let Some(missed) = self.missed.first() {
             let (reason, source) = (missed.reason.to_owned(), missed.source.clone());

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto_model::{Labels, Timestamp};
 use serde_json::{Map, Value};
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +20,7 @@ use super::http::read_bounded;
 use super::listen::{self, ReceiveFault};
 use super::post::Post;
 use super::start::{Running, Shared};
+use super::udp::Datagrams;
 use crate::settings::receivers::GelfSettings;
 use chunks::Chunks;
 
@@ -33,22 +33,23 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LEVELS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"];
 
 /// Starts the socket of a job.
-pub(super) async fn start(_shared: &Shared, post: Post, settings: &GelfSettings, stop: CancellationToken) -> Result<Running, ReceiveFault> {
+pub(super) async fn start(shared: &Shared, post: Post, settings: &GelfSettings, stop: CancellationToken) -> Result<Running, ReceiveFault> {
     let job = post.name().to_owned();
     let socket = listen::udp(&job, &settings.listen_address).await?;
     let bound = socket.local_addr().ok();
+    let socket = Datagrams::new(socket, shared.world.clone());
     let task = tokio::spawn(datagrams(Arc::new(post), socket, settings.use_incoming_timestamp, stop));
     Ok(Running { job, kind: "gelf", address: bound, task })
 }
 
-async fn datagrams(post: Arc<Post>, socket: UdpSocket, keep_times: bool, stop: CancellationToken) {
+async fn datagrams(post: Arc<Post>, mut socket: Datagrams, keep_times: bool, stop: CancellationToken) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let (mut chunks, began) = (Chunks::default(), Instant::now());
     loop {
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            received = socket.recv_from(&mut buffer) => received,
+            received = socket.receive(&post, &mut buffer) => received,
         };
         let (bytes, peer) = match received {
             Ok((len, peer)) => (&buffer[..len], peer.ip()),

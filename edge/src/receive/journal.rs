@@ -242,8 +242,8 @@ impl Puller {
         if counts.damaged_entries > 0 {
             self.status.lost("journal_damaged", Some(counts.damaged_entries));
         }
-        for _ in 0..counts.gone {
-            self.status.lost("journal_gone", None);
+        for at in 0..counts.gone {
+            self.status.lost("journal_gone", Some(counts.gone_entries).filter(|entries| at == 0 && *entries > 0));
         }
     }
 }

@@ -137,7 +137,12 @@ impl Post {
 
     /// Counts something that was turned away.
     pub(crate) fn shed(&self, reason: &'static str) {
-        self.intake.metrics.shed.with([self.kind, reason]).inc();
+        self.shed_many(reason, 1);
+    }
+
+    /// The same of several.
+    pub(crate) fn shed_many(&self, reason: &'static str, count: u64) {
+        self.intake.metrics.shed.with([self.kind, reason]).add(count);
         self.intake.board.refused(&self.inlet.name, reason);
     }
 

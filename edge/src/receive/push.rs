@@ -78,6 +78,8 @@ pub(super) async fn serve_http(
     let connections_max = usize::try_from(server.http_listen_conn_limit).unwrap_or(usize::MAX);
     let mut serving = Serving::new(router);
     serving.connections_max = if connections_max == 0 { CONNECTIONS_MAX } else { connections_max.min(CONNECTIONS_MAX) };
+    // As by Go's server: what a sender has sent whole is taken, and it may wait for the answer with its side closed.
+    serving.answers_half_closed = true;
     let listener = Arc::new(listener);
     let accept = move || {
         let listener = Arc::clone(&listener);

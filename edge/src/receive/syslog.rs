@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use proto_model::Labels;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Arrival;
@@ -25,6 +25,7 @@ use super::listen::{self, CONNECTIONS_MAX, ReceiveFault, Stream, Tls};
 use super::post::Post;
 use super::sender::Sender;
 use super::start::{Running, Shared};
+use super::udp::Datagrams;
 use crate::settings::receivers::{SyslogProtocol, SyslogSettings};
 use crate::settings::server::ListenTls;
 use frame::Frames;
@@ -62,7 +63,7 @@ pub(super) async fn start(shared: &Shared, post: Post, settings: &SyslogSettings
     if settings.listen_protocol == SyslogProtocol::Udp {
         let socket = listen::udp(&job, &settings.listen_address).await?;
         let bound = socket.local_addr().ok();
-        let task = tokio::spawn(datagrams(line, socket, stop));
+        let task = tokio::spawn(datagrams(line, Datagrams::new(socket, shared.world.clone()), stop));
         return Ok(Running { job, kind: "syslog", address: bound, task });
     }
     let tls = Tls::new(&job, &ListenTls::from(&settings.tls_config), &[], &shared.world).await?;
@@ -154,14 +155,14 @@ impl Line {
     }
 }
 
-async fn datagrams(line: Arc<Line>, socket: UdpSocket, stop: CancellationToken) {
+async fn datagrams(line: Arc<Line>, mut socket: Datagrams, stop: CancellationToken) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut peers: VecDeque<(IpAddr, Labels)> = VecDeque::new();
     loop {
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            received = socket.recv_from(&mut buffer) => received,
+            received = socket.receive(&line.post, &mut buffer) => received,
         };
         let (bytes, peer) = match received {
             Ok((len, peer)) => (&buffer[..len], peer.ip()),

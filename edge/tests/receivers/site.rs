@@ -7,6 +7,7 @@ use std::time::Duration;
 use certs::authority::{Authority, Validity};
 use certs::{Issued, TrustDomain};
 use edge::metrics::EdgeMetrics;
+use edge::receive::board::Board;
 use edge::receive::{self, Intake, Receivers};
 use edge::settings::EdgeSettings;
 use edge::status::Status;
@@ -29,6 +30,7 @@ pub(crate) struct Site {
     pub(crate) disk: SimDisk,
     pub(crate) metrics: Metrics,
     pub(crate) receivers: Receivers,
+    pub(crate) board: Board,
     edge: Edge,
     stop: CancellationToken,
     wal: WalSettings,
@@ -86,7 +88,7 @@ impl Site {
         let mut edge = edge::run(parts, &stop).await.unwrap();
         intake.stands.recovered(edge.take_pulled());
         let receivers = receive::start(&jobs, &intake, &status, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
-        Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
+        Self { disk, metrics, receivers, board: intake.board.clone(), edge, stop, wal, _hub: hub }
     }
 
     pub(crate) fn address(&self, kind: &str) -> SocketAddr {

@@ -285,6 +285,11 @@ impl Replay {
                 let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed(told.last, chain));
                 *track = Track::replayed_after(rebased, told.last, chain);
                 track.producer = ProducerId::from_bytes(&told.producer);
+                for cut in &told.cuts {
+                    if let Some(track) = self.index.tracks.get_mut(&cut.track).filter(|_| cut.track != number) {
+                        track.cut(cut.next);
+                    }
+                }
                 self.positions.replace(&told.positions);
                 self.before.clear();
             }
