@@ -117,6 +117,19 @@ fn tracks_are_numbered_bound_and_closed_apart() {
 }
 
 #[test]
+fn a_track_that_is_closed_is_known_to_be_acked() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.append_batch(TRACK, &batch(1, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(1)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    drop(wal);
+    let (wal, recovered) = open(&disk);
+    assert_eq!((recovered.tracks[0].closed, recovered.tracks[0].acked, wal.usage().unacked_batches), (true, Sequence(1), 0), "nobody would ever ask for it");
+}
+
+#[test]
 fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);

@@ -286,6 +286,8 @@ fn positions_of_several_producers_are_merged_to_the_farthest() {
     let found = merged(&open, &ended, None);
     assert_eq!(offsets(&found), [(5, 40), (6, 3), (7, 7)], "what had ended before does not outdo what stands");
     assert_eq!(found[1], cut);
+    let later = [Position { from: 50, ..position(5, 90) }, Position { from: 40, ..position(5, 50) }];
+    assert_eq!(offsets(&merged(&open, &later, None))[0], (5, 90), "but what began behind it does");
     let many: Vec<Position> = (0..5_000).map(|inode| Position { gone: inode % 2 == 0, ..position(inode + 1, 1) }).collect();
     let bounded = merged(&many, &[], None);
     assert_eq!((bounded.len(), bounded.iter().filter(|position| !position.gone).count()), (SOURCES_MAX, 2_500));
