@@ -287,7 +287,7 @@ impl Desk {
     fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { jobs, limits, external_labels, discover_every, done } = reload;
         self.count_jobs();
-        self.tail.reload(jobs);
+        self.tail.reload(jobs, now);
         self.discovered();
         self.gather.set_rules(limits, external_labels);
         self.discover_every = discover_every;
@@ -421,7 +421,7 @@ impl Desk {
             }
             let handed_in = self.take_deliveries(now)?;
             budget = budget.saturating_sub(handed_in);
-            more |= !self.streams.is_empty() && !self.streams.is_held(now);
+            more |= !self.streams.is_empty();
             if turn.count.bytes == 0 && handed_in == 0 {
                 break;
             }

@@ -78,8 +78,6 @@ impl Desk {
     fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append_pending(now)?;
         while !self.streams.is_empty() && self.make_room(now)? {
-            // At the end no budget holds anything back.
-            self.streams.release();
             self.take_deliveries(now)?;
         }
         self.freeze(now)?;

@@ -295,8 +295,10 @@ impl Wal {
         }
         let bytes = (pending.head.len() + pending.body.len()) as u64;
         self.make_room(bytes)?;
-        self.ready()?;
-        self.write(&mut pending)?;
+        match self.ready().and_then(|()| self.write(&mut pending)) {
+            Err(WalFault::DiskFull { .. }) if self.relieve(bytes) => self.ready().and_then(|()| self.write(&mut pending))?,
+            written => written?,
+        }
         let place = pending.place.unwrap_or_default();
         self.pending_bytes += bytes;
         self.pending.push_back(pending);
@@ -310,7 +312,10 @@ impl Wal {
         within("the positions of a record in bytes", pending.head.len(), HEAD_BYTES_MAX)?;
         self.pending.push_back(pending);
         self.pending.push_back(Pending::control(track.0, kind));
-        let done = self.flush();
+        let done = match self.flush() {
+            Err(WalFault::DiskFull { .. }) if self.relieve(0) => self.flush(),
+            done => done,
+        };
         for _ in 0..2 {
             if done.is_err() && self.pending.back().is_some_and(|last| last.place.is_none()) {
                 self.pending.pop_back();

@@ -396,8 +396,16 @@ pub(crate) struct Clear {
 impl Index {
     /// The files that no unacked entry and no sink needs; never the newest, which alone may tell of acks, bindings and positions.
     pub(crate) fn clear_files(&self) -> BTreeMap<u32, Clear> {
-        let newest = self.files.keys().next_back();
-        let files = self.files.keys().filter(|number| Some(*number) != newest);
+        self.clear_but(self.files.keys().next_back().copied())
+    }
+
+    /// Bytes of the files that would be clear if a new one were begun.
+    pub(crate) fn bytes_done(&self) -> u64 {
+        self.clear_but(None).keys().filter_map(|number| self.files.get(number)).map(|file| file.bytes).sum()
+    }
+
+    fn clear_but(&self, newest: Option<u32>) -> BTreeMap<u32, Clear> {
+        let files = self.files.keys().filter(|number| Some(**number) != newest);
         let mut clear: BTreeMap<u32, Clear> = files.map(|number| (*number, Clear { is_durable: true, holds_acked: false })).collect();
         for track in self.tracks.values() {
             for (slot, to) in track.after(track.oldest() - 1).filter(|(slot, _)| slot.kind() != SlotKind::Hole) {

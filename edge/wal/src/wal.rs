@@ -75,6 +75,8 @@ pub struct Wal {
     pub(crate) hollow: u32,
     /// One such file too many: it goes when the next is begun.
     pub(crate) surplus: Option<u32>,
+    /// Bytes of the file that keeps room on a full disk.
+    pub(crate) reserve: u64,
     /// Records that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) pending_bytes: u64,
@@ -123,7 +125,7 @@ impl Wal {
         let dir = settings.dir.clone();
         let lock = lock(&dir, &*disk)?;
         let survey = Survey::new(file::list(&dir, &*disk)?, &*disk)?;
-        let stalled = !can_grow(&dir, &*disk)?;
+        let stalled = !can_grow(&dir, &*disk, PROBE_BYTES)?;
         let wal_id = survey.wal_id.unwrap_or_else(|| WalId(entropy.next_u64()));
         let mut replay = Replay::default();
         let tails = survey.files.iter().map(|file| replay_file(file, &*disk, &mut replay)).collect::<Result<Vec<_>, _>>()?;
@@ -145,6 +147,7 @@ impl Wal {
             before_len: 0,
             hollow: 0,
             surplus: None,
+            reserve: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
             beginnings: Beginnings::of(replayed.positions.iter()),
@@ -153,11 +156,15 @@ impl Wal {
             _lock: lock,
         };
         wal.mend(&survey, &tails)?;
+        wal.find_reserve();
         if wal.current.is_none() && !stalled {
             match wal.begin_file() {
                 Ok(()) | Err(WalFault::DiskFull { .. }) => {}
                 Err(other) => return Err(other),
             }
+        }
+        if !stalled {
+            wal.keep_reserve();
         }
         Ok((wal, replayed.recovered))
     }
@@ -355,15 +362,18 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn DiskLock>, WalFault> {
     disk.lock(&path).map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { WalFault::Locked { path } } else { unusable(dir, e) })
 }
 
-/// Tries a page: `false` when the disk is full.
-fn can_grow(dir: &Path, disk: &dyn Disk) -> Result<bool, WalFault> {
+/// A page: what the disk must have for the WAL to open as one that can be written.
+const PROBE_BYTES: u64 = 4096;
+
+/// Tries to write so many bytes: `false` when the disk is full.
+pub(crate) fn can_grow(dir: &Path, disk: &dyn Disk, bytes: u64) -> Result<bool, WalFault> {
     let path = dir.join("probe.tmp");
     match disk.remove(&path) {
         Ok(()) => {}
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
         Err(other) => return Err(unusable(dir, other)),
     }
-    let tried = disk.open(&path, OpenHow::CreateNew).and_then(|mut file| file.append(&[0; 4096]));
+    let tried = disk.open(&path, OpenHow::CreateNew).and_then(|mut file| file.append(&vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)]));
     match disk.remove(&path) {
         Ok(()) => {}
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}

@@ -265,12 +265,14 @@ impl Wal {
         }
         index.stalled = false;
         self.number_next = next;
+        drop(index);
         self.current = Some(Current { file, path, number, seal: self.seal(number), len, synced: len, opening: len });
+        self.keep_reserve();
         Ok(())
     }
 
     /// The first bytes of file `number`. The checkpoint stands twice, because nothing else in the directory may hold it.
-    fn opening(&self, number: u32) -> Vec<u8> {
+    pub(crate) fn opening(&self, number: u32) -> Vec<u8> {
         let head = FileHead { wal_id: self.wal_id, number: u64::from(number), before_len: self.before_len };
         let mut out = head.encode().to_vec();
         let (seal, parts) = (self.seal(number), self.checkpoint());
