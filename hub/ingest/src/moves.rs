@@ -33,8 +33,10 @@ pub struct Asker {
     pub wal_id: u64,
     /// Its process.
     pub nonce: [u8; 16],
-    /// The producer it believes it is.
+    /// The producer it believes it is; `None` as well when no lane knows that one.
     pub producer: Option<ProducerId>,
+    /// No lane knows the producer it believes it is (the bucket was rolled back): it holds a numbering all the same.
+    pub is_unknown: bool,
     /// Newest sequence it holds an ack for, and the chain there.
     pub acked: (Sequence, Chain),
     /// No new batches join its track: a later one follows.
@@ -47,7 +49,7 @@ impl Asker {
     pub fn of(open: &Open) -> Self {
         let Open { speaker, track, producer, nonce, wal_id, acked, followed, .. } = open;
         let (speaker, track, wal_id, nonce) = (speaker.clone(), *track, *wal_id, *nonce);
-        Self { speaker, track, wal_id, nonce, producer: *producer, acked: *acked, followed: *followed }
+        Self { speaker, track, wal_id, nonce, producer: *producer, is_unknown: false, acked: *acked, followed: *followed }
     }
 
     fn identity(&self) -> String {
@@ -266,7 +268,7 @@ impl Walk {
     fn cross(&mut self, state: &ProducerState) -> Option<Step> {
         let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
         // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
-        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
+        if self.ended.is_some() || (self.asker.producer.is_none() && !self.asker.is_unknown) || state.identity.is_empty() {
             return None;
         }
         let Before { epoch, carry, .. } = before;

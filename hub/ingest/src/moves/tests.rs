@@ -30,7 +30,7 @@ fn acked(last: u64) -> (Sequence, Chain) {
 
 /// `alpha/one`, track 1 of WAL 7, with `producer` and acks up to `last`.
 fn asker(producer: Option<ProducerId>, last: u64) -> Asker {
-    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last), followed: false }
+    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, is_unknown: false, acked: acked(last), followed: false }
 }
 
 fn named(asker: &Asker, edge: &str) -> Asker {
@@ -458,6 +458,12 @@ fn a_wal_of_before_a_track_began_is_led_to_where_that_one_stands() {
     let walk = Walk::begin(lost, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
     let found = target(lanes.walk(walk));
     assert_eq!((found.beginning.sequence, found.carry), (Sequence(3), None));
+    // One whose producer no lane knows any more holds a numbering, and it is not that one.
+    let (mut lanes, _) = drained(0, THERE);
+    let unknown = Asker { is_unknown: true, ..asker(None, 4) };
+    let walk = Walk::begin(unknown, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
+    let carry = target(lanes.walk(walk)).carry.unwrap();
+    assert_eq!((carry.producer, carry.ended), (id(THERE, 1), true));
 }
 
 #[test]
