@@ -204,6 +204,8 @@ impl Wal {
     /// [`WalFault::NoTrack`], [`WalFault::DiskFull`], [`WalFault::Io`].
     pub fn close_track(&mut self, track: TrackId) -> Result<(), WalFault> {
         self.known(track)?;
+        // A closed track is not asked for again: its newest acks must not be known in memory alone.
+        self.queue_acks();
         self.control(track, pb::control_head::Kind::Close(pb::Close {}))
     }
 
