@@ -286,7 +286,7 @@ impl Tail {
                 self.tell_unseen(removed, &found, &mut dirs, now);
             }
             // What took its place is begun at once, not at the next search.
-            self.take_up(found, &mut dirs, now);
+            self.take_up(&found, &mut dirs, now);
             turn.more = true;
         }
         self.give_up_deleted(now, gather, turn);

@@ -279,7 +279,7 @@ impl Feed {
         let pods = |at: &usize| self.kinds[*at] == Kind::Pod;
         let (whole, missing): (Vec<usize>, Vec<usize>) = (0..self.kinds.len()).partition(|at| self.tables.is_whole(*at));
         let may_miss = |at: &usize| pods(at) && !self.troubles[*at].is_empty();
-        self.tables.is_all_whole() || (self.settings.role == Kind::Pod && missing.iter().all(may_miss) && whole.iter().any(|at| pods(at)))
+        self.tables.is_all_whole() || (self.settings.role == Kind::Pod && missing.iter().all(may_miss) && whole.iter().any(pods))
     }
 
     /// There is no client, or one whose watches all fail was given up.

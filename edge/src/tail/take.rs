@@ -35,7 +35,7 @@ impl Tail {
             if let Some(refusal) = self.refusal(&file, now) {
                 self.refused.extend(refusal);
             } else if self.refused.get(&file.path).is_none_or(|(until, _)| *until <= now) {
-                self.take_up(file, &mut dirs, now);
+                self.take_up(&file, &mut dirs, now);
             }
         }
         self.relabel(found);
@@ -70,15 +70,15 @@ impl Tail {
     }
 
     /// Begins to read what `found` names now; first what bore its name before and was not read to its end.
-    pub(super) fn take_up(&mut self, found: Found, dirs: &mut Dirs<'_>, now: Timestamp) {
+    pub(super) fn take_up(&mut self, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) {
         let path = found.path.clone();
-        let packing = self.packing_of(&found);
+        let packing = self.packing_of(found);
         for round in 0..LISTED_MAX {
             if round > 0 && dirs.list_anew(&path).is_err() {
                 return;
             }
             // What bears the name when it is opened must be what bore it when the older ones were looked for: others rotate meanwhile.
-            let present = if packing.is_none() { self.take_up_older(&found, dirs, now) } else { self.identity_at(&path) };
+            let present = if packing.is_none() { self.take_up_older(found, dirs, now) } else { self.identity_at(&path) };
             let Some(present) = present else {
                 if self.identity_at(&path).is_none() {
                     return;
