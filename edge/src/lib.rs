@@ -120,8 +120,7 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
-    let since = last_written(&prepared, &world).await;
-    prepared.jobs.iter_mut().for_each(|job| job.since = since);
+    read_since(&mut prepared, &world).await;
     let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
     let track = newest_track(&mut wal)?;
     tell(&status, &prepared, &recovered);
@@ -270,15 +269,16 @@ async fn open_wal(prepared: &mut Prepared, has_hub: bool, world: &World) -> Resu
     Ok((wal, recovered))
 }
 
-/// When this edge was last at work: when its WAL was written last, now if it has none yet. Files that came since and were rotated before
-/// they are found are read all the same.
-async fn last_written(prepared: &Prepared, world: &World) -> Timestamp {
+/// Tells the jobs when this edge was last at work: when its WAL was written last, now if it has none yet. Files that came since and were
+/// rotated before they are found are read all the same.
+async fn read_since(prepared: &mut Prepared, world: &World) {
     let (dir, disk, now) = (prepared.wal.dir.clone(), Arc::clone(&world.disk), Timestamp(world.clock.now_ns()));
     let newest = move || {
         let names = disk.list(&dir).unwrap_or_default().into_iter().map(|entry| dir.join(entry.name));
         names.filter_map(|file| disk.state(&file).ok()).filter(|state| state.kind == FileKind::File).map(|state| state.modified_ns).max()
     };
-    world.workers.run(newest).await.map_or(now, |written| now.min(Timestamp(written)).minus(AWAY_SLACK))
+    let since = world.workers.run(newest).await.map_or(now, |written| now.min(Timestamp(written)).minus(AWAY_SLACK));
+    prepared.jobs.iter_mut().for_each(|job| job.since = since);
 }
 
 /// What the pages are to know of the WAL.

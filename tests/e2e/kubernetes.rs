@@ -217,10 +217,10 @@ async fn a_real_cluster_arrives_exactly_once_with_its_labels() {
     cluster.kill_apiserver();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = ask.count("{pod=\"long\"}").await;
-    cluster.crash("edge");
+    let fallen = cluster.crash("edge");
     // Once more as soon as it is back: then the kubelet waits for ten seconds, in which the long writer's file is rotated three times.
-    cluster.until_runs("edge", Duration::from_secs(60));
-    cluster.crash("edge");
+    cluster.until_runs_anew("edge", &fallen, Duration::from_secs(60));
+    let _ = cluster.crash("edge");
     // A pod that comes meanwhile, of which the API server tells only when its log was rotated several times.
     let late = container("main", "-count, \"1500\", -rate, \"150\", -long, \"10\", -errors, \"3\", -stay", "");
     cluster.static_pod("late", &pod("late", ", labels: {app: late}", "Never", &format!("  containers:\n{late}")));

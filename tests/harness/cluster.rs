@@ -218,25 +218,26 @@ impl Cluster {
         found.lines().map(str::to_owned).collect()
     }
 
-    /// Ends the container `name` of any pod at once, as a crash would; the kubelet starts it again.
+    /// Ends the container `name` of any pod at once, as a crash would; the kubelet starts it again. Gives all that there were.
     ///
     /// # Panics
     /// When there is none.
-    pub fn crash(&self, name: &str) {
+    pub fn crash(&self, name: &str) -> Vec<String> {
         let found = self.containers(name);
         let killed = found.iter().filter(|id| self.ctr(&["tasks", "kill", "-s", "SIGKILL", id]).is_ok()).count();
         assert!(killed > 0, "no container {name} runs: {found:?}");
+        found
     }
 
-    /// Waits until a container `name` runs.
+    /// Waits until a container `name` runs that is none of `before`: one that was ended may be told as running for a moment.
     ///
     /// # Panics
     /// When none does after `within`.
-    pub fn until_runs(&self, name: &str, within: Duration) {
+    pub fn until_runs_anew(&self, name: &str, before: &[String], within: Duration) {
         let until = Instant::now() + within;
         loop {
             let tasks = self.ctr(&["tasks", "ls"]).unwrap_or_else(|why| panic!("{why}"));
-            let found = self.containers(name);
+            let found: Vec<String> = self.containers(name).into_iter().filter(|id| !before.contains(id)).collect();
             if tasks.lines().any(|line| line.ends_with("RUNNING") && found.iter().any(|id| line.starts_with(id))) {
                 return;
             }
