@@ -222,16 +222,20 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// A value as text: text as it is, all else as JSON.
+/// A value as text: text as it is, be it sent as bytes; all else as JSON.
 fn text(value: &[u8]) -> Result<String, String> {
-    match Reader::new(value).next()? {
-        Token::Text(text) => Ok(String::from_utf8_lossy(text).into_owned()),
-        _ => {
-            let mut out = String::new();
-            Reader::new(value).json(&mut out)?;
-            Ok(out)
-        }
+    let token = Reader::new(value).next()?;
+    if let Token::Text(text) = token {
+        return Ok(String::from_utf8_lossy(text).into_owned());
     }
+    if let Token::Binary(bytes) = token
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return Ok(text.to_owned());
+    }
+    let mut out = String::new();
+    Reader::new(value).json(&mut out)?;
+    Ok(out)
 }
 
 /// `{"ack": chunk}`.
