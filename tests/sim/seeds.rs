@@ -2,7 +2,7 @@
 //!
 //! A seed counts with at least two edges, two hubs, 200 committed batches, and five fired faults of three kinds, a crash among them.
 //! `TRIBUTARY_SEED=n` runs that one alone (with `TRIBUTARY_TRACE=1` its trace is printed, with `TRIBUTARY_LOG=debug` what
-//! the programs log). `TRIBUTARY_SIM_SEEDS=n` sets how many must count, `TRIBUTARY_SIM_START=n` the first seed, `TRIBUTARY_SIM_UNTIL_BREACH=1` ends at the first breach.
+//! the programs log). `TRIBUTARY_SIM_SEEDS=n` sets how many must count, `TRIBUTARY_SIM_START=n` the first seed, `TRIBUTARY_SIM_BACKLOG=1` lets all of them have several tracks soon, `TRIBUTARY_SIM_UNTIL_BREACH=1` ends at the first breach.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,6 +97,7 @@ pub fn run(swarm: Swarm, shows: bool) -> (Report, Result<(), String>) {
 
 fn run_seed(seed: u64, shows: bool) -> Result<Report, String> {
     let swarm = Swarm::of(seed);
+    let swarm = if setting("TRIBUTARY_SIM_BACKLOG").is_some() { swarm.with_backlog() } else { swarm };
     if shows {
         println!("{swarm:#?}");
     }

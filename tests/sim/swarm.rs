@@ -172,7 +172,7 @@ impl Swarm {
         let sockets = seed % 5 == 4;
         let deep = !sockets && entropy.chance(0.3);
         let timed = entropy.chance(0.7);
-        let mut shape = EdgeShape {
+        let shape = EdgeShape {
             wal_bytes_max: one_of(&[128 * 1024, 512 * 1024, 4 * 1024 * 1024]),
             batch_bytes: one_of(&[300, 600, 1_200]),
             batch_wait_ms: one_of(&[20, 50, 200]),
@@ -182,12 +182,6 @@ impl Swarm {
             backlog_ms: 60_000,
         };
         let faults = Faults::of(&entropy, deep, sockets, timed);
-        // Drawn apart: a seed that failed once stays what it was but for this.
-        let apart = Entropy::seeded(seed).fork("backlog");
-        if apart.chance(0.5) {
-            shape.backlog_ms = 1_000 << apart.below(4);
-            shape.bandwidth = if apart.chance(0.5) { 10_000 << apart.below(3) } else { 0 };
-        }
         let pace = Pace {
             snapshot_every: if deep { 2 } else { one_of(&[4, 8, 16]) },
             lane_idle: Duration::from_millis(one_of(&[500, 2_000, 30_000])),
@@ -214,6 +208,14 @@ impl Swarm {
             latency_ms_max: one_of(&[10, 40, 120]),
             faults,
         }
+    }
+
+    /// The same with backlogs that come soon, and in half of the seeds a slow link besides: several tracks drain at once.
+    pub fn with_backlog(mut self) -> Self {
+        let drawn = Entropy::seeded(self.seed).fork("backlog");
+        self.shape.backlog_ms = 1_000 << drawn.below(4);
+        self.shape.bandwidth = if drawn.chance(0.5) { 10_000 << drawn.below(3) } else { 0 };
+        self
     }
 
     /// As `seed` picks it, without faults.

@@ -28,7 +28,7 @@ fn on_a_full_disk_one_file_that_the_hub_has_gives_way() {
     disk.crash();
     let (wal, recovered) = open(&disk);
     assert_eq!((recovered.tracks[0].acked, recovered.tracks[0].next), (Sequence(5), Sequence(7)), "nothing is forgotten");
-    assert_eq!((recovered.positions, recovered.lost.len()), (vec![position(1, 60)], 0));
+    assert_eq!((recovered.positions, recovered.lost.len()), (vec![bed::told(1, 60)], 0));
     assert!(matches!(wal.read(TRACK, Sequence(6)).unwrap(), Some(Entry::Batch { .. })));
 }
 

@@ -428,6 +428,9 @@ fn two_holders_of_one_wal_are_set_aside() {
     let (mut fold, mut clones) = (fold_at(2), Clones::default());
     for (at, nonce) in [1, 2, 1, 2, 1].into_iter().enumerate() {
         let asked = Open { nonce: [nonce; 16], ..open("one", Some(P), (2, chain_at(2))) };
+        // A process that is new is looked up in all lanes first.
+        assert_eq!(Draftboard::new(&fold).open(&asked, &clones), Opening::Walk, "at {at}");
+        let asked = Open { producer: Some(P), acked: asked.acked, nonce: asked.nonce, ..walked("one", P) };
         let mut board = Draftboard::new(&fold);
         match board.open(&asked, &clones) {
             Opening::Open(opened) => clones.opened(&asked.speaker, asked.track, asked.nonce, opened.before),
