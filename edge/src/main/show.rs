@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edge::flags::Flags;
 use edge::gather::Tap;
+use edge::receive::sender::Sender;
 use edge::receive::{Arrival, Durable, Inlet, Intake, NotTaken};
 use edge::settings::{Prepared, Purpose};
 use edge::show::{Show, line, positions, stdin_source};
@@ -24,7 +25,7 @@ use crate::{complain, refuse, wal_failed};
 /// Lines of the standard input handed in together.
 const LINES_MAX: usize = 1_000;
 /// So many of these wait together for the WAL.
-const UNDER_WAY_MAX: usize = 32;
+const UNDER_WAY_MAX: usize = 8;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -107,10 +108,11 @@ async fn show_stdin(source: Source, mut show: Show, world: &World, stop: &Stop) 
 
 /// Hands the standard input in, until it ends and all of it is durable, with what the stages held.
 pub(crate) async fn deliver_stdin(source: Source, intake: Intake, stop: &Stop) -> u8 {
-    let mut under_way: VecDeque<Durable> = VecDeque::new();
+    let (sender, mut under_way) = (Arc::<Sender>::default(), VecDeque::<Durable>::new());
     let code = each_line(stop, async |lines| {
         let arrival = |line| Arrival { labels: Arc::clone(&source.labels), time: None, line, metadata: Vec::new() };
-        under_way.push_back(intake.deliver(&source.inlet, lines.into_iter().map(arrival).collect(), Vec::new()).await?);
+        sender.ready().await;
+        under_way.push_back(intake.deliver(&source.inlet, &sender, lines.into_iter().map(arrival).collect(), Vec::new()).await?);
         if under_way.len() > UNDER_WAY_MAX
             && let Some(first) = under_way.pop_front()
         {
@@ -124,7 +126,7 @@ pub(crate) async fn deliver_stdin(source: Source, intake: Intake, stop: &Stop) -
         return code;
     }
     let rest = async {
-        under_way.push_back(intake.end(&source.inlet).await?);
+        under_way.push_back(intake.end(&source.inlet, &sender).await?);
         for durable in under_way {
             durable.wait().await?;
         }

@@ -33,7 +33,7 @@ fn arrival(app: &str, line: &str) -> Arrival {
 
 async fn handed_in(streams: &mut Streams, program: &Arc<Program>, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Durable {
     let (intake, mut taken) = Intake::new(&Metrics::new());
-    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, records, positions).await.unwrap();
+    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, &Arc::default(), records, positions).await.unwrap();
     streams.accept(vec![taken.recv().await.unwrap()]);
     durable
 }
@@ -268,7 +268,7 @@ async fn what_is_held_of_a_source_that_ends_goes_out_and_the_wal_forgets_it() {
     assert!(gather.due_in(NOW).is_none(), "all of it is held");
     assert!(streams.freeze().iter().all(|position| is_held(position) && !position.gone));
     let (intake, mut taken) = Intake::new(&Metrics::new());
-    let ended = intake.end(&Inlet { name: "j}{".into(), program: Arc::clone(&program) }).await.unwrap();
+    let ended = intake.end(&Inlet { name: "j}{".into(), program: Arc::clone(&program) }, &Arc::default()).await.unwrap();
     streams.accept(vec![taken.recv().await.unwrap()]);
     streams.turn(NOW, &mut gather);
     assert_eq!(lines_of(&mut gather), ["A1\nmore"]);
