@@ -124,6 +124,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
     let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
     let track = newest_track(&mut wal)?;
     tell(&status, &prepared, &recovered);
+    status.hub(dial.is_some());
     let (durable, durable_mark) = watch::channel(Mark { track, sequence: wal.durable(track) });
     let reader = wal.reader();
     let wal = Arc::new(Mutex::new(wal));

@@ -87,6 +87,8 @@ struct State {
     oldest_unacked_s: u64,
     unacked_lines: u64,
     wal_max_bytes: u64,
+    /// The settings name no hub.
+    without_hub: bool,
     stalled: bool,
     lost_lines: u64,
     losses: BTreeMap<String, LossReport>,
@@ -293,6 +295,11 @@ impl Status {
         registry.map(|registry| registry.text()).unwrap_or_default()
     }
 
+    /// Whether the settings name a hub.
+    pub fn hub(&self, is_named: bool) {
+        self.state().without_hub = !is_named;
+    }
+
     /// The largest size of the WAL.
     pub fn wal_limit(&self, max_bytes: u64) {
         self.state().wal_max_bytes = max_bytes;
@@ -367,6 +374,7 @@ impl Status {
             trouble: state.trouble.clone(),
             version: env!("CARGO_PKG_VERSION"),
             wal_max_bytes: state.wal_max_bytes,
+            hub: !state.without_hub,
             unacked_bytes: state.unacked_bytes,
             unacked_lines: state.unacked_lines,
             stalled: state.stalled,

@@ -32,6 +32,7 @@ pub fn unsupported(http: &HttpSettings) -> Option<(&'static str, &'static str)> 
     let all = [
         (http.oauth2.is_some(), "oauth2", "give a token with authorization.credentials_file"),
         (http.proxy_from_environment, "proxy_from_environment", "write proxy_url"),
+        (!http.http_headers.is_empty(), "http_headers", "take it out; authorization has a type and credentials of its own"),
         (tls.max_version.is_some(), "tls_config.max_version", "take it out: TLS 1.2 and 1.3 are spoken"),
         (tls.server_name.is_some() && http.proxy_url.is_some(), "tls_config.server_name with a proxy", "keep one of them"),
     ];

@@ -25,7 +25,7 @@ use crate::{complain, refuse, wal_failed};
 /// Lines of the standard input handed in together.
 const LINES_MAX: usize = 1_000;
 /// So many of these wait together for the WAL.
-const UNDER_WAY_MAX: usize = 32;
+const UNDER_WAY_MAX: usize = 8;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 

@@ -127,6 +127,18 @@ pub struct TlsSettings {
     pub max_version: Option<String>,
 }
 
+/// One of `http_headers`: what is sent under a name.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeaderValues {
+    /// Texts.
+    pub values: Vec<Secret>,
+    /// Texts that are secret.
+    pub secrets: Vec<Secret>,
+    /// Files that hold them.
+    pub files: Vec<PathBuf>,
+}
+
 /// An HTTP client as written; at most one way to authenticate is set once `check` has passed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -150,6 +162,8 @@ pub struct HttpSettings {
     pub follow_redirects: bool,
     /// Offer HTTP/2.
     pub enable_http2: bool,
+    /// Headers of every request.
+    pub http_headers: BTreeMap<String, HeaderValues>,
 }
 
 impl HttpSettings {
@@ -207,6 +221,8 @@ macro_rules! with_http {
             follow_redirects: bool,
             #[serde(default = "crate::settings::yes")]
             enable_http2: bool,
+            #[serde(default)]
+            http_headers: std::collections::BTreeMap<String, $crate::settings::http::HeaderValues>,
         }
 
         impl $name {
@@ -224,6 +240,7 @@ macro_rules! with_http {
                     proxy_connect_header: self.proxy_connect_header.clone(),
                     follow_redirects: self.follow_redirects,
                     enable_http2: self.enable_http2,
+                    http_headers: self.http_headers.clone(),
                 }
             }
         }

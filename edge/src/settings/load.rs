@@ -110,7 +110,7 @@ fn traps(file: &str, text: &str, variables: &[(String, String)], remarks: &mut V
 }
 
 /// Keys whose values are never shown.
-const SECRET: [&str; 14] = [
+const SECRET: [&str; 15] = [
     "password",
     "credentials",
     "bearer_token",
@@ -121,6 +121,7 @@ const SECRET: [&str; 14] = [
     "key",
     "shared_key",
     "headers",
+    "http_headers",
     "proxy_connect_header",
     "endpoint_params",
     "secret_access_key",

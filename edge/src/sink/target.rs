@@ -8,7 +8,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::settings::ClientSettings;
-use crate::settings::http::{HttpSettings, TlsSettings};
+use crate::settings::http::{HttpSettings, Secret, TlsSettings};
 
 /// Hex digits of a name that is made up.
 const NAME_DIGITS: usize = 6;
@@ -41,6 +41,15 @@ pub struct Unfit {
     pub fix: &'static str,
 }
 
+/// A header as it is sent; its value is not logged.
+fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), Unfit> {
+    let (Ok(header), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose())) else {
+        return unfit(format!("the client's header {name:?} cannot be sent"), "write a name of letters, digits and -, and a value of visible characters");
+    };
+    value.set_sensitive(true);
+    Ok((header, value))
+}
+
 fn unfit<T>(text: impl Into<String>, fix: &'static str) -> Result<T, Unfit> {
     Err(Unfit { text: text.into(), fix })
 }
@@ -63,14 +72,20 @@ impl Target {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
-            let (Ok(header), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose())) else {
+            let (name, value) = header(name, value)?;
+            headers.insert(name, value);
+        }
+        for (name, more) in &http.http_headers {
+            if !more.files.is_empty() {
                 return unfit(
-                    format!("the client's header {name:?} cannot be sent"),
-                    "write a name of letters, digits and -, and a value of visible characters",
+                    format!("the client's http_headers take {name:?} from a file, which is not supported"),
+                    "write it under secrets; tokens have bearer_token_file",
                 );
-            };
-            value.set_sensitive(true);
-            headers.insert(header, value);
+            }
+            for value in more.values.iter().chain(&more.secrets) {
+                let (name, value) = header(name, value)?;
+                headers.append(name, value);
+            }
         }
         if HeaderValue::from_str(&settings.tenant_id).is_err() {
             return unfit("the client's tenant_id cannot be sent as a header", "write visible characters");

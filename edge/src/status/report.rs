@@ -234,6 +234,8 @@ pub struct StatusReport {
     pub version: &'static str,
     /// Largest size of the WAL; 0 = not known yet.
     pub wal_max_bytes: u64,
+    /// The settings name a hub; without one clients alone get the lines.
+    pub hub: bool,
     /// Bytes of the WAL that are not acked yet.
     pub unacked_bytes: u64,
     /// Lines in them.

@@ -71,7 +71,15 @@ fn coloured(text: &str, mood: Mood, look: Look) -> String {
     }
 }
 
+/// Whether it says that there is no hub; one of an older version says nothing.
+fn has_no_hub(status: &Value) -> bool {
+    status["hub"] == Value::Bool(false)
+}
+
 fn hub(status: &Value) -> (String, Mood) {
+    if has_no_hub(status) {
+        return ("none; lines go to the clients".to_owned(), Mood::Plain);
+    }
     let (session, trouble) = (string(status, "session"), string(status, "trouble"));
     let mut text = if session == "none" || session.is_empty() { "no session".to_owned() } else { format!("session over {session}") };
     let mood = if text == "no session" { Mood::Bad } else { Mood::Fine };
@@ -88,6 +96,10 @@ fn hub(status: &Value) -> (String, Mood) {
 }
 
 fn lines(status: &Value, before: Option<(&Value, Duration)>) -> (String, Mood) {
+    if has_no_hub(status) {
+        // What clients have stands with them.
+        return (format!("{} read", count(number(status, "lines_read"))), Mood::Plain);
+    }
     let mut text = format!("{} read, {} acknowledged", count(number(status, "lines_read")), count(number(status, "lines_acked")));
     if let Some((before, span)) = before.filter(|(_, span)| !span.is_zero()) {
         #[expect(clippy::cast_precision_loss, reason = "rates are shown rounded")]
@@ -108,6 +120,7 @@ fn wal(status: &Value) -> (String, Mood) {
         text.push_str(&format!(" of {} ({share} %)", bytes(most)));
     }
     text.push_str(&match number(status, "unacked_lines") {
+        0 if has_no_hub(status) => "; all is sent".to_owned(),
         0 => "; all is acknowledged".to_owned(),
         lines => format!(
             "; {} lines ({}) wait, the oldest for {}",

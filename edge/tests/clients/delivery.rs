@@ -140,5 +140,6 @@ async fn beside_a_hub_that_is_away_clients_get_everything() {
     until("the client has all", &place, async || loki.lines() == numbered(1..=50)).await;
     let status: serde_json::Value = serde_json::from_str(&edge.page("/status").await.1).unwrap();
     assert_eq!((status["acked"].as_u64(), status["session"].as_str()), (Some(0), Some("none")), "the hub has none of it");
+    assert_eq!(status["hub"], true);
     edge.end();
 }

@@ -51,7 +51,7 @@ impl Checker<'_> {
             }
             (None, file) => {
                 let is_told = http.basic_auth.is_some() || http.authorization.is_some() || http.tls.ca_file.is_some() || http.tls.cert_file.is_some();
-                if is_told || http.oauth2.is_some() {
+                if is_told || http.oauth2.is_some() || !http.http_headers.is_empty() {
                     let fix = "add api_server, or take the keys of the HTTP client out: the service account or the kubeconfig says who the edge is";
                     self.mistake_at(at, "kubernetes_sd_configs has authentication or TLS without api_server", fix);
                 }
@@ -64,6 +64,7 @@ impl Checker<'_> {
         let tls = &http.tls;
         let refused = [
             (http.oauth2.is_some(), "oauth2", "give a token with authorization.credentials_file"),
+            (!http.http_headers.is_empty(), "http_headers", "take it out"),
             (http.proxy_url.is_some() || http.proxy_from_environment, "a proxy", "reach the API server without one"),
             (tls.cert.is_some() || tls.key.is_some(), "tls_config.cert and key in place", "name files with cert_file and key_file"),
             (tls.min_version.as_deref().is_some_and(|version| version != "TLS12"), "tls_config.min_version", "take it out: TLS 1.2 and 1.3 are spoken"),

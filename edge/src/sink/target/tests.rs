@@ -61,3 +61,13 @@ fn what_cannot_be_sent_is_refused_with_what_to_write() {
         one(&format!("url: 'http://l/p', {fine}"));
     }
 }
+
+#[test]
+fn headers_of_the_http_client_are_sent_beside_those_of_promtails_own_key() {
+    let target = one("url: 'http://l/push', headers: {X-A: one}, http_headers: {X-B: {values: [two, three], secrets: [geheim]}, X-C: {}}");
+    let of = |name: &str| target.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((of("x-a"), of("x-b"), of("x-c")), (vec!["one".to_owned()], ["two", "three", "geheim"].map(str::to_owned).to_vec(), vec![]));
+    assert!(!format!("{:?}", target.headers).contains("geheim"));
+    let refused = clients("[{url: 'http://l/push', http_headers: {X-B: {files: [/etc/secret]}}}]").remove(0).err().unwrap();
+    assert!(refused.text.contains("from a file"), "{}", refused.text);
+}

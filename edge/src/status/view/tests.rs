@@ -83,3 +83,18 @@ fn numbers_have_their_units() {
     assert_eq!(spans, ["0 s", "1 s", "59 s", "1 min 0 s", "1 h 1 min", "1 d 1 h"]);
     assert_eq!(age(Duration::from_millis(250)), "250 ms");
 }
+
+#[test]
+fn an_edge_without_a_hub_is_not_reproached_with_it() {
+    let mut status = status();
+    for (name, value) in
+        [("hub", json!(false)), ("session", json!("none")), ("producer", json!(null)), ("cert_not_after", json!("")), ("unacked_lines", json!(0))]
+    {
+        status[name] = value;
+    }
+    let text = view(&status, None, Look { width: 120, colour: true });
+    for line in ["hub       none; lines go to the clients", "lines     1,000,000 read\n", "WAL       1.5 MiB of 10.0 GiB (0 %); all is sent"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("no session") && !text.contains("acknowledged"), "{text}");
+}
