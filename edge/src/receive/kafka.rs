@@ -26,7 +26,7 @@ use super::start::{Running, Shared};
 use crate::settings::pulled::{KafkaAssignor, KafkaAuthenticationKind, KafkaSettings};
 use crate::status::Status;
 use calls::{Cluster, Place};
-use connection::{Access, Connection, Fault, Mechanism, TlsFiles};
+use connection::{Access, Connection, Fault, Mechanism};
 use scram::Hash;
 
 /// The port of brokers that are named without one.
@@ -127,34 +127,9 @@ pub(super) fn start(shared: &Shared, post: Post, settings: &KafkaSettings, rules
 
 fn access(world: &World, settings: &KafkaSettings) -> Access {
     let written = &settings.authentication;
-    let (tls, user) = match written.kind {
-        KafkaAuthenticationKind::None => (None, None),
-        KafkaAuthenticationKind::Ssl => {
-            let tls = &written.tls_config;
-            let files = TlsFiles {
-                ca: tls.ca.clone(),
-                ca_file: tls.ca_file.clone(),
-                cert: tls.cert.clone(),
-                cert_file: tls.cert_file.clone(),
-                key: tls.key.clone(),
-                key_file: tls.key_file.clone(),
-                server_name: tls.server_name.clone().unwrap_or_default(),
-            };
-            (Some(files), None)
-        }
-        KafkaAuthenticationKind::Sasl => {
-            let sasl = &written.sasl_config;
-            let files = sasl.use_tls.then(|| TlsFiles {
-                ca_file: sasl.ca_file.clone(),
-                cert_file: sasl.cert_file.clone(),
-                key_file: sasl.key_file.clone(),
-                server_name: sasl.server_name.clone().unwrap_or_default(),
-                ..TlsFiles::default()
-            });
-            (files, mechanism(&sasl.mechanism).map(|mechanism| (mechanism, sasl.user.clone(), sasl.password.clone())))
-        }
-    };
-    Access { world: world.clone(), tls, user }
+    let sasl = Some(&written.sasl_config).filter(|_| written.kind == KafkaAuthenticationKind::Sasl);
+    let user = sasl.and_then(|sasl| Some((mechanism(&sasl.mechanism)?, sasl.user.clone(), sasl.password.clone())));
+    Access { world: world.clone(), tls: written.tls(), user }
 }
 
 impl Reader {

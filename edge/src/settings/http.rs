@@ -127,6 +127,21 @@ pub struct TlsSettings {
     pub max_version: Option<String>,
 }
 
+impl OAuth2 {
+    /// The HTTP client of token requests.
+    #[must_use]
+    pub fn http(&self) -> HttpSettings {
+        HttpSettings {
+            tls: self.tls_config.clone().unwrap_or_default(),
+            proxy_url: self.proxy_url.clone(),
+            no_proxy: self.no_proxy.clone(),
+            proxy_from_environment: self.proxy_from_environment,
+            proxy_connect_header: self.proxy_connect_header.clone(),
+            ..HttpSettings::default()
+        }
+    }
+}
+
 /// An HTTP client as written; at most one way to authenticate is set once `check` has passed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -150,6 +165,23 @@ pub struct HttpSettings {
     pub follow_redirects: bool,
     /// Offer HTTP/2.
     pub enable_http2: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            basic_auth: None,
+            authorization: None,
+            oauth2: None,
+            tls: TlsSettings::default(),
+            proxy_url: None,
+            no_proxy: None,
+            proxy_from_environment: false,
+            proxy_connect_header: BTreeMap::new(),
+            follow_redirects: true,
+            enable_http2: true,
+        }
+    }
 }
 
 impl HttpSettings {

@@ -101,15 +101,10 @@ impl Pusher {
         let backoff = &target.settings.backoff_config;
         let tries_max = backoff.max_retries.filter(|tries| *tries > 0).unwrap_or(u64::MAX);
         let mut tries = 0;
-        let mut has_new_token = false;
         loop {
             let began = Instant::now();
             let answer = self.http.post(&ticket.tenant, body.clone()).await;
             self.metrics.asked(&target.host, answer.as_ref().ok().map(|answer| answer.status), began.elapsed());
-            if answer.as_ref().is_ok_and(|answer| answer.status == 401) && !has_new_token && self.http.forget_token() {
-                has_new_token = true;
-                continue;
-            }
             let verdict = judge(&answer, target.settings.drop_rate_limited_batches);
             let limited = answer.as_ref().is_ok_and(|answer| answer.status == 429);
             let told = answer.map_or_else(|why| why, |answer| format!("{} {}", answer.status, answer.text).trim_end().to_owned());
