@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_pipeline::Relabeling;
+use proto_link::backoff::Backoff;
 use proto_seam::World;
 use regex::bytes::Regex;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +32,8 @@ use scram::Hash;
 
 /// The port of brokers that are named without one.
 const PORT: u16 = 9_092;
-/// After a fault, and after the last of many.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After a fault.
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), jitter: 50 };
 
 /// One job's reading.
 struct Reader {
@@ -134,19 +134,18 @@ fn access(world: &World, settings: &KafkaSettings) -> Access {
 
 impl Reader {
     async fn run(self) {
-        let (mut member, mut pause) = (String::new(), PAUSE_MIN);
+        let (mut member, mut failures) = (String::new(), 0_u32);
+        let entropy = self.access.world.entropy.fork(self.post.name());
         while !self.stop.is_cancelled() {
             let began = tokio::time::Instant::now();
             let ended = self.generation(&mut member).await;
-            if ended.is_ok() || began.elapsed() > PAUSE_MAX {
-                pause = PAUSE_MIN;
-            }
+            failures = if ended.is_ok() || began.elapsed() > PAUSE.max { 1 } else { failures.saturating_add(1) };
             if let Err(fault) = ended
                 && !self.stop.is_cancelled()
             {
+                let pause = PAUSE.wait(failures, &entropy);
                 tracing::warn!(job = self.post.name(), %fault, pause_ms = pause.as_millis(), "reading from Kafka is tried again");
                 self.pause(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }
