@@ -78,7 +78,7 @@ impl Show {
         let mut tasks = JoinSet::new();
         let metrics = feeds::FeedMetrics::new(&proto_boot::Metrics::new());
         feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &metrics, &mut tasks, stop);
-        self.tail.reload(prepared.jobs);
+        self.tail.reload(prepared.jobs, Timestamp(world.clock.now_ns()));
         while !stop.is_cancelled() {
             let now = Timestamp(world.clock.now_ns());
             let disk = Arc::clone(&world.disk);

@@ -24,7 +24,7 @@ pub mod text;
 mod trail;
 mod unnamed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -114,6 +114,8 @@ pub struct Tail {
     next_rank: u64,
     /// When files were searched for last: a renamed file is not given up before it could be found again.
     searched: Timestamp,
+    /// The directories that were there then.
+    looked_in: BTreeSet<PathBuf>,
     /// Files need not be searched for before.
     search_due: Timestamp,
     /// No source wants anything before: the next turn need not ask them all.
@@ -150,6 +152,7 @@ impl Tail {
             last: None,
             next_rank: 1,
             searched: Timestamp::MIN,
+            looked_in: BTreeSet::new(),
             search_due: Timestamp::MIN,
             due: Timestamp::MIN,
             touched: true,
@@ -275,7 +278,10 @@ impl Tail {
         }
         let disk = Arc::clone(&self.disk);
         let mut dirs = Dirs::new(disk.as_ref());
-        for found in ends.renamed {
+        for (found, removed) in ends.renamed {
+            if let Some(removed) = removed {
+                self.tell_unseen(removed, &found, &mut dirs, now);
+            }
             // What took its place is begun at once, not at the next search.
             self.take_up(found, &mut dirs, now);
             turn.more = true;
@@ -417,7 +423,8 @@ impl Tail {
 struct Ends {
     finished: Vec<FileIdentity>,
     stale: Vec<FileIdentity>,
-    renamed: Vec<Found>,
+    /// And which were removed too.
+    renamed: Vec<(Found, Option<FileIdentity>)>,
 }
 
 /// Looks at a source; whether it is to be read now.
@@ -434,7 +441,7 @@ fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Times
             false
         }
         Ok(Looked::Renamed) => {
-            ends.renamed.push(source.found.clone());
+            ends.renamed.push((source.found.clone(), source.kept_deleted().map(|_| source.identity())));
             true
         }
         Ok(Looked::Truncated { unread }) => {

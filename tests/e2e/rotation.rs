@@ -81,4 +81,6 @@ async fn copytruncate_is_counted_never_silent() {
     assert_eq!(counted, cuts, "every cut is counted");
     let losses = Ask::new(&hub.admin_url(), &hub.operator).json("/admin/v1/losses", &[("tenant", "acme")]).await;
     assert_eq!(losses.as_array().map_or(0, Vec::len), usize::try_from(cuts).unwrap(), "every cut reaches the hub as a loss record: {losses}");
+    let counted = tests::ask::metric(&hub.admin_url(), "tributary_hub_losses_total", "tenant=\"acme\",reason=\"truncated\"").await;
+    assert_eq!(counted, Some(cuts as f64), "and is counted there");
 }

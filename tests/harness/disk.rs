@@ -51,6 +51,7 @@ impl SimDisk {
             inode_next: 2,
             boot: 0,
             now_ns: 0,
+            dirs_modified: BTreeMap::new(),
             bytes_max: None,
             changes: 0,
             stop_at: None,
@@ -229,6 +230,11 @@ impl SimDisk {
         {
             inode.modified_ns = modified_ns;
         }
+    }
+
+    /// It is `now_ns`: what is written from now on was modified then or later.
+    pub fn set_clock(&self, now_ns: i64) {
+        self.state().now_ns = now_ns;
     }
 
     /// No read gives more than `max` bytes at once.

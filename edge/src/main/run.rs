@@ -396,10 +396,8 @@ fn merged(mut new: Value, old: &Value) -> Value {
 async fn watch_certificate(mut certificates: tokio::sync::watch::Receiver<certs::ClientState>, status: Status) {
     loop {
         let shown = match &*certificates.borrow_and_update() {
-            certs::ClientState::Missing(why) => {
-                tracing::warn!(why, "no usable certificate; lines are kept in the WAL until there is one");
-                None
-            }
+            // Who looks at the files tells why.
+            certs::ClientState::Missing(_) => None,
             certs::ClientState::Ready(material) => {
                 let ends = material.own.not_after();
                 let text = jiff::Timestamp::from_nanosecond(i128::from(ends.nanos())).map(|at| at.to_string()).unwrap_or_default();

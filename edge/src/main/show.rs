@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edge::flags::Flags;
 use edge::gather::Tap;
+use edge::receive::sender::Sender;
 use edge::receive::{Arrival, Inlet, Intake};
 use edge::settings::{Prepared, Purpose};
 use edge::show::{Show, line, positions, stdin_source};
@@ -104,10 +105,12 @@ async fn show_stdin(source: Source, mut show: Show, world: &World, stop: &Stop) 
 
 /// Hands the standard input in, until it ends and all of it is durable.
 pub(crate) async fn deliver_stdin(source: Source, intake: Intake, stop: &Stop) -> u8 {
+    let sender = Arc::<Sender>::default();
     each_line(stop, async |lines| {
         let arrival = |line| Arrival { labels: Arc::clone(&source.labels), time: None, line, metadata: Vec::new() };
         let records = lines.into_iter().map(arrival).collect();
-        let durable = intake.deliver(&source.inlet, records, Vec::new()).await;
+        sender.ready().await;
+        let durable = intake.deliver(&source.inlet, &sender, records, Vec::new()).await;
         match durable {
             Ok(durable) => durable.wait().await.map_err(|fault| fault.to_string()),
             Err(fault) => Err(fault.to_string()),

@@ -278,6 +278,12 @@ impl Window {
         }
     }
 
+    /// Whether it waits for an operator.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        matches!(self.standing, Standing::Refused { word: "diverged", .. })
+    }
+
     /// The WAL holds another producer now, which goes on where the one before stands.
     pub const fn moved(&mut self, producer: ProducerId) {
         self.producer = Some(producer);

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) boot: u64,
     /// Ticks with each change, the files' modification time.
     pub(super) now_ns: i64,
+    /// When names in a directory changed last.
+    pub(super) dirs_modified: BTreeMap<PathBuf, i64>,
     pub(super) bytes_max: Option<u64>,
     pub(super) changes: u64,
     pub(super) stop_at: Option<u64>,
@@ -206,6 +208,7 @@ impl State {
         }
         apply(&mut self.names, change.clone());
         self.names_pending.entry(dir.to_path_buf()).or_default().push(change);
+        self.dirs_modified.insert(dir.to_path_buf(), self.now_ns);
     }
 
     /// The path with all links followed.
@@ -260,7 +263,10 @@ impl State {
         let node = self.names.get(&resolved).ok_or_else(|| gone(path))?;
         match node {
             Node::File(inode) => self.inode_state(*inode),
-            Node::Dir => Ok(plain_state(FileKind::Dir)),
+            Node::Dir => {
+                let modified_ns = self.dirs_modified.get(&resolved).copied().unwrap_or(0);
+                Ok(FileState { modified_ns, ..plain_state(FileKind::Dir) })
+            }
             Node::Link(_) | Node::Other => Ok(plain_state(FileKind::Other)),
         }
     }

@@ -33,7 +33,7 @@ fn arrival(app: &str, line: &str) -> Arrival {
 
 async fn handed_in(streams: &mut Streams, program: &Arc<Program>, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Durable {
     let (intake, mut taken) = Intake::new(&Metrics::new());
-    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, records, positions).await.unwrap();
+    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, &Arc::default(), records, positions).await.unwrap();
     streams.accept(vec![taken.recv().await.unwrap()]);
     durable
 }

@@ -131,7 +131,7 @@ fn a_restart_goes_on_where_it_was() {
     assert_eq!(again.wal_id, first.wal_id);
     assert_eq!((again.tracks[0].producer, again.tracks[0].next), (Some(bed::producer(1)), Sequence(2)));
     assert_eq!(again.tracks[0].acked, Sequence(0), "acks are written with the next sync");
-    assert_eq!(again.positions, [position(1, 5)]);
+    assert_eq!(again.positions, [bed::told(1, 5)]);
     let two = batch(2, 10);
     assert_eq!(wal.append_batch(TRACK, &two, &[], NOW).unwrap(), Sequence(2));
     wal.acked(TRACK, Sequence(1)).unwrap();

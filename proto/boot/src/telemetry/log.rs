@@ -5,13 +5,14 @@
 //! the outermost in.
 //! Promises: one event is one line whatever its fields hold: control characters, escape sequences and
 //! text direction marks are escaped; a value is cut at [`LOG_VALUE_BYTES_MAX`]; libraries below are
-//! quiet unless the level is `debug` or `trace`.
+//! quiet unless the level is `debug` or `trace`; one place of the program warns so often a minute and no more (`quota`).
 //! Must not do: write to stdout (results go there), read a clock of its own.
 
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use proto_model::Timestamp;
 use proto_model::json::{self, Escapes};
 use proto_seam::Clock;
 use serde::Deserialize;
@@ -26,6 +27,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
+use super::quota::Quotas;
 use crate::limits::LOG_VALUE_BYTES_MAX;
 
 /// Libraries that tell more than a reader of our log wants.
@@ -137,10 +139,11 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(filter(settings.level));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .fmt_fields(Fields { format: settings.format })
-        .event_format(Lines { format: settings.format, clock });
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).fmt_fields(Fields { format: settings.format }).event_format(Lines {
+        format: settings.format,
+        clock,
+        quotas: Quotas::default(),
+    });
     (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle, level: Arc::new(Mutex::new(settings.level)) })
 }
 
@@ -159,6 +162,7 @@ fn filter(level: LogLevel) -> EnvFilter {
 struct Lines {
     format: LogFormat,
     clock: Clock,
+    quotas: Quotas,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -167,6 +171,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(left_out) = self.quotas.take(event.metadata(), Timestamp(self.clock.now_ns())) else { return Ok(()) };
         let mut line = Line { format: self.format, out: String::with_capacity(256) };
         if self.format == LogFormat::Json {
             line.out.push('{');
@@ -175,6 +180,9 @@ where
         line.text("level", &event.metadata().level().as_str().to_ascii_lowercase());
         line.text("target", event.metadata().target());
         event.record(&mut line);
+        if left_out > 0 {
+            line.plain("left_out", left_out);
+        }
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 line.join();
