@@ -100,6 +100,8 @@ pub struct Delivery {
     /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes, `offset` rises. Where `resume`
     /// is not 0 and below `offset`, it is the `offset` this delivery follows: it is not taken if the one before was not.
     pub positions: Vec<SourcePosition>,
+    /// The source has ended: what pipelines hold of this inlet goes out behind the records.
+    pub ends: bool,
     /// Told once all of it is durable; dropped: it was not taken.
     pub(crate) done: oneshot::Sender<()>,
     /// Room of the intake, given back when this is gathered and dropped.
@@ -173,6 +175,18 @@ impl Intake {
         Ok(durable)
     }
 
+    /// Says that a source has ended: what its pipeline holds goes out now, as nothing more comes. Durable like a delivery.
+    ///
+    /// # Errors
+    /// [`NotTaken`] when the edge ends.
+    pub async fn end(&self, inlet: &Inlet, sender: &Arc<Sender>) -> Result<Durable, NotTaken> {
+        let room = Arc::clone(&self.room).acquire_many_owned(cost(&[])).await.map_err(|_| NotTaken)?;
+        let (mut delivery, durable) = Self::delivery(inlet, sender, (Vec::new(), Vec::new()), room);
+        delivery.ends = true;
+        self.deliveries.send(delivery).await.map_err(|_| NotTaken)?;
+        Ok(durable)
+    }
+
     /// Hands records in if there is room at once: for receivers whose senders do not wait.
     ///
     /// # Errors
@@ -199,7 +213,7 @@ impl Intake {
         room: OwnedSemaphorePermit,
     ) -> (Delivery, Durable) {
         let (done, told) = oneshot::channel();
-        (Delivery { inlet: inlet.clone(), sender: Arc::clone(sender), records, positions, done, _room: room }, Durable(told))
+        (Delivery { inlet: inlet.clone(), sender: Arc::clone(sender), records, positions, ends: false, done, _room: room }, Durable(told))
     }
 }
 

@@ -20,3 +20,5 @@ mod delivery;
 mod loki;
 #[path = "clients/program.rs"]
 mod program;
+#[path = "clients/stdin.rs"]
+mod stdin;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tests::ask::Ask;
 use tests::gate::{Gate, Rates};
 use tests::hub::Hub;
 use tests::lines::{Writer, time_base_ns};

@@ -184,6 +184,9 @@ impl Streams {
                 break;
             }
             self.at = 0;
+            if delivery.ends {
+                self.end(&delivery.inlet.name, now, gather);
+            }
             for cursor in &delivery.positions {
                 if cursor.gone {
                     self.taken.remove(&cursor.path);
@@ -272,13 +275,26 @@ impl Streams {
         oldest.sort_unstable();
         let count = oldest.len() / 8 + 1;
         for (_, key) in oldest.into_iter().take(count) {
-            let Some(mut stream) = self.runs.remove(&key) else { continue };
-            stream.run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-            self.counters.add(&stream.run.take_counters());
-            self.held -= stream.held;
-            if stream.positions > 0 {
-                self.farewell.push(SourcePosition { path: path_of(&key), gone: true, ..SourcePosition::default() });
-            }
+            self.finish(&key, now, gather);
+        }
+    }
+
+    /// Ends the runs of a job whose source has ended.
+    fn end(&mut self, job: &Arc<str>, now: Timestamp, gather: &mut Gather) {
+        let own: Vec<Key> = self.runs.keys().filter(|(name, _)| name == job).cloned().collect();
+        for key in own {
+            self.finish(&key, now, gather);
+        }
+    }
+
+    /// Ends a run: what it holds goes out.
+    fn finish(&mut self, key: &Key, now: Timestamp, gather: &mut Gather) {
+        let Some(mut stream) = self.runs.remove(key) else { return };
+        stream.run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+        self.counters.add(&stream.run.take_counters());
+        self.held -= stream.held;
+        if stream.positions > 0 {
+            self.farewell.push(SourcePosition { path: path_of(key), gone: true, ..SourcePosition::default() });
         }
     }
 

@@ -29,7 +29,7 @@ struct Checker<'f> {
 /// See [`EdgeSettings::prepare_in`].
 pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (&str, &str), surroundings: Surroundings) -> Result<Prepared, Vec<Mistake>> {
     let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new(), surroundings };
-    let jobs = checker.jobs(&settings.scrape_configs, host);
+    let jobs = checker.jobs(&settings.scrape_configs, host, settings.target_config.stdin);
     let supply = checker.supply(settings, purpose, host);
     let limits = checker.limits(&settings.limits_config);
     checker.listeners(settings);

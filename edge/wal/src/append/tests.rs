@@ -247,7 +247,7 @@ fn a_long_unsynced_run_syncs_itself() {
 fn a_position_says_where_its_track_began() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
-    let position = |inode, offset| SourcePosition { resume: offset, held: Vec::new(), ..bed::position(inode, offset) };
+    let position = |inode, offset| SourcePosition { resume: offset, held: Vec::new(), ..position(inode, offset) };
     let from = |wal: &Wal, inode: u64| {
         let found = wal.positions().into_iter().find(|position| position.identity.inode == inode).unwrap();
         (found.track, found.from, found.resume)

@@ -37,7 +37,7 @@ fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: 
             count - 1
         }
         Some(sequence) => {
-            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason())]);
+            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason::WAL_DAMAGED)]);
             assert_eq!(recovered.bad_records, 1);
             count
         }
@@ -57,10 +57,6 @@ fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: 
     let told: BTreeMap<u64, u64> = recovered.positions.iter().map(|p| (p.identity.inode, p.offset)).collect();
     let due: BTreeMap<u64, u64> = (1..=expected).map(|n| (n % 3 + 1, n)).collect();
     assert_eq!(told, due, "no source is set back by one damaged record");
-}
-
-fn reason() -> &'static str {
-    crate::reason::WAL_DAMAGED
 }
 
 /// A WAL of `count` batches of `bytes`, each synced by itself.
@@ -256,7 +252,7 @@ fn a_second_opener_is_locked_out() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_is_named_with_the_reason() {
+fn a_directory_that_cannot_be_is_named_with_the_reason::WAL_DAMAGED {
     let disk = disk(1);
     disk.make_dirs(Path::new("/state")).unwrap();
     disk.put(Path::new("/state/wal"), b"a file");
