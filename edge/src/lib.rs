@@ -182,8 +182,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
             orders: orders.clone(),
             status,
             bandwidth,
-            backlog_mille: prepared.backlog_mille,
-            backlog_age: prepared.backlog_age,
+            backlog: (prepared.backlog_mille, prepared.backlog_age),
             began: tokio::time::Instant::now(),
             stop: stop.clone(),
         };

@@ -104,10 +104,8 @@ pub struct Shipper {
     pub status: Status,
     /// Bytes a second that may be sent; 0 = no limit.
     pub bandwidth: u64,
-    /// Share of the backlog beside live lines, per mille.
-    pub backlog_mille: u32,
-    /// So old makes the oldest batch of the newest track it a backlog.
-    pub backlog_age: Duration,
+    /// Share of the backlog beside live lines, per mille; and so old makes the oldest batch of the newest track it a backlog.
+    pub backlog: (u32, Duration),
     /// When it was made.
     pub began: Instant,
     /// Ends the shipping.
@@ -186,6 +184,6 @@ impl Shipper {
 
     async fn tracks(&self) -> Tracks {
         let states = with_wal(&self.world, &self.wal, |wal| wal.tracks()).await;
-        Tracks::new(states.iter().filter(|state| !state.closed).map(window_of), (self.backlog_mille, self.backlog_age))
+        Tracks::new(states.iter().filter(|state| !state.closed).map(window_of), self.backlog)
     }
 }

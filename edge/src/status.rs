@@ -250,9 +250,9 @@ impl Status {
     }
 
     /// What `limits_config` cost: every client counts it under Promtail's names.
-    pub fn limited(&self, given: &Given) {
-        if let Some((metrics, targets)) = self.state().sink_limits.as_ref().filter(|_| *given != Given::default()) {
-            targets.iter().for_each(|target| metrics.limited(target, given));
+    pub fn limited(&self, given: &BTreeMap<String, Given>) {
+        if let Some((metrics, targets)) = self.state().sink_limits.as_ref() {
+            given.iter().for_each(|(tenant, given)| targets.iter().for_each(|target| metrics.limited(target, tenant, given)));
         }
     }
 

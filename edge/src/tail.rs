@@ -263,8 +263,13 @@ impl Tail {
 
     /// What a turn found at an end is ended, what was renamed is followed.
     fn settle(&mut self, ends: Ends, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+        let disk = Arc::clone(&self.disk);
+        let mut dirs = Dirs::new(disk.as_ref());
         for identity in ends.finished {
-            self.finish(identity, now, gather, turn);
+            if let Some(position) = self.finish(identity, now, gather, turn) {
+                // What it was packed into meanwhile is not another file.
+                self.follow_done(SourcePosition { done: true, gone: false, ..position }, &mut dirs);
+            }
         }
         for identity in ends.stale {
             // Its descriptor leads nowhere: the next search opens it anew, at its position.
@@ -276,8 +281,6 @@ impl Tail {
             }
             self.search_wanted = true;
         }
-        let disk = Arc::clone(&self.disk);
-        let mut dirs = Dirs::new(disk.as_ref());
         for (found, removed) in ends.renamed {
             if let Some(removed) = removed {
                 self.tell_unseen(removed, &found, &mut dirs, now);
@@ -327,19 +330,20 @@ impl Tail {
         draining.into_iter().chain(live).collect()
     }
 
-    fn finish(&mut self, identity: FileIdentity, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
-        if let Some(mut source) = self.sources.remove(&identity) {
-            self.notice.end(identity);
-            turn.count.add(source.finish(now, gather));
-            turn.counters.add(&source.take_counters());
-            self.counts.leave(&mut source);
-            tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
-            let position = source.position();
-            if position.done {
-                self.done.insert(identity, Done::of(&source, position.clone()));
-            }
-            self.farewell.push(position);
+    /// Ends a source; gives its position if its file is gone.
+    fn finish(&mut self, identity: FileIdentity, now: Timestamp, gather: &mut Gather, turn: &mut Turn) -> Option<SourcePosition> {
+        let mut source = self.sources.remove(&identity)?;
+        self.notice.end(identity);
+        turn.count.add(source.finish(now, gather));
+        turn.counters.add(&source.take_counters());
+        self.counts.leave(&mut source);
+        tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
+        let position = source.position();
+        if position.done {
+            self.done.insert(identity, Done::of(&source, position.clone()));
         }
+        self.farewell.push(position.clone());
+        position.gone.then_some(position)
     }
 
     /// Deleted files take space that nobody can free but this process: past the bounds the oldest are let go, counted.
@@ -360,7 +364,7 @@ impl Tail {
                 let source = source.path().to_string_lossy().into_owned();
                 turn.missed.push(Missed { source, reason: "given_up", bytes: Some(unread), noticed: now });
             }
-            self.finish(identity, now, gather, turn);
+            drop(self.finish(identity, now, gather, turn));
         }
     }
 

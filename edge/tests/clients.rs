@@ -16,6 +16,8 @@ mod answers;
 mod credentials;
 #[path = "clients/delivery.rs"]
 mod delivery;
+#[path = "clients/figures.rs"]
+mod figures;
 #[path = "clients/loki.rs"]
 mod loki;
 #[path = "clients/program.rs"]

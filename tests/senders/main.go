@@ -1,12 +1,13 @@
-// A sender of Fluentd's Go library, which asks for a confirmation of each message and sends again what was not confirmed.
+// Senders of Fluentd's Go library, which ask for a confirmation of each message and send again what was not confirmed.
 //
-//	fluent ADDRESS PORT TAG COUNT
+//	fluent ADDRESS PORT TAG COUNT SENDERS SECONDS     messages "line N" for N in 0..COUNT, at SECONDS since 1970 and N+1 ns
 package main
 
 import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/fluent/fluent-logger-golang/fluent"
@@ -19,20 +20,35 @@ func must(err error) {
 	}
 }
 
+func number(at int) int {
+	n, err := strconv.Atoi(os.Args[at])
+	must(err)
+	return n
+}
+
 func main() {
-	port, err := strconv.Atoi(os.Args[2])
-	must(err)
-	count, err := strconv.Atoi(os.Args[4])
-	must(err)
+	var all sync.WaitGroup
+	for sender := 0; sender < number(5); sender++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			send(sender)
+		}()
+	}
+	all.Wait()
+	fmt.Println("done")
+}
+
+func send(first int) {
 	logger, err := fluent.New(fluent.Config{
-		FluentHost: os.Args[1], FluentPort: port, RequestAck: true, SubSecondPrecision: true,
+		FluentHost: os.Args[1], FluentPort: number(2), RequestAck: true, SubSecondPrecision: true,
 		ReadTimeout: 20 * time.Second, WriteTimeout: 20 * time.Second, RetryWait: 20, MaxRetryWait: 200, MaxRetry: 1000,
 	})
 	must(err)
-	for n := 0; n < count; n++ {
+	for n := first; n < number(4); n += number(5) {
 		record := map[string]interface{}{"log": fmt.Sprintf("line %d", n), "order": n, "blob": []byte{0xc3, 0xa9}, "nested": map[string]string{"a": "b"}}
 		for tries := 0; ; tries++ {
-			err := logger.PostWithTime(os.Args[3], time.Unix(1700000000, int64(n)+1), record)
+			err := logger.PostWithTime(os.Args[3], time.Unix(int64(number(6)), int64(n)+1), record)
 			if err == nil {
 				break
 			}
@@ -43,5 +59,4 @@ func main() {
 		}
 	}
 	must(logger.Close())
-	fmt.Println("done")
 }

@@ -55,6 +55,23 @@ impl Desk {
         }
         let Rejoined { positions, cuts, losses, doubtful, lost_streams } =
             if track == FIRST_TRACK { self.returned(track, positions) } else { self.rejoined(track, &positions, &older, is_whole) };
+        for position in &positions {
+            tracing::debug!(
+                path = position.path,
+                resume = position.resume,
+                from = position.from,
+                missing = position.missing,
+                track = position.track,
+                "read on here"
+            );
+        }
+        for (track, next) in &cuts {
+            tracing::warn!(
+                track = track.0,
+                next = next.0,
+                "batches from this one on are void: the hub has their lines under a later track, or they are read again"
+            );
+        }
         self.gather.clear();
         self.pending = None;
         let lost = self.streams.discard();

@@ -1,7 +1,7 @@
 //! One sink: WAL -> lines -> requests -> cursor, for ever.
 //!
 //! Parts: [`Pump::run`] (reads while there is room, sends, moves the cursor; the [`Ledger`] decides, this awaits). Promises: the
-//! cursor is on disk before it counts as passed; where the WAL moves the sink on, lines that had not begun their way are lost and counted, one
+//! cursor is on disk before it counts as passed, unless the disk refuses it; where the WAL moves the sink on, lines that had not begun their way are lost and counted, one
 //! by one; what was on its way arrives, or is counted when it is given up or the edge ends first.
 //! Must not do: judge answers (`push.rs`), or trim (`keeper.rs`).
 

@@ -123,6 +123,10 @@ impl Program {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(crate) async fn reload(&self) -> (u16, String) {
         self.page("/reload").await
     }

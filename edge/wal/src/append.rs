@@ -71,7 +71,7 @@ impl Wal {
         };
         let slot = Slot::new(SlotKind::Batch, sequence, frozen.digest.0, now, frozen.lines);
         self.append(track, slot, Head::Batch(head), frozen.body.clone())?;
-        self.told(told, stamped);
+        self.told(told, &stamped);
         Ok(Sequence(sequence))
     }
 
@@ -101,7 +101,7 @@ impl Wal {
         };
         let slot = Slot::gap(sequence, &head);
         self.append(track, slot, Head::Gap(head), Bytes::new())?;
-        self.told(told, stamped);
+        self.told(told, &stamped);
         Ok(Sequence(sequence))
     }
 
@@ -114,7 +114,7 @@ impl Wal {
         let kind = pb::control_head::Kind::Positions(pb::Positions { positions: told.clone(), positions_before: self.before.clone() });
         let pending = Pending::control(0, kind);
         self.put(pending)?;
-        self.told(told, stamped);
+        self.told(told, &stamped);
         Ok(())
     }
 
@@ -204,6 +204,8 @@ impl Wal {
     /// [`WalFault::NoTrack`], [`WalFault::DiskFull`], [`WalFault::Io`].
     pub fn close_track(&mut self, track: TrackId) -> Result<(), WalFault> {
         self.known(track)?;
+        // A closed track is not asked for again: its newest acks must not be known in memory alone.
+        self.queue_acks();
         self.control(track, pb::control_head::Kind::Close(pb::Close {}))
     }
 
@@ -329,8 +331,8 @@ impl Wal {
         (position::all_to_pb(&stamped), stamped)
     }
 
-    fn told(&mut self, positions: Vec<pb::Position>, stamped: Vec<SourcePosition>) {
-        self.beginnings.take(&stamped);
+    fn told(&mut self, positions: Vec<pb::Position>, stamped: &[SourcePosition]) {
+        self.beginnings.take(stamped);
         if !positions.is_empty() {
             self.before = positions;
         }

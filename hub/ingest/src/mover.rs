@@ -160,7 +160,7 @@ impl Mover {
             match step {
                 Step::Follow | Step::Close(_) => walking.push(going),
                 Step::Unknown => {
-                    let asker = Asker { producer: None, ..going.walk.asker().clone() };
+                    let asker = Asker { producer: None, is_unknown: true, ..going.walk.asker().clone() };
                     anew.push(Anew { open: going.open, asker, carry: None });
                 }
                 Step::Mint(carry) => anew.push(Anew { asker: going.walk.asker().clone(), open: going.open, carry: Some(carry) }),

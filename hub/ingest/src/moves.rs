@@ -33,8 +33,10 @@ pub struct Asker {
     pub wal_id: u64,
     /// Its process.
     pub nonce: [u8; 16],
-    /// The producer it believes it is.
+    /// The producer it believes it is; `None` as well when no lane knows that one.
     pub producer: Option<ProducerId>,
+    /// No lane knows the producer it believes it is (the bucket was rolled back): it holds a numbering all the same.
+    pub is_unknown: bool,
     /// Newest sequence it holds an ack for, and the chain there.
     pub acked: (Sequence, Chain),
     /// No new batches join its track: a later one follows.
@@ -47,7 +49,7 @@ impl Asker {
     pub fn of(open: &Open) -> Self {
         let Open { speaker, track, producer, nonce, wal_id, acked, followed, .. } = open;
         let (speaker, track, wal_id, nonce) = (speaker.clone(), *track, *wal_id, *nonce);
-        Self { speaker, track, wal_id, nonce, producer: *producer, acked: *acked, followed: *followed }
+        Self { speaker, track, wal_id, nonce, producer: *producer, is_unknown: false, acked: *acked, followed: *followed }
     }
 
     fn identity(&self) -> String {
@@ -266,7 +268,7 @@ impl Walk {
     fn cross(&mut self, state: &ProducerState) -> Option<Step> {
         let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
         // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
-        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
+        if self.ended.is_some() || (self.asker.producer.is_none() && !self.asker.is_unknown) || state.identity.is_empty() {
             return None;
         }
         let Before { epoch, carry, .. } = before;
@@ -384,8 +386,8 @@ pub fn close_other(producer: ProducerId, known: Option<&ProducerState>, end: Pro
     Some(LaneRecord::Close { producer, sequence: state.last, chain: state.chain, next: end })
 }
 
-/// How far the sources of an identity are durable: of each source the farthest of `open`, and of sources that are not
-/// among them what `ended` knew (they ended in the same producer, in a try that was not finished). What an older track had not sent
+/// How far the sources of an identity are durable: of each source the farthest of `open`, and what `ended` knew (they ended in the same
+/// producer, in a try that was not finished) of sources that are not among them, or behind where those stand. What an older track had not sent
 /// yet, while a later one was ahead of it, is missing; `oldest` are the sources of the oldest track, if several were open.
 #[must_use]
 pub fn merged<'s>(
@@ -394,8 +396,13 @@ pub fn merged<'s>(
     oldest: Option<&BTreeSet<SourceKey>>,
 ) -> Vec<Position> {
     let mut all = farthest(open.clone());
-    for (key, position) in farthest(ended.clone()) {
-        all.entry(key).or_insert(position);
+    let mut behind: Vec<&Position> = ended.clone().into_iter().collect();
+    behind.sort_by_key(|position| position.from);
+    for position in behind {
+        let known = all.entry(SourceKey::of(position)).or_insert(position);
+        if follows(position, known) {
+            *known = position;
+        }
     }
     let mut told: BTreeMap<SourceKey, Vec<&Position>> = BTreeMap::new();
     for position in open.into_iter().chain(ended) {
@@ -406,6 +413,11 @@ pub fn merged<'s>(
         Position { from: 0, missing: told.get(&key).map_or(0, |told| missing(position, told, is_begun)), ..position.clone() }
     });
     bounded(whole.collect())
+}
+
+/// Whether `later` is of a track that began where `known` is or further on. Else it may be of a file that had the same number before.
+fn follows(later: &Position, known: &Position) -> bool {
+    later.generation == known.generation && later.from >= known.offset
 }
 
 /// Bytes of a source that are in none of the tracks, up to `end`, the farthest of `told`. `is_begun`: what lies before all of them was of tracks that

@@ -179,7 +179,7 @@ impl BatchBuilder {
     pub fn freeze(&mut self, compression: Compression) -> Result<FrozenBatch, WireFault> {
         let mut packer = std::mem::take(&mut self.packer);
         let Self { streams, lines, raw_bytes, .. } = std::mem::take(self);
-        let mut payload = Vec::with_capacity(usize::try_from(raw_bytes).unwrap_or(0) + 24 * streams.len() + 4 * usize::try_from(lines).unwrap_or(0));
+        let mut payload = Vec::with_capacity(streams.iter().map(StreamColumns::bytes_max).sum());
         let mut table = BatchTable { streams: Vec::with_capacity(streams.len()) };
         for stream in streams {
             table.streams.push(stream.finish(&mut payload));
@@ -246,9 +246,19 @@ impl StreamColumns {
         }
     }
 
+    fn columns(&self) -> [&Vec<u8>; 5] {
+        [&self.times, &self.levels, &self.metadata, &self.lengths, &self.lines]
+    }
+
+    /// As many bytes as [`StreamColumns::finish`] writes, or a few more.
+    fn bytes_max(&self) -> usize {
+        // The last run of levels is a code and a varint; a varint stands before each column.
+        self.columns().iter().map(|column| column.len() + varint::BYTES_MAX).sum::<usize>() + 1 + varint::BYTES_MAX
+    }
+
     fn finish(mut self, payload: &mut Vec<u8>) -> StreamRow {
         Self::put_run(&mut self.levels, self.level_run);
-        let columns = [&self.times, &self.levels, &self.metadata, &self.lengths, &self.lines];
+        let columns = self.columns();
         for column in columns {
             varint::put(payload, column.len() as u64);
         }

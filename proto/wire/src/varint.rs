@@ -1,5 +1,8 @@
 //! LEB128 integers and zigzag, as protobuf writes them. Must not do: read past the end or panic.
 
+/// Most bytes of one value.
+pub const BYTES_MAX: usize = 10;
+
 /// Appends `value`, 7 bits a byte, low bits first.
 pub fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {

@@ -39,6 +39,8 @@ const SINK_LAG_PERCENT_MAX: u64 = 75;
 const WAL_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Name of the WAL's folder beside Promtail's positions file.
 const WAL_DIR: &str = "tributary-wal";
+/// Folders that a restart empties: Promtail's positions often lie there, since they are cheap to lose.
+const PASSING: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
 
 /// What of [`Prepared`](super::Prepared) is not jobs.
 pub(super) struct Supply {
@@ -108,7 +110,13 @@ impl Checker<'_> {
         let beside = positions.parent().unwrap_or(Path::new("/var/log")).join(WAL_DIR);
         let dir = wal.dir.as_ref().map_or_else(|| beside.clone(), |dir| dir.value.clone());
         if wal.dir.is_none() && told {
-            self.remark((0, 0), format!("the WAL lies in {}, beside Promtail's positions", beside.display()), "write wal.dir to have it elsewhere");
+            let place = format!("the WAL lies in {}, beside Promtail's positions", beside.display());
+            if PASSING.iter().any(|folder| beside.starts_with(folder)) {
+                let text = format!("{place}: a folder that most systems empty at a restart, or keep in memory; lines that wait there are gone then");
+                self.remark((0, 0), text, "write wal.dir: a folder on the disk, in Kubernetes a hostPath below /var/lib");
+            } else {
+                self.remark((0, 0), place, "write wal.dir to have it elsewhere");
+            }
         }
         WalSettings {
             dir,

@@ -117,6 +117,19 @@ fn tracks_are_numbered_bound_and_closed_apart() {
 }
 
 #[test]
+fn a_track_that_is_closed_is_known_to_be_acked() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.append_batch(TRACK, &batch(1, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(1)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    drop(wal);
+    let (wal, recovered) = open(&disk);
+    assert_eq!((recovered.tracks[0].closed, recovered.tracks[0].acked, wal.usage().unacked_batches), (true, Sequence(1), 0), "nobody would ever ask for it");
+}
+
+#[test]
 fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
@@ -247,24 +260,24 @@ fn a_long_unsynced_run_syncs_itself() {
 fn a_position_says_where_its_track_began() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
-    let position = |inode, offset| SourcePosition { resume: offset, held: Vec::new(), ..position(inode, offset) };
+    let plain = |inode, offset| SourcePosition { resume: offset, held: Vec::new(), ..position(inode, offset) };
     let from = |wal: &Wal, inode: u64| {
         let found = wal.positions().into_iter().find(|position| position.identity.inode == inode).unwrap();
         (found.track, found.from, found.resume)
     };
-    wal.append_positions(&[position(2, 7)]).unwrap();
-    wal.append_batch(TRACK, &batch(1, 10), &[position(1, 10), position(2, 20)], NOW).unwrap();
-    wal.append_batch(TRACK, &batch(2, 10), &[position(1, 30)], NOW).unwrap();
+    wal.append_positions(&[plain(2, 7)]).unwrap();
+    wal.append_batch(TRACK, &batch(1, 10), &[plain(1, 10), plain(2, 20)], NOW).unwrap();
+    wal.append_batch(TRACK, &batch(2, 10), &[plain(1, 30)], NOW).unwrap();
     let second = wal.new_track().unwrap();
     // Not durable yet, and yet the track before is known to have it.
-    wal.append_batch(second, &batch(3, 10), &[position(1, 50)], NOW).unwrap();
-    wal.append_positions(&[position(1, 55)]).unwrap();
+    wal.append_batch(second, &batch(3, 10), &[plain(1, 50)], NOW).unwrap();
+    wal.append_positions(&[plain(1, 55)]).unwrap();
     wal.sync().unwrap();
     assert_eq!((from(&wal, 1), from(&wal, 2)), ((2, 30, 55), (1, 0, 20)));
     drop(wal);
     let (mut wal, _) = open(&disk);
-    wal.append_batch(second, &batch(4, 10), &[position(1, 60), position(2, 25), position(3, 5)], NOW).unwrap();
-    wal.append_batch(second, &batch(5, 10), &[SourcePosition { generation: 4, ..position(2, 3) }], NOW).unwrap();
+    wal.append_batch(second, &batch(4, 10), &[plain(1, 60), plain(2, 25), plain(3, 5)], NOW).unwrap();
+    wal.append_batch(second, &batch(5, 10), &[SourcePosition { generation: 4, ..plain(2, 3) }], NOW).unwrap();
     wal.sync().unwrap();
     assert_eq!([1, 2, 3].map(|inode| from(&wal, inode)), [(2, 30, 60), (2, 0, 3), (2, 0, 5)], "a file that was cut begins again");
 }

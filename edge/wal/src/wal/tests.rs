@@ -252,7 +252,7 @@ fn a_second_opener_is_locked_out() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_is_named_with_the_reason::WAL_DAMAGED {
+fn a_directory_that_cannot_be_is_named_with_the_reason() {
     let disk = disk(1);
     disk.make_dirs(Path::new("/state")).unwrap();
     disk.put(Path::new("/state/wal"), b"a file");

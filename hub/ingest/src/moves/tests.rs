@@ -30,7 +30,7 @@ fn acked(last: u64) -> (Sequence, Chain) {
 
 /// `alpha/one`, track 1 of WAL 7, with `producer` and acks up to `last`.
 fn asker(producer: Option<ProducerId>, last: u64) -> Asker {
-    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last), followed: false }
+    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, is_unknown: false, acked: acked(last), followed: false }
 }
 
 fn named(asker: &Asker, edge: &str) -> Asker {
@@ -286,6 +286,8 @@ fn positions_of_several_producers_are_merged_to_the_farthest() {
     let found = merged(&open, &ended, None);
     assert_eq!(offsets(&found), [(5, 40), (6, 3), (7, 7)], "what had ended before does not outdo what stands");
     assert_eq!(found[1], cut);
+    let later = [Position { from: 50, ..position(5, 90) }, Position { from: 40, ..position(5, 50) }];
+    assert_eq!(offsets(&merged(&open, &later, None))[0], (5, 90), "but what began behind it does");
     let many: Vec<Position> = (0..5_000).map(|inode| Position { gone: inode % 2 == 0, ..position(inode + 1, 1) }).collect();
     let bounded = merged(&many, &[], None);
     assert_eq!((bounded.len(), bounded.iter().filter(|position| !position.gone).count()), (SOURCES_MAX, 2_500));
@@ -456,6 +458,12 @@ fn a_wal_of_before_a_track_began_is_led_to_where_that_one_stands() {
     let walk = Walk::begin(lost, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
     let found = target(lanes.walk(walk));
     assert_eq!((found.beginning.sequence, found.carry), (Sequence(3), None));
+    // One whose producer no lane knows any more holds a numbering, and it is not that one.
+    let (mut lanes, _) = drained(0, THERE);
+    let unknown = Asker { is_unknown: true, ..asker(None, 4) };
+    let walk = Walk::begin(unknown, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
+    let carry = target(lanes.walk(walk)).carry.unwrap();
+    assert_eq!((carry.producer, carry.ended), (id(THERE, 1), true));
 }
 
 #[test]

@@ -34,6 +34,9 @@ use crate::limits::LOG_VALUE_BYTES_MAX;
 const QUIET: [&str; 12] =
     ["aws_config", "h2", "hyper", "hyper_util", "object_store", "quinn", "quinn_proto", "quinn_udp", "reqwest", "rustls", "tonic", "tower"];
 
+/// Libraries that tell again with each try what their caller tells once, in better words.
+const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
+
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -154,7 +157,9 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Error => "error",
         LogLevel::Warn | LogLevel::Info => "warn",
     };
-    let directives = QUIET.iter().fold(level.as_str().to_owned(), |all, library| format!("{all},{library}={below}"));
+    let silent = if level >= LogLevel::Debug { below } else { "off" };
+    let libraries = QUIET.iter().map(|library| (library, below)).chain(SILENT.iter().map(|library| (library, silent)));
+    let directives = libraries.fold(level.as_str().to_owned(), |all, (library, below)| format!("{all},{library}={below}"));
     EnvFilter::new(directives)
 }
 

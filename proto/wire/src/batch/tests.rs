@@ -94,3 +94,16 @@ fn an_empty_batch_is_a_batch() {
     let frozen = BatchBuilder::new().freeze(Compression::Zstd).unwrap();
     assert_eq!(BatchView::parse(frozen.body).unwrap().payload().unwrap().streams(), 0);
 }
+
+#[test]
+fn columns_take_as_much_room_as_was_reckoned() {
+    let mut columns = StreamColumns::new(labels("a"));
+    for at in 0..2_000_i64 {
+        let metadata = if at % 3 == 0 { vec![("trace".to_owned(), "b".repeat(300))] } else { Vec::new() };
+        columns.push(Timestamp(at * 7_000_000_000 % 911), u8::try_from(at % 5).unwrap(), &metadata, &[b'x'; 200]);
+    }
+    let room = columns.bytes_max();
+    let mut payload = Vec::new();
+    columns.finish(&mut payload);
+    assert!(payload.len() <= room && room - payload.len() < 64, "{} of {room}", payload.len());
+}
