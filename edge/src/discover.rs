@@ -8,7 +8,6 @@
 pub mod consul;
 pub mod dns;
 pub mod feeds;
-pub mod fetch;
 pub mod file_sd;
 pub mod files;
 pub mod groups;

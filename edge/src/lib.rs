@@ -3,7 +3,7 @@
 //! [`run`] is that path written down, in its order. Parts: [`discover`] (which files), [`import`] (where another agent stood), [`tail`] (their lines,
 //! fairly), [`receive`] (what is sent to the edge, or pulled from other programs), `edge_pipeline` (what becomes of a line), [`gather`] (records to one batch), `edge_wal` (the only
 //! WAL of the system; positions ride in the same record), [`collect`] (drives all that), [`ship`] (WAL to hub,
-//! acks back), [`sink`] (WAL to any Loki, a cursor each). Beside the path: [`canary`] (known lines among the others), [`settings`], [`status`], [`pages`], [`metrics`].
+//! acks back), [`sink`] (WAL to any Loki, a cursor each). Beside the path: [`canary`] (known lines among the others), [`http`] (how servers are asked), [`settings`], [`status`], [`pages`], [`metrics`].
 //!
 //! Promises: a line that was read is in the WAL with the position after it, or will be read again; nothing
 //! leaves the WAL before the hub acknowledged it, but by a written policy, counted, with a loss record.
@@ -15,6 +15,7 @@ pub mod convert;
 pub mod discover;
 pub mod flags;
 pub mod gather;
+pub mod http;
 pub mod import;
 pub mod limit;
 pub mod metrics;

@@ -51,7 +51,7 @@ async fn act(asked: Asked) -> u8 {
     let Asked { task, flags } = asked;
     let from = From::new(&flags);
     match task {
-        Task::Status { url, json, watch } => look::status(&url, json, watch).await,
+        Task::Status { url, json, watch } => look::status(&url, (json, watch), &world).await,
         Task::InspectWal { dir, json } => look::inspect(world.disk.as_ref(), &dir, json),
         Task::Convert(arguments) => convert::convert(&arguments, world.disk.as_ref(), flags.expand_env),
         Task::Check => check(&from, &world),

@@ -173,7 +173,7 @@ impl Shipper {
                     self.targets.advance();
                 }
             }
-            let wait = backoff::wait(failures, &entropy);
+            let wait = backoff::DIAL.wait(failures, &entropy);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Parts: [`Sinks`] (start, reload, end); [`target`] (a client, checked), `pump` (one client's task), `unpack` and `ledger`
-//! (pure: lines to requests, and the cursor behind them), `push` (one request until it is taken), `http`, `tls` and `oauth2`
-//! (how it is sent), `cursor` (on disk), `keeper` (all of them and the WAL), [`metrics`]. Promises: a line that is in the WAL reaches every
+//! (pure: lines to requests, and the cursor behind them), `push` (one request until it is taken), `http` (how it is sent), `cursor` (on disk), `keeper` (all of them and the WAL), [`metrics`]. Promises: a line that is in the WAL reaches every
 //! client at least once, in order within its stream; after a crash what was on its way is sent again, no more; what a client
 //! does not get is counted for it by reason. Must not do: append to the WAL, or hold back the hub.
 
@@ -16,11 +15,9 @@ mod http;
 mod keeper;
 mod ledger;
 pub mod metrics;
-mod oauth2;
 mod pump;
 mod push;
 pub mod target;
-mod tls;
 mod unpack;
 
 use std::path::PathBuf;
@@ -44,7 +41,7 @@ use ledger::Ledger;
 use metrics::SinkMetrics;
 use pump::Pump;
 use push::Pusher;
-pub use target::{Target, Unfit};
+pub use target::Target;
 
 /// What sinks are run with.
 pub struct SinkParts {
@@ -182,7 +179,7 @@ impl Sinks {
         let size_max = target.settings.batch_size.0;
         let pusher = Arc::new(Pusher {
             entropy: world.entropy.fork(&format!("sink {}", target.name)),
-            http: Http::new(target, world.clone()),
+            http: Http::new(target, world),
             metrics: metrics.clone(),
             world: world.clone(),
             tally: Arc::default(),

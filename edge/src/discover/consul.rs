@@ -18,8 +18,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::feeds::FeedMetrics;
-use super::fetch::{Fetch, body, body_of_any_status, encoded, json};
 use super::groups::{FeedSender, TargetGroup, publish};
+use crate::http::answer::{body, body_of_any_status, json};
+use crate::http::{Client, encoded};
 use crate::settings::http::{HttpSettings, Secret};
 use labels::{Instance, Of, Own, OwnInstance, Service, of_agent, of_catalogue, wanted};
 
@@ -77,7 +78,7 @@ enum News {
 
 struct Asker {
     settings: Arc<ConsulSd>,
-    fetch: Fetch,
+    client: Client,
     datacenter: String,
 }
 
@@ -88,7 +89,8 @@ impl Asker {
         let token = self.settings.token.expose();
         let headers: Vec<_> = Some(("x-consul-token", token.to_owned())).filter(|_| !token.is_empty()).into_iter().collect();
         let within = if index > 0 { WAIT + WAIT / 16 + WITHIN } else { WITHIN };
-        let answer = self.fetch.get(&format!("{}{path}?{}", self.settings.url, format!("{query}{blocking}").trim_start_matches('&')), &headers, within).await?;
+        let answer =
+            self.client.get(&format!("{}{path}?{}", self.settings.url, format!("{query}{blocking}").trim_start_matches('&')), &headers, within).await?;
         let newest = answer.headers().get("x-consul-index").and_then(|index| index.to_str().ok()?.parse().ok()).unwrap_or(0);
         // An index that went back is of a server that began anew.
         let newest = if newest < index { 0 } else { newest };
@@ -135,7 +137,7 @@ impl Asker {
     async fn health<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         let token = self.settings.token.expose();
         let headers: Vec<_> = Some(("x-consul-token", token.to_owned())).filter(|_| !token.is_empty()).into_iter().collect();
-        let answer = self.fetch.get(&format!("{}{path}", self.settings.url), &headers, WITHIN).await?;
+        let answer = self.client.get(&format!("{}{path}", self.settings.url), &headers, WITHIN).await?;
         let bytes = match answer.status().as_u16() {
             404 => b"[]".to_vec(),
             429 | 503 => body_of_any_status(answer, ANSWER_BYTES_MAX, WITHIN).await?,
@@ -149,7 +151,7 @@ impl Asker {
 pub async fn run(settings: Arc<ConsulSd>, sender: FeedSender, world: World, metrics: FeedMetrics, stop: CancellationToken) {
     let url = settings.url.clone();
     let kind = if settings.is_agent { "consulagent" } else { "consul" };
-    let mut asker = Asker { fetch: Fetch::new(settings.http.clone(), None, &world), datacenter: settings.datacenter.clone(), settings };
+    let mut asker = Asker { client: Client::new(settings.http.clone(), None, &world), datacenter: settings.datacenter.clone(), settings };
     while asker.datacenter.is_empty() {
         let told = tokio::select! {
             biased;

@@ -10,8 +10,9 @@ use proto_seam::World;
 use tokio_util::sync::CancellationToken;
 
 use super::feeds::FeedMetrics;
-use super::fetch::{Fetch, body};
 use super::groups::{FeedSender, TargetGroup, listed, publish};
+use crate::http::Client;
+use crate::http::answer::body;
 use crate::settings::http::HttpSettings;
 
 /// Largest answer.
@@ -41,12 +42,12 @@ pub fn parse(url: &str, bytes: &[u8]) -> Result<Vec<TargetGroup>, String> {
 
 /// Keeps `sender` up to date until `stop`.
 pub async fn run(settings: Arc<HttpSd>, sender: FeedSender, world: World, metrics: FeedMetrics, stop: CancellationToken) {
-    let fetch = Fetch::new(settings.http.clone(), None, &world);
+    let client = Client::new(settings.http.clone(), None, &world);
     loop {
         let asked = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            asked = ask(&settings, &fetch) => asked,
+            asked = ask(&settings, &client) => asked,
         };
         match asked {
             Ok(groups) => publish(&sender, groups.into_iter().map(|group| (group.source.clone(), group)).collect(), true, ""),
@@ -60,13 +61,9 @@ pub async fn run(settings: Arc<HttpSd>, sender: FeedSender, world: World, metric
     }
 }
 
-async fn ask(settings: &HttpSd, fetch: &Fetch) -> Result<Vec<TargetGroup>, String> {
-    let headers = [
-        ("accept", "application/json".to_owned()),
-        ("user-agent", concat!("tributary-edge/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("x-prometheus-refresh-interval-seconds", settings.refresh.as_secs_f64().to_string()),
-    ];
-    let answer = fetch.get(&settings.url, &headers, WITHIN).await?;
+async fn ask(settings: &HttpSd, client: &Client) -> Result<Vec<TargetGroup>, String> {
+    let headers = [("accept", "application/json".to_owned()), ("x-prometheus-refresh-interval-seconds", settings.refresh.as_secs_f64().to_string())];
+    let answer = client.get(&settings.url, &headers, WITHIN).await?;
     let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     let (is_json, is_sound) = (kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"), answer.status().is_success());
     let bytes = body(answer, ANSWER_BYTES_MAX, WITHIN).await?;

@@ -4,9 +4,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use edge::http::Client;
+use edge::http::answer::json;
+use edge::settings::http::HttpSettings;
 use edge::status::view::{Look, view};
 use edge_wal::{Inspected, InspectedKind};
-use proto_seam::Disk;
+use proto_seam::{Disk, World};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -14,18 +17,15 @@ use crate::{complain, say, wal_failed};
 
 /// Columns where nobody says how wide the terminal is.
 const WIDTH: usize = 80;
+/// For an answer, and its largest.
+const WITHIN: Duration = Duration::from_secs(5);
+const REPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Moves to the corner and clears what was there.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 
 /// Asks a running edge how it is, once or every `watch` seconds.
-pub(crate) async fn status(url: &str, json: bool, watch: Option<u64>) -> u8 {
-    let client = match reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build() {
-        Ok(client) => client,
-        Err(fault) => {
-            complain(&format!("requests cannot be made: {fault}"));
-            return 1;
-        }
-    };
+pub(crate) async fn status(url: &str, (json, watch): (bool, Option<u64>), world: &World) -> u8 {
+    let client = Client::new(HttpSettings::default(), None, world);
     let mut before: Option<(Value, Instant)> = None;
     loop {
         let asked = ask(&client, url).await;
@@ -48,9 +48,9 @@ pub(crate) async fn status(url: &str, json: bool, watch: Option<u64>) -> u8 {
     }
 }
 
-async fn ask(client: &reqwest::Client, url: &str) -> Result<Value, String> {
-    let asked = async { client.get(format!("{}/status", url.trim_end_matches('/'))).send().await?.error_for_status()?.json::<Value>().await };
-    asked.await.map_err(|fault| format!("no edge answers at {url}: {fault}; is it running, and is its `server` address this one"))
+async fn ask(client: &Client, url: &str) -> Result<Value, String> {
+    let asked = async { json(client.get(&format!("{}/status", url.trim_end_matches('/')), &[], WITHIN).await?, REPORT_BYTES_MAX, WITHIN).await };
+    asked.await.map_err(|why| format!("no edge answers at {url}: {why}; is it running, and is its `server` address this one"))
 }
 
 /// How wide the terminal is, and whether it is one that has colours.

@@ -146,25 +146,27 @@ fn signals(stop: &Stop) -> Result<Signal, u8> {
     })
 }
 
-pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
-    let mut loaded = match from.load(world.disk.as_ref(), Purpose::Run) {
-        Ok((_, loaded)) => loaded,
-        Err(mistakes) => return refuse(&mistakes),
-    };
-    if let Err(code) = log(&loaded.settings.server, &world) {
-        return code;
-    }
+/// What is to be run, and the WAL that is taken away after it: that of the standard input.
+async fn ready(from: &From, world: &World, flags: &Flags) -> Result<(Loaded, Option<PathBuf>), u8> {
+    let (_, mut loaded) = from.load(world.disk.as_ref(), Purpose::Run).map_err(|mistakes| refuse(&mistakes))?;
+    log(&loaded.settings.server, world)?;
     begin(&loaded, flags);
     // Positions are of files.
-    if !loaded.settings.target_config.stdin
-        && let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await
-    {
-        return refuse(&mistakes);
+    if !loaded.settings.target_config.stdin {
+        edge::import::take(&mut loaded.prepared, world).await.map_err(|mistakes| refuse(&mistakes))?;
     }
-    let passing = passing_wal(&loaded, &world);
+    let passing = passing_wal(&loaded, world);
     if let Some(dir) = &passing {
         loaded.prepared.wal.dir.clone_from(dir);
     }
+    Ok((loaded, passing))
+}
+
+pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
+    let (mut loaded, passing) = match ready(&from, &world, flags).await {
+        Ok(ready) => ready,
+        Err(code) => return code,
+    };
     let stop = Stop::new();
     let hangups = match signals(&stop) {
         Ok(hangups) => hangups,

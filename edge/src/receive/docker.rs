@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto_link::backoff::Backoff;
 use proto_model::{Labels, Timestamp};
 use proto_seam::World;
 use reqwest::Response;
@@ -49,9 +50,8 @@ const KIND: &str = "docker";
 pub(crate) const CONTAINERS_MAX: usize = 1_000;
 /// Two lists are at least so far apart, however many events come.
 const LOOKS_APART: Duration = Duration::from_millis(200);
-/// After a failure to ask the daemon, doubled up to `refresh_interval` or half a minute.
-const PAUSE: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After a failure to ask the daemon; `refresh_interval` at most.
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), jitter: 50 };
 /// Longest event.
 const EVENT_BYTES_MAX: usize = 256 * 1024;
 /// Cursors of containers that are asked for, one by one, whether they are gone; each time.
@@ -147,7 +147,7 @@ struct Actor {
 
 impl Watch {
     async fn run(mut self) {
-        let mut failures: u32 = 0;
+        let (mut failures, entropy) = (0_u32, self.world.entropy.fork(&self.suffix));
         loop {
             let stop = self.stop.clone();
             let why = tokio::select! {
@@ -167,7 +167,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(PAUSE.saturating_mul(1 << failures.min(8)).min(PAUSE_MAX).min(self.refresh)) => {}
+                () = tokio::time::sleep(PAUSE.wait(failures, &entropy).min(self.refresh)) => {}
             }
         }
         self.post.connections(0.0 - count(self.followed.len()));

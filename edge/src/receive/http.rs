@@ -12,8 +12,6 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use proto_seam::World;
 use proto_wire::limits::{PUSH_BYTES_MAX, PUSH_RAW_BYTES_MAX};
@@ -25,6 +23,7 @@ use super::listen::ReceiveFault;
 use super::post::{NO_ROOM, Post, TENANT_BUDGET};
 use super::repeats::{Key, Repeats};
 use super::sender::Sender;
+use crate::http::{basic_text, secret};
 use crate::settings::receivers::ReceiverUser;
 
 /// Bytes of all bodies being read.
@@ -242,17 +241,11 @@ pub(crate) struct User {
 impl User {
     /// Reads the password's file, where there is one.
     pub(crate) async fn new(job: &str, settings: &ReceiverUser, world: &World) -> Result<Self, ReceiveFault> {
-        let password = match &settings.password_file {
-            None => settings.password.expose().to_owned(),
-            Some(file) => {
-                let (disk, path) = (Arc::clone(&world.disk), file.clone());
-                let read = world.workers.run(move || disk.read_all(&path, 64 * 1024)).await;
-                let fault = |why: String| ReceiveFault::Setting { job: job.to_owned(), why: format!("basic_auth.password_file cannot be read: {why}") };
-                let bytes = read.map_err(|why| fault(why.to_string()))?;
-                String::from_utf8(bytes).map_err(|_| fault("it is not text".to_owned()))?.trim().to_owned()
-            }
-        };
-        let expected = format!("Basic {}", STANDARD.encode(format!("{}:{password}", settings.username)));
+        let (own, disk) = (settings.clone(), Arc::clone(&world.disk));
+        let read = world.workers.run(move || secret(Some(&own.password), own.password_file.as_ref(), disk.as_ref())).await;
+        let fault = |why: String| ReceiveFault::Setting { job: job.to_owned(), why: format!("basic_auth.password_file cannot be read: {why}") };
+        let password = read.map_err(fault)?;
+        let expected = basic_text(&settings.username, &password);
         Ok(Self { expected: digest(b"user", expected.as_bytes()) })
     }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_pipeline::Relabeling;
+use proto_link::backoff::Backoff;
 use proto_seam::World;
 use regex::bytes::Regex;
 use tokio_util::sync::CancellationToken;
@@ -26,14 +27,13 @@ use super::start::{Running, Shared};
 use crate::settings::pulled::{KafkaAssignor, KafkaAuthenticationKind, KafkaSettings};
 use crate::status::Status;
 use calls::{Cluster, Place};
-use connection::{Access, Connection, Fault, Mechanism, TlsFiles};
+use connection::{Access, Connection, Fault, Mechanism};
 use scram::Hash;
 
 /// The port of brokers that are named without one.
 const PORT: u16 = 9_092;
-/// After a fault, and after the last of many.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After a fault.
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), jitter: 50 };
 
 /// One job's reading.
 struct Reader {
@@ -127,51 +127,25 @@ pub(super) fn start(shared: &Shared, post: Post, settings: &KafkaSettings, rules
 
 fn access(world: &World, settings: &KafkaSettings) -> Access {
     let written = &settings.authentication;
-    let (tls, user) = match written.kind {
-        KafkaAuthenticationKind::None => (None, None),
-        KafkaAuthenticationKind::Ssl => {
-            let tls = &written.tls_config;
-            let files = TlsFiles {
-                ca: tls.ca.clone(),
-                ca_file: tls.ca_file.clone(),
-                cert: tls.cert.clone(),
-                cert_file: tls.cert_file.clone(),
-                key: tls.key.clone(),
-                key_file: tls.key_file.clone(),
-                server_name: tls.server_name.clone().unwrap_or_default(),
-            };
-            (Some(files), None)
-        }
-        KafkaAuthenticationKind::Sasl => {
-            let sasl = &written.sasl_config;
-            let files = sasl.use_tls.then(|| TlsFiles {
-                ca_file: sasl.ca_file.clone(),
-                cert_file: sasl.cert_file.clone(),
-                key_file: sasl.key_file.clone(),
-                server_name: sasl.server_name.clone().unwrap_or_default(),
-                ..TlsFiles::default()
-            });
-            (files, mechanism(&sasl.mechanism).map(|mechanism| (mechanism, sasl.user.clone(), sasl.password.clone())))
-        }
-    };
-    Access { world: world.clone(), tls, user }
+    let sasl = Some(&written.sasl_config).filter(|_| written.kind == KafkaAuthenticationKind::Sasl);
+    let user = sasl.and_then(|sasl| Some((mechanism(&sasl.mechanism)?, sasl.user.clone(), sasl.password.clone())));
+    Access { world: world.clone(), tls: written.tls(), user }
 }
 
 impl Reader {
     async fn run(self) {
-        let (mut member, mut pause) = (String::new(), PAUSE_MIN);
+        let (mut member, mut failures) = (String::new(), 0_u32);
+        let entropy = self.access.world.entropy.fork(self.post.name());
         while !self.stop.is_cancelled() {
             let began = tokio::time::Instant::now();
             let ended = self.generation(&mut member).await;
-            if ended.is_ok() || began.elapsed() > PAUSE_MAX {
-                pause = PAUSE_MIN;
-            }
+            failures = if ended.is_ok() || began.elapsed() > PAUSE.max { 1 } else { failures.saturating_add(1) };
             if let Err(fault) = ended
                 && !self.stop.is_cancelled()
             {
+                let pause = PAUSE.wait(failures, &entropy);
                 tracing::warn!(job = self.post.name(), %fault, pause_ms = pause.as_millis(), "reading from Kafka is tried again");
                 self.pause(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     }

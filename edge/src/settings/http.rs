@@ -139,6 +139,21 @@ pub struct HeaderValues {
     pub files: Vec<PathBuf>,
 }
 
+impl OAuth2 {
+    /// The HTTP client of token requests.
+    #[must_use]
+    pub fn http(&self) -> HttpSettings {
+        HttpSettings {
+            tls: self.tls_config.clone().unwrap_or_default(),
+            proxy_url: self.proxy_url.clone(),
+            no_proxy: self.no_proxy.clone(),
+            proxy_from_environment: self.proxy_from_environment,
+            proxy_connect_header: self.proxy_connect_header.clone(),
+            ..HttpSettings::default()
+        }
+    }
+}
+
 /// An HTTP client as written; at most one way to authenticate is set once `check` has passed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -164,6 +179,24 @@ pub struct HttpSettings {
     pub enable_http2: bool,
     /// Headers of every request.
     pub http_headers: BTreeMap<String, HeaderValues>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            basic_auth: None,
+            authorization: None,
+            oauth2: None,
+            tls: TlsSettings::default(),
+            proxy_url: None,
+            no_proxy: None,
+            proxy_from_environment: false,
+            proxy_connect_header: BTreeMap::new(),
+            follow_redirects: true,
+            enable_http2: true,
+            http_headers: BTreeMap::new(),
+        }
+    }
 }
 
 impl HttpSettings {

@@ -121,6 +121,27 @@ pub struct KafkaAuthentication {
     pub sasl_config: KafkaSasl,
 }
 
+impl KafkaAuthentication {
+    /// TLS, if it is wanted.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsSettings> {
+        let sasl = &self.sasl_config;
+        match self.kind {
+            KafkaAuthenticationKind::None => None,
+            KafkaAuthenticationKind::Ssl => Some(self.tls_config.clone()),
+            KafkaAuthenticationKind::Sasl => sasl.use_tls.then(|| TlsSettings {
+                ca_file: sasl.ca_file.clone(),
+                cert_file: sasl.cert_file.clone(),
+                key_file: sasl.key_file.clone(),
+                server_name: sasl.server_name.clone(),
+                insecure_skip_verify: sasl.insecure_skip_verify,
+                min_version: sasl.min_version.clone(),
+                ..TlsSettings::default()
+            }),
+        }
+    }
+}
+
 /// `authentication.type`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -129,11 +129,7 @@ fn every_mistake_is_told_with_its_place() {
         (scrape("{job_name: a, kafka: {brokers: ['a:9092'], topics: ['^(']}}"), "2:", "correct it"),
         (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: GSSAPI, user: u}}}}"), "2:", "GSSAPI"),
         (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: sasl, sasl_config: {mechanism: PLAIN}}}}"), "2:", "names no user"),
-        (
-            scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: ssl, tls_config: {insecure_skip_verify: true}}}}"),
-            "2:",
-            "insecure_skip_verify",
-        ),
+        (scrape("{job_name: a, kafka: {brokers: [a], topics: [t], authentication: {type: ssl, tls_config: {cert_file: /c}}}}"), "2:", "without its key"),
         (scrape("{job_name: a, heroku_drain: {}}"), "2:33:", "heroku_drain"),
         (
             format!(

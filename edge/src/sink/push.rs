@@ -1,6 +1,6 @@
 //! One request until it is taken or given up.
 //!
-//! Parts: [`judge`] and [`pause`] (pure: what an answer means, how long to wait), [`Pusher::deliver`]. No answer, 429 and
+//! Parts: [`judge`] and [`pauses`] (pure: what an answer means, how long to wait), [`Pusher::deliver`]. No answer, 429 and
 //! 5xx are tried again, for ever unless `max_retries` says how often; any other answer gives the lines up, counted and
 //! told with the server's words. Promises: what is given up is counted by reason. Must not do: choose what is sent.
 
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use proto_link::backoff::Backoff;
 use proto_seam::{Entropy, World};
 use proto_wire::push;
 use reqwest::header::HeaderValue;
@@ -23,8 +24,6 @@ use crate::settings::client::BackoffSettings;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// A server is left alone for so long at most because it said so.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-/// Doublings of the first pause.
-const DOUBLINGS_MAX: u32 = 20;
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +66,9 @@ fn judge(answer: &Result<Answer, String>, drops_limited: bool) -> Verdict {
     }
 }
 
-/// The pause after `tries` tries: it doubles, half of it is by chance.
-fn pause(tries: u64, backoff: &BackoffSettings, entropy: &Entropy) -> Duration {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(DOUBLINGS_MAX);
-    let longest = backoff.min_period.0.max(PAUSE_MIN).saturating_mul(1 << doublings).min(backoff.max_period.0.max(PAUSE_MIN));
-    let half = longest / 2;
-    half + Duration::from_millis(entropy.below(u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_add(1)))
+/// The pauses between tries.
+fn pauses(settings: &BackoffSettings) -> Backoff {
+    Backoff { first: settings.min_period.0.max(PAUSE_MIN), max: settings.max_period.0.max(PAUSE_MIN), jitter: 50 }
 }
 
 impl Pusher {
@@ -101,15 +97,10 @@ impl Pusher {
         let backoff = &target.settings.backoff_config;
         let tries_max = backoff.max_retries.filter(|tries| *tries > 0).unwrap_or(u64::MAX);
         let mut tries = 0;
-        let mut has_new_token = false;
         loop {
             let began = Instant::now();
             let answer = self.http.post(&ticket.tenant, body.clone()).await;
             self.metrics.asked(&target.host, answer.as_ref().ok().map(|answer| answer.status), began.elapsed());
-            if answer.as_ref().is_ok_and(|answer| answer.status == 401) && !has_new_token && self.http.forget_token() {
-                has_new_token = true;
-                continue;
-            }
             let verdict = judge(&answer, target.settings.drop_rate_limited_batches);
             let limited = answer.as_ref().is_ok_and(|answer| answer.status == 429);
             let told = answer.map_or_else(|why| why, |answer| format!("{} {}", answer.status, answer.text).trim_end().to_owned());
@@ -130,7 +121,7 @@ impl Pusher {
                 return true;
             }
             self.metrics.retried(&target.host, &ticket.tenant);
-            let wait = pause(tries, backoff, &self.entropy).max(wanted);
+            let wait = pauses(backoff).wait(u32::try_from(tries).unwrap_or(u32::MAX), &self.entropy).max(wanted);
             tracing::warn!(client = target.name, host = target.host, tenant = ticket.tenant, tries, told, ?wait, "a push was not taken: it is tried again");
             self.tally().trouble = told;
             tokio::select! {

@@ -54,18 +54,18 @@ pub fn view(status: &Value, before: Option<(&Value, Duration)>, look: Look) -> S
     if rows(status, "losses").is_empty() {
         fact("losses", ("none since the start".to_owned(), Mood::Fine));
     }
-    for part in [losses(status, look), jobs(status, look), receivers(status, look), tracks(status, look), clients(status, look)] {
-        if !part.is_empty() {
-            out.push('\n');
-            out.push_str(&part);
-        }
+    let lost = coloured(&part(status, "losses", LOSSES, look), Mood::Bad, look);
+    let others = [("jobs", JOBS), ("receivers", RECEIVERS), ("tracks", TRACKS), ("clients", CLIENTS)].map(|(name, columns)| part(status, name, columns, look));
+    for part in [lost].iter().chain(&others).filter(|part| !part.is_empty()) {
+        out.push('\n');
+        out.push_str(part);
     }
     out
 }
 
 fn coloured(text: &str, mood: Mood, look: Look) -> String {
     match mood {
-        Mood::Bad if look.colour => format!("\u{1b}[31m{text}\u{1b}[0m"),
+        Mood::Bad if look.colour && !text.is_empty() => format!("\u{1b}[31m{text}\u{1b}[0m"),
         Mood::Fine if look.colour => format!("\u{1b}[32m{text}\u{1b}[0m"),
         Mood::Bad | Mood::Fine | Mood::Plain => text.to_owned(),
     }
@@ -142,94 +142,106 @@ fn behind(status: &Value) -> (String, Mood) {
     }
 }
 
-fn losses(status: &Value, look: Look) -> String {
-    let columns = [("losses", Align::Left), ("times", Align::Right), ("lines", Align::Right), ("bytes", Align::Right)];
-    let known = |row: &Value, name: &str, show: fn(u64) -> String| match number(row, name) {
-        0 => "?".to_owned(),
-        value => show(value),
-    };
-    let rows = rows(status, "losses")
-        .iter()
-        .map(|row| vec![string(row, "reason"), count(number(row, "times")), known(row, "lines", count), known(row, "bytes", bytes)])
-        .collect::<Vec<_>>();
-    coloured(&table(&columns.map(Column::of), &rows, look.width), Mood::Bad, look)
+/// A cell of a table, by the name of a row's fact.
+#[derive(Clone, Copy)]
+enum Cell {
+    Text(&'static str),
+    Count(&'static str),
+    Bytes(&'static str),
+    /// Seconds.
+    Age(&'static str),
+    /// Made of the whole row; at this side.
+    Own(Align, fn(&Value) -> String),
 }
 
-fn jobs(status: &Value, look: Look) -> String {
-    let columns =
-        [("job", Align::Left), ("files", Align::Right), ("behind", Align::Right), ("waited", Align::Right), ("lines", Align::Right), ("read", Align::Right)];
-    let row = |row: &Value| {
-        let waited = row["behind_s"].as_f64().unwrap_or_default();
-        let waited = if number(row, "bytes_behind") == 0 { "-".to_owned() } else { age(Duration::try_from_secs_f64(waited).unwrap_or_default()) };
-        vec![
-            string(row, "job"),
-            count(number(row, "files")),
-            bytes(number(row, "bytes_behind")),
-            waited,
-            count(number(row, "lines")),
-            bytes(number(row, "bytes")),
-        ]
-    };
-    table(&columns.map(Column::of), &rows(status, "jobs").iter().map(row).collect::<Vec<_>>(), look.width)
+/// Headings, and what stands below them.
+type Columns = &'static [(&'static str, Cell)];
+
+const LOSSES: Columns = &[
+    ("losses", Cell::Text("reason")),
+    ("times", Cell::Count("times")),
+    ("lines", Cell::Own(Align::Right, |row| if number(row, "lines") == 0 { "?".to_owned() } else { count(number(row, "lines")) })),
+    ("bytes", Cell::Own(Align::Right, |row| if number(row, "bytes") == 0 { "?".to_owned() } else { bytes(number(row, "bytes")) })),
+];
+
+const JOBS: Columns = &[
+    ("job", Cell::Text("job")),
+    ("files", Cell::Count("files")),
+    ("behind", Cell::Bytes("bytes_behind")),
+    ("waited", Cell::Own(Align::Right, waited)),
+    ("lines", Cell::Count("lines")),
+    ("read", Cell::Bytes("bytes")),
+];
+
+const RECEIVERS: Columns = &[
+    ("receiver", Cell::Text("job")),
+    ("kind", Cell::Text("kind")),
+    ("address", Cell::Own(Align::Left, |row| listed(row, "addresses", |address| clean(address.as_str().unwrap_or_default())).join(" "))),
+    ("records", Cell::Count("records")),
+    ("last", Cell::Own(Align::Right, last)),
+    (
+        "errors",
+        Cell::Own(Align::Left, |row| listed(row, "errors", |error| format!("{} {}", clean(error[0].as_str().unwrap_or_default()), error[1])).join(", ")),
+    ),
+];
+
+const TRACKS: Columns = &[
+    ("track", Cell::Count("track")),
+    ("state", Cell::Text("state")),
+    ("acked", Cell::Count("acked")),
+    ("of", Cell::Count("sequence")),
+    ("waits", Cell::Bytes("backlog_bytes")),
+    ("oldest", Cell::Age("oldest_s")),
+];
+
+const CLIENTS: Columns = &[
+    ("client", Cell::Text("client")),
+    ("host", Cell::Text("host")),
+    ("waits", Cell::Bytes("lag_bytes")),
+    ("oldest", Cell::Age("lag_s")),
+    ("sent", Cell::Count("sent_lines")),
+    ("lost", Cell::Count("lost_lines")),
+    ("trouble", Cell::Text("trouble")),
+];
+
+impl Cell {
+    fn align(self) -> Align {
+        match self {
+            Self::Text(_) => Align::Left,
+            Self::Count(_) | Self::Bytes(_) | Self::Age(_) => Align::Right,
+            Self::Own(align, _) => align,
+        }
+    }
+
+    fn of(self, row: &Value) -> String {
+        match self {
+            Self::Text(name) => string(row, name),
+            Self::Count(name) => count(number(row, name)),
+            Self::Bytes(name) => bytes(number(row, name)),
+            Self::Age(name) => age(Duration::from_secs(number(row, name))),
+            Self::Own(_, show) => show(row),
+        }
+    }
 }
 
-fn receivers(status: &Value, look: Look) -> String {
-    let columns = [
-        ("receiver", Align::Left),
-        ("kind", Align::Left),
-        ("address", Align::Left),
-        ("records", Align::Right),
-        ("last", Align::Right),
-        ("errors", Align::Left),
-    ];
-    let row = |row: &Value| {
-        let addresses: Vec<String> = row["addresses"].as_array().into_iter().flatten().map(|address| clean(address.as_str().unwrap_or_default())).collect();
-        let errors = row["errors"].as_array().into_iter().flatten().map(|error| format!("{} {}", clean(error[0].as_str().unwrap_or_default()), error[1]));
-        let last = row["last_entry_s"].as_u64().map_or_else(|| "never".to_owned(), |seconds| format!("{} ago", age(Duration::from_secs(seconds))));
-        let errors = errors.collect::<Vec<_>>().join(", ");
-        vec![string(row, "job"), string(row, "kind"), addresses.join(" "), count(number(row, "records")), last, errors]
-    };
-    table(&columns.map(Column::of), &rows(status, "receivers").iter().map(row).collect::<Vec<_>>(), look.width)
+/// The rows of `name`, in these columns.
+fn part(status: &Value, name: &str, columns: Columns, look: Look) -> String {
+    let rows: Vec<Vec<String>> = rows(status, name).iter().map(|row| columns.iter().map(|(_, cell)| cell.of(row)).collect()).collect();
+    let headings: Vec<Column> = columns.iter().map(|(name, cell)| Column { name, align: cell.align() }).collect();
+    table(&headings, &rows, look.width)
 }
 
-fn tracks(status: &Value, look: Look) -> String {
-    let columns =
-        [("track", Align::Right), ("state", Align::Left), ("acked", Align::Right), ("of", Align::Right), ("waits", Align::Right), ("oldest", Align::Right)];
-    let row = |row: &Value| {
-        vec![
-            count(number(row, "track")),
-            string(row, "state"),
-            count(number(row, "acked")),
-            count(number(row, "sequence")),
-            bytes(number(row, "backlog_bytes")),
-            age(Duration::from_secs(number(row, "oldest_s"))),
-        ]
-    };
-    table(&columns.map(Column::of), &rows(status, "tracks").iter().map(row).collect::<Vec<_>>(), look.width)
+fn waited(job: &Value) -> String {
+    let waited = job["behind_s"].as_f64().unwrap_or_default();
+    if number(job, "bytes_behind") == 0 { "-".to_owned() } else { age(Duration::try_from_secs_f64(waited).unwrap_or_default()) }
 }
 
-fn clients(status: &Value, look: Look) -> String {
-    let columns = [
-        ("client", Align::Left),
-        ("host", Align::Left),
-        ("waits", Align::Right),
-        ("oldest", Align::Right),
-        ("sent", Align::Right),
-        ("lost", Align::Right),
-        ("trouble", Align::Left),
-    ];
-    let row = |row: &Value| {
-        vec![
-            string(row, "client"),
-            string(row, "host"),
-            bytes(number(row, "lag_bytes")),
-            age(Duration::from_secs(number(row, "lag_s"))),
-            count(number(row, "sent_lines")),
-            count(number(row, "lost_lines")),
-            string(row, "trouble"),
-        ]
-    };
-    table(&columns.map(Column::of), &rows(status, "clients").iter().map(row).collect::<Vec<_>>(), look.width)
+fn last(receiver: &Value) -> String {
+    receiver["last_entry_s"].as_u64().map_or_else(|| "never".to_owned(), |seconds| format!("{} ago", age(Duration::from_secs(seconds))))
+}
+
+fn listed(row: &Value, name: &str, show: fn(&Value) -> String) -> Vec<String> {
+    rows(row, name).iter().map(show).collect()
 }
 
 fn rows<'v>(status: &'v Value, name: &str) -> &'v [Value] {

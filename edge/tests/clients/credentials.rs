@@ -123,6 +123,12 @@ async fn tls_goes_by_the_files_that_are_named_and_takes_new_ones() {
     front.settings(&named(&ca, "").replace(&format!("ca_file: {ca}"), "insecure_skip_verify: true"), "", "");
     assert_eq!(edge.reload().await.0, 200);
     until("any certificate will do if told so", &front, async || loki.lines() == numbered(1..=3)).await;
+    front.settings(&named(&ca, ", server_name: loki.internal").replace(&format!("ca_file: {ca}, "), ""), "", "");
+    assert_eq!(edge.reload().await.0, 200);
+    front.lines([4]);
+    until("without a CA whom the machine trusts counts", &front, async || front.said().contains("this machine trusts nobody")).await;
+    front.write("trusted.crt", authority.ca_pem());
+    until("as it does now", &front, async || loki.lines() == numbered(1..=4)).await;
     edge.end();
     behind.end();
 }

@@ -4,6 +4,9 @@
 //! fold; [`Reply`]. A request carries its share of the waiting bytes ([`Room`]) until it is answered.
 //! Must not do: decide anything.
 
+#[cfg(test)]
+pub(crate) mod blank;
+
 use bytes::Bytes;
 use hub_store::HubRow;
 use hub_tenant::Grant;

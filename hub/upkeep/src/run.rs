@@ -161,27 +161,10 @@ impl Upkeep {
             Err(fault) => return self.told("tidy", Err(UpkeepFault::from(fault).into())),
         };
         for tenant in tenants.iter().filter(|tenant| all || self.mine(tenant.as_str(), alive)) {
-            for _ in 0..MERGES_AT_ONCE {
-                match self.merge_once(tenant).await {
-                    Ok(true) => self.count("merge", "done"),
-                    Ok(false) => break,
-                    Err(setback) => {
-                        self.told("merge", Err(setback));
-                        break;
-                    }
-                }
-            }
+            self.again("merge", MERGES_AT_ONCE, || self.merge_once(tenant)).await;
             // What the merge read on shows whether there is anything: idle tenants cost no request more.
-            let is_open = self.keeper.known(tenant).is_some_and(|manifest| !manifest.deletes.is_empty());
-            for _ in (0..REWRITES_AT_ONCE).take_while(|_| is_open) {
-                match self.rewrite_once(tenant).await {
-                    Ok(true) => self.count("rewrite", "done"),
-                    Ok(false) => break,
-                    Err(setback) => {
-                        self.told("rewrite", Err(setback));
-                        break;
-                    }
-                }
+            if self.keeper.known(tenant).is_some_and(|manifest| !manifest.deletes.is_empty()) {
+                self.again("rewrite", REWRITES_AT_ONCE, || self.rewrite_once(tenant)).await;
             }
             let collected = self.collect_manifests(state, tenant).await;
             self.told("manifests", collected.map_err(Setback::from));
@@ -191,6 +174,17 @@ impl Upkeep {
         let lanes: Vec<LaneId> = self.lanes().into_iter().filter(|lane| all || self.mine(&lane.to_string(), alive)).collect();
         let collected = self.collect_lanes(&lanes).await;
         self.told("collect", collected.map_err(Setback::from));
+    }
+
+    /// Does a job until there is nothing left to do, so many times at most.
+    async fn again<F: Future<Output = Result<bool, Setback>>>(&self, name: &'static str, times: usize, once: impl Fn() -> F) {
+        for _ in 0..times {
+            match once().await {
+                Ok(true) => self.count(name, "done"),
+                Ok(false) => return,
+                Err(setback) => return self.told(name, Err(setback)),
+            }
+        }
     }
 
     /// Takes up tenants that were erased, each once.

@@ -6,7 +6,7 @@
 //!
 //! Parts: [`Session`] with its two bounded queues; [`Dial`] and [`Listen`], and who implements them: [`QuicClient`]
 //! and [`QuicServer`], [`GrpcClient`] and [`GrpcServer`], and within one process [`DirectNet`]; [`Auto`], which
-//! chooses; [`backoff`], how long to wait between dials; [`ServerTls`] and [`ClientTls`], the newest certificates;
+//! chooses; [`backoff`], how long to wait between dials, or other tries; [`ServerTls`] and [`ClientTls`], the newest certificates;
 //! [`Caps`], how many sessions; [`LinkFault`], why there is none. Format: `docs/formats/wire.md`.
 //!
 //! Promises: both ends have proven themselves by certificate before a session stands; every queue, wait and size

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use proto_seam::{DiskWatch, Noticed};
 
-use super::{Node, SimDisk, fault, gone};
+use super::SimDisk;
+use super::state::{Node, fault, gone};
 
 /// Who watches what.
 #[derive(Debug, Default)]

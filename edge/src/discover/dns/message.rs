@@ -214,4 +214,4 @@ fn record(reader: &mut Reader<'_>, kind: Kind) -> Result<Record, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

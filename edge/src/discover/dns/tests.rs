@@ -35,17 +35,9 @@ fn answer(zone: &Mutex<Zone>, message: &[u8], is_tcp: bool) -> Vec<u8> {
     let is_cut = zone.cut && !is_tcp;
     let (code, records) = zone.names.iter().find(|(known, ..)| *known == name).map_or((3, Vec::new()), |(_, code, records)| (*code, records.clone()));
     let records = if is_cut { Vec::new() } else { records };
-    let mut out = message[..2].to_vec();
-    out.extend([0x81 | if is_cut { 2 } else { 0 }, 0x80 | code, 0, 1, 0, u8::try_from(records.len()).unwrap(), 0, 0, 0, 0]);
-    out.extend(&message[12..end]);
-    for (kind, data) in records {
-        out.extend([0xc0, 12]);
-        out.extend(kind.to_be_bytes());
-        out.extend([0, 1, 0, 0, 0, 9]);
-        out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
-        out.extend(data);
-    }
-    out
+    let id = u16::from_be_bytes([message[0], message[1]]);
+    let flags = 0x8180 | u16::from(code) | if is_cut { 0x200 } else { 0 };
+    message::tests::answer(id, flags, &message[12..end], &records)
 }
 
 async fn serve(zone: Arc<Mutex<Zone>>) -> SocketAddr {

@@ -11,8 +11,7 @@ use proto_seam::{Disk, World};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-/// Largest kubeconfig, token, password or certificate file.
-const FILE_BYTES_MAX: usize = 1024 * 1024;
+use crate::http::text_of;
 
 /// A secret, as text or in a file.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -83,7 +82,7 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
             )
         })?,
         Access::Kubeconfig(path) => {
-            let text = world.workers.run(move || text(disk.as_ref(), &path)).await?;
+            let text = world.workers.run(move || text_of(&path, disk.as_ref())).await?;
             let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|fault| format!("the kubeconfig is not understood: {fault}"))?;
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|fault| format!("the kubeconfig: {fault}"))?
         }
@@ -91,7 +90,7 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
     };
     if let Some(path) = config.auth_info.token_file.clone().filter(|_| config.auth_info.token.is_none()) {
         let (disk, path) = (std::sync::Arc::clone(&world.disk), PathBuf::from(path));
-        let token = world.workers.run(move || text(disk.as_ref(), &path)).await?;
+        let token = world.workers.run(move || text_of(&path, disk.as_ref())).await?;
         // A file with a line ending, as an editor writes it, would be no token; as a text it is taken anew with the next client.
         if token.trim() != token {
             (config.auth_info.token, config.auth_info.token_file) = (Some(token.trim().to_owned().into()), None);
@@ -105,11 +104,6 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
     Ok((Client::try_from(config).map_err(|fault| format!("no client can be made: {fault}"))?, namespace))
 }
 
-fn text(disk: &dyn Disk, path: &std::path::Path) -> Result<String, String> {
-    let bytes = disk.read_all(path, FILE_BYTES_MAX).map_err(|fault| format!("{}: {fault}", path.display()))?;
-    String::from_utf8(bytes).map_err(|_| format!("{}: it is no text", path.display()))
-}
-
 fn config(server: &ServerAccess, disk: &dyn Disk) -> Result<Config, String> {
     let url = server.url.parse().map_err(|fault| format!("api_server {:?}: {fault}", server.url))?;
     let mut config = Config::new(url);
@@ -121,7 +115,7 @@ fn config(server: &ServerAccess, disk: &dyn Disk) -> Result<Config, String> {
         auth.password = match &server.password {
             Secret::None => Some(String::new().into()),
             Secret::Text(password) => Some(password.clone().into()),
-            Secret::File(path) => Some(text(disk, path)?.trim_end().to_owned().into()),
+            Secret::File(path) => Some(text_of(path, disk)?.trim_end().to_owned().into()),
         };
     }
     match &server.token {
@@ -132,7 +126,7 @@ fn config(server: &ServerAccess, disk: &dyn Disk) -> Result<Config, String> {
     let pem = match &server.ca {
         Secret::None => None,
         Secret::Text(pem) => Some(pem.clone()),
-        Secret::File(path) => Some(text(disk, path)?),
+        Secret::File(path) => Some(text_of(path, disk)?),
     };
     if let Some(pem) = pem {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| der.map(|der| der.to_vec())).collect();

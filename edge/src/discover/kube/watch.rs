@@ -11,6 +11,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use kube::runtime::watcher;
 use kube::runtime::watcher::{Config, Error, Event, InitialListStrategy};
 use kube::{Api, Resource};
+use proto_link::backoff::Backoff;
 use proto_seam::Entropy;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +19,8 @@ use super::records::{Kind, Object};
 
 /// A streaming list that has not ended after so long comes from a server that does not know them.
 const STREAMING_MAX: Duration = Duration::from_secs(60);
+/// After a failure; by chance, so that the edges of a cluster do not all ask at once.
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), jitter: 50 };
 /// Objects in a page of a list: what is decoded at once.
 const PAGE: u32 = 250;
 
@@ -92,7 +95,7 @@ where
 {
     async fn next(&mut self, kind: Kind, convert: fn(K) -> Object) -> Seen {
         if self.failures > 0 {
-            tokio::time::sleep(self.wait()).await;
+            tokio::time::sleep(PAUSE.wait(self.failures, &self.entropy)).await;
         }
         loop {
             let event = match self.began {
@@ -120,14 +123,6 @@ where
                 Ok(None) | Err(_) => self.fall_back(kind),
             }
         }
-    }
-
-    /// A second, doubled with each failure up to half a minute; by chance up to half of it less, so that the edges of a
-    /// cluster do not all ask at once.
-    fn wait(&self) -> Duration {
-        let millis = 1_000_u64 << self.failures.saturating_sub(1).min(5);
-        let millis = millis.min(30_000);
-        Duration::from_millis(millis - self.entropy.below(millis / 2))
     }
 
     fn fall_back(&mut self, kind: Kind) {

@@ -13,7 +13,8 @@ use reqwest::Response;
 use serde::Deserialize;
 
 use super::labels::{Container, Network};
-use crate::discover::fetch::{Fetch, body, encoded, json};
+use crate::http::answer::{body, json};
+use crate::http::{Client, encoded};
 use crate::settings::http::HttpSettings;
 use crate::settings::pulled::DockerFilter;
 
@@ -61,7 +62,7 @@ impl Endpoint {
 /// One daemon.
 #[derive(Debug)]
 pub(super) struct Api {
-    fetch: Fetch,
+    client: Client,
     base: String,
     filters: String,
     version: Mutex<(u32, u32)>,
@@ -115,17 +116,17 @@ impl Api {
             }
         }
         let filters = encoded(&serde_json::Value::Object(all).to_string());
-        Self { fetch: Fetch::new(http, socket, world), base, filters, version: Mutex::new(OLDEST) }
+        Self { client: Client::new(http, socket, world), base, filters, version: Mutex::new(OLDEST) }
     }
 
     async fn ask(&self, path: &str) -> Result<Response, String> {
         let (major, minor) = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        self.fetch.get(&format!("{}/v{major}.{minor}{path}", self.base), &[], WITHIN).await
+        self.client.get(&format!("{}/v{major}.{minor}{path}", self.base), &[], WITHIN).await
     }
 
     /// Agrees on a version; gives the daemon's time, if it says it.
     pub(super) async fn greet(&self) -> Result<Option<Timestamp>, String> {
-        let answer = self.fetch.get(&format!("{}/version", self.base), &[], WITHIN).await?;
+        let answer = self.client.get(&format!("{}/version", self.base), &[], WITHIN).await?;
         let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let version: Version = json(answer, LIST_BYTES_MAX, WITHIN).await?;
         let newest = pair(&version.api_version).unwrap_or(OLDEST).min(NEWEST);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use proto_link::backoff::Backoff;
 use proto_model::Labels;
 use proto_seam::Entropy;
 use reqwest::Response;
@@ -26,9 +27,8 @@ use super::sighted::Progress;
 
 /// Lines wait so long for others to join their delivery.
 const LINGER: Duration = Duration::from_millis(50);
-/// After a failure, doubled with each up to the longest.
-const PAUSE: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After a failure.
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(250), max: Duration::from_secs(30), jitter: 50 };
 /// A follow that lasted so long was no failure.
 const SOUND: Duration = Duration::from_secs(10);
 
@@ -98,7 +98,7 @@ impl Follow {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return (self.id, End::Stopped),
-                () = tokio::time::sleep(pause(failures, &self.entropy)) => {}
+                () = tokio::time::sleep(PAUSE.wait(failures, &self.entropy)) => {}
             }
         }
     }
@@ -141,12 +141,6 @@ impl Follow {
             Cursor::default()
         })
     }
-}
-
-fn pause(failures: u32, entropy: &Entropy) -> Duration {
-    let longest = PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE_MAX);
-    let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(millis - entropy.below(millis / 2))
 }
 
 /// One answer of the log.

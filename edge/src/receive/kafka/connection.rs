@@ -3,31 +3,27 @@
 //! Parts: [`Access`] (how brokers are met), [`Connection`], [`Fault`]. Limits: [`ANSWER_BYTES_MAX`] of an answer, [`CALL_MAX`] for one. Promises: a question that was dropped
 //! half-way ends its connection. Must not do: know what is asked.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proto_seam::World;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::scram::{Hash, Scram};
 use super::wire::{In, Out, Short};
+use crate::http::tls;
 use crate::receive::listen::Stream;
-use crate::settings::http::Secret;
+use crate::settings::http::{Secret, TlsSettings};
 
 /// Largest answer: a fetch asks for less, but a single batch may be larger than what was asked for.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest wait for a connection, and for an answer.
 const CALL_MAX: Duration = Duration::from_secs(30);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Where systems keep whom they trust.
-const CA_BUNDLES: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CLIENT: &str = "tributary-edge";
 /// What is asked here.
 const SASL_HANDSHAKE: i16 = 17;
@@ -56,18 +52,6 @@ pub(super) enum Fault {
     NoTopic,
 }
 
-/// TLS of a job.
-#[derive(Debug, Clone, Default)]
-pub(super) struct TlsFiles {
-    pub(super) ca: Option<String>,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) cert: Option<String>,
-    pub(super) cert_file: Option<PathBuf>,
-    pub(super) key: Option<Secret>,
-    pub(super) key_file: Option<PathBuf>,
-    pub(super) server_name: String,
-}
-
 /// How a user is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mechanism {
@@ -89,7 +73,7 @@ impl Mechanism {
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     pub(super) world: World,
-    pub(super) tls: Option<TlsFiles>,
+    pub(super) tls: Option<TlsSettings>,
     pub(super) user: Option<(Mechanism, String, Secret)>,
 }
 
@@ -109,9 +93,10 @@ impl Access {
         tcp.set_nodelay(true)?;
         let stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(tcp),
-            Some(files) => {
-                let config = self.tls_config(files).await?;
-                let name = if files.server_name.is_empty() { host } else { &files.server_name };
+            Some(tls) => {
+                let (own, disk) = (tls.clone(), Arc::clone(&self.world.disk));
+                let config = self.world.workers.run(move || tls::config(&own, disk.as_ref())).await.map_err(Fault::Tls)?;
+                let name = tls.server_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(host);
                 let name = ServerName::try_from(name.to_owned()).map_err(|_| Fault::Tls(format!("{name:?} is no name of a server")))?;
                 let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
                 Box::new(tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late)??)
@@ -122,51 +107,6 @@ impl Access {
             self.prove(&mut connection, *mechanism, user, password.expose()).await?;
         }
         Ok(connection)
-    }
-
-    async fn read(&self, path: &Path) -> Result<Vec<u8>, Fault> {
-        let (disk, path) = (Arc::clone(&self.world.disk), path.to_path_buf());
-        let shown = path.display().to_string();
-        self.world.workers.run(move || disk.read_all(&path, PEM_BYTES_MAX)).await.map_err(|fault| Fault::Tls(format!("{shown}: {fault}")))
-    }
-
-    async fn pem(&self, text: Option<&str>, file: Option<&PathBuf>) -> Result<Option<Vec<u8>>, Fault> {
-        match (text, file) {
-            (Some(text), _) => Ok(Some(text.as_bytes().to_vec())),
-            (None, Some(file)) => self.read(file).await.map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
-    async fn tls_config(&self, files: &TlsFiles) -> Result<rustls::ClientConfig, Fault> {
-        let wrong = |why: &dyn std::fmt::Display| Fault::Tls(why.to_string());
-        let mut trusted = self.pem(files.ca.as_deref(), files.ca_file.as_ref()).await?;
-        for bundle in CA_BUNDLES {
-            if trusted.is_none() {
-                trusted = self.read(Path::new(bundle)).await.ok();
-            }
-        }
-        let trusted = trusted.ok_or_else(|| wrong(&"nobody is named who may vouch for the brokers; write ca_file"))?;
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&trusted) {
-            let certificate = certificate.map_err(|fault| wrong(&fault))?;
-            // A bundle may hold one that is not understood.
-            drop(roots.add(certificate));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|fault| wrong(&fault))?;
-        let builder = builder.with_root_certificates(roots);
-        let own = self.pem(files.cert.as_deref(), files.cert_file.as_ref()).await?;
-        let key = self.pem(files.key.as_ref().map(Secret::expose), files.key_file.as_ref()).await?;
-        match (own, key) {
-            (Some(own), Some(key)) => {
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&own).collect();
-                let key = PrivateKeyDer::from_pem_slice(&key).map_err(|fault| wrong(&fault))?;
-                builder.with_client_auth_cert(chain.map_err(|fault| wrong(&fault))?, key).map_err(|fault| wrong(&fault))
-            }
-            (None, None) => Ok(builder.with_no_client_auth()),
-            _ => Err(wrong(&"a certificate needs its key; write cert_file and key_file")),
-        }
     }
 
     async fn prove(&self, connection: &mut Connection, mechanism: Mechanism, user: &str, password: &str) -> Result<(), Fault> {

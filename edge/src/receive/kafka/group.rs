@@ -18,7 +18,7 @@ use super::assign::{self, Partitions};
 use super::calls::{Cluster, Fetched, Member};
 use super::connection::{Connection, Fault};
 use super::records::{self, Message};
-use super::{PAUSE_MIN, Reader};
+use super::{PAUSE, Reader};
 use crate::receive::pulled::Pull;
 use crate::receive::{Arrival, PULLED_BYTES_MAX};
 
@@ -154,7 +154,7 @@ impl Reader {
                 generation.coordinator.heartbeat(&generation.member).await?;
             }
             if generation.settle_ready() {
-                self.pause(PAUSE_MIN).await;
+                self.pause(PAUSE.first).await;
             }
             if committed.elapsed() >= COMMIT_EVERY {
                 committed = Instant::now();

@@ -11,16 +11,16 @@ use super::super::pulled::DockerSdSettings;
 use super::Checker;
 use crate::discover::consul::ConsulSd;
 use crate::discover::dns::{DnsSd, Kind};
-use crate::discover::fetch::{encoded, unsupported};
 use crate::discover::http_sd::HttpSd;
+use crate::http::check::{Unfit, check};
+use crate::http::encoded;
 use crate::receive::DockerEndpoint;
 
 impl Checker<'_> {
     /// The keys of an HTTP client; mistakes are told at `at`.
     pub(super) fn http(&mut self, key: &str, http: &HttpSettings, at: (u64, u64)) {
-        self.contradiction(http.contradiction(), at);
-        if let Some((what, fix)) = unsupported(http) {
-            self.mistake_at(at, format!("{what} is not supported for {key}"), fix);
+        if let Err(Unfit { text, fix }) = check(http) {
+            self.mistake_at(at, format!("{key}: {text}"), fix);
         }
     }
 
@@ -71,7 +71,7 @@ impl Checker<'_> {
         let key = if is_agent { "consulagent_sd_configs" } else { "consul_sd_configs" };
         let mut http = written.http();
         if !written.username.is_empty() {
-            if http.basic_auth.is_some() || http.authorization.is_some() {
+            if http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some() {
                 self.mistake_at(at, format!("{key} has a username and another way to authenticate"), "keep one of them");
             }
             let (username, password) = (written.username.clone(), written.password.clone());

@@ -4,6 +4,7 @@ use proto_boot::settings::place;
 
 use super::super::pulled::{KafkaAssignor, KafkaAuthenticationKind, KafkaSettings};
 use super::Checker;
+use crate::http::check::{Unfit, check_tls};
 use crate::receive::kafka::{broker, check_topic, knows_mechanism};
 
 impl Checker<'_> {
@@ -34,26 +35,18 @@ impl Checker<'_> {
     }
 
     fn kafka_authentication(&mut self, kafka: &KafkaSettings, at: (u64, u64)) {
-        let (tls, sasl) = (&kafka.authentication.tls_config, &kafka.authentication.sasl_config);
         let at = if kafka.brokers.value.is_empty() { at } else { place(&kafka.brokers) };
-        match kafka.authentication.kind {
-            KafkaAuthenticationKind::None => {}
-            KafkaAuthenticationKind::Ssl => {
-                if tls.insecure_skip_verify {
-                    self.mistake_at(at, "kafka: insecure_skip_verify is not supported", "name who vouches for the brokers in tls_config.ca_file");
-                }
+        if let Some(Err(Unfit { text, fix })) = kafka.authentication.tls().as_ref().map(check_tls) {
+            self.mistake_at(at, format!("kafka: {text}"), fix);
+        }
+        if kafka.authentication.kind == KafkaAuthenticationKind::Sasl {
+            let sasl = &kafka.authentication.sasl_config;
+            if !knows_mechanism(&sasl.mechanism) {
+                let text = format!("kafka: the mechanism {:?} is not supported", sasl.mechanism);
+                self.mistake_at(at, text, "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512");
             }
-            KafkaAuthenticationKind::Sasl => {
-                if !knows_mechanism(&sasl.mechanism) {
-                    let text = format!("kafka: the mechanism {:?} is not supported", sasl.mechanism);
-                    self.mistake_at(at, text, "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512");
-                }
-                if sasl.user.is_empty() {
-                    self.mistake_at(at, "kafka: sasl_config names no user", "write user and password");
-                }
-                if sasl.insecure_skip_verify {
-                    self.mistake_at(at, "kafka: insecure_skip_verify is not supported", "name who vouches for the brokers in sasl_config.ca_file");
-                }
+            if sasl.user.is_empty() {
+                self.mistake_at(at, "kafka: sasl_config names no user", "write user and password");
             }
         }
     }

@@ -18,11 +18,12 @@ use super::super::{BatchSettings, CanaryYaml, ClientSettings, EdgeSettings, HubS
 use super::Checker;
 use crate::canary::{CanaryParts, EVERY_MIN};
 use crate::gather::GatherSettings;
+use crate::http::check::Unfit;
 use crate::import::{ImportPlan, WhenDoubtful};
 use crate::limit::LimitSettings;
 use crate::limit::budget::Budget;
 use crate::ship::share::SHARE_MILLE_MAX;
-use crate::sink::{Target, Unfit};
+use crate::sink::Target;
 
 /// Default of `hub.backlog_share`, per mille.
 const BACKLOG_MILLE: u32 = 700;

@@ -12,14 +12,8 @@ pub(super) enum Align {
 /// A column's heading.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
-    name: &'static str,
-    align: Align,
-}
-
-impl Column {
-    pub(super) fn of((name, align): (&'static str, Align)) -> Self {
-        Self { name, align }
-    }
+    pub(super) name: &'static str,
+    pub(super) align: Align,
 }
 
 /// Between two columns.

@@ -1,17 +1,16 @@
-use bytes::Bytes;
 use hub_store::{CommitId, LaneHeader};
-use proto_model::{ClusterId, EdgeId, LaneId, Timestamp, TrackId};
+use proto_model::{ClusterId, LaneId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::request::Room;
+use crate::request::blank;
 
 const LANE: LaneId = LaneId(7);
 const P: ProducerId = ProducerId { lane: LANE, unique: 1 };
 const OTHER: ProducerId = ProducerId { lane: LANE, unique: 2 };
 
 fn speaker(edge: &str) -> Speaker {
-    Speaker { cluster: ClusterId::new("alpha").unwrap(), edge: EdgeId::new(edge).unwrap() }
+    blank::speaker("alpha", edge)
 }
 
 fn digest_of(sequence: u64) -> BatchDigest {
@@ -24,27 +23,12 @@ fn chain_at(last: u64) -> Chain {
 }
 
 fn offer(epoch: u64, sequence: u64) -> Offer {
-    let (reply, _) = mpsc::channel(1);
-    Offer {
-        speaker: speaker("one"),
-        producer: P,
-        epoch: Epoch(epoch),
-        sequence: Sequence(sequence),
-        chain_previous: chain_at(sequence.saturating_sub(1).min(200)),
-        digest: digest_of(sequence),
-        positions: Vec::new(),
-        rows: Vec::new(),
-        body: Bytes::new(),
-        lines: 1,
-        room: Room::default(),
-        reply,
-    }
+    let chain_previous = chain_at(sequence.saturating_sub(1).min(200));
+    Offer { epoch: Epoch(epoch), chain_previous, digest: digest_of(sequence), ..blank::offer(speaker("one"), P, sequence) }
 }
 
 fn open(edge: &str, producer: Option<ProducerId>, acked: (u64, Chain)) -> Open {
-    let (reply, _) = mpsc::channel(1);
-    let acked = (Sequence(acked.0), acked.1);
-    Open { speaker: speaker(edge), track: TrackId(1), producer, nonce: [3; 16], wal_id: 9, acked, followed: false, target: None, walks: 0, reply }
+    Open { producer, nonce: [3; 16], wal_id: 9, acked: (Sequence(acked.0), acked.1), ..blank::open(speaker(edge)) }
 }
 
 /// An opening whose walk ended at `producer`, which begins at 0 if it stands nowhere.
@@ -63,23 +47,10 @@ fn opening(board: &mut Draftboard<'_>, open: &Open) -> Result<(Epoch, Sequence, 
 }
 
 fn gap(from: u64, to: u64) -> GapOffer {
-    let (reply, _) = mpsc::channel(1);
     let before = chain_at(from.saturating_sub(1).min(200));
-    GapOffer {
-        speaker: speaker("one"),
-        producer: P,
-        epoch: Epoch(3),
-        from: Sequence(from),
-        to: Sequence(to),
-        chain_previous: before,
-        chain_to: digest::extend_gap(before, from, to),
-        lines: Some(4),
-        bytes: None,
-        range: (Timestamp(1), Timestamp(2)),
-        reason: "dropped".to_owned(),
-        source: String::new(),
-        reply,
-    }
+    let (chain_to, range) = (digest::extend_gap(before, from, to), (Timestamp(1), Timestamp(2)));
+    let gap = blank::gap(speaker("one"), P, (from, to));
+    GapOffer { epoch: Epoch(3), chain_previous: before, chain_to, lines: Some(4), range, reason: "dropped".to_owned(), ..gap }
 }
 
 /// Applies `records` as the next object: the lane itself says whether a board's records fit.

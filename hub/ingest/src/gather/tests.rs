@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hub_store::{CommitId, LaneHeader};
-use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, LaneId, TrackId};
+use proto_model::{BatchDigest, Chain, ClusterId, LaneId};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::moves::{Beginning, Target};
-use crate::request::{Room, Speaker};
+use crate::request::{Room, Speaker, blank};
 use crate::rig::{cluster, tenants};
 
 const LANE: LaneId = LaneId(7);
@@ -18,25 +18,12 @@ fn producer(unique: u128) -> ProducerId {
 }
 
 fn speaker(name: &str) -> Speaker {
-    Speaker { cluster: cluster(name), edge: EdgeId::new("one").unwrap() }
+    blank::speaker(name, "one")
 }
 
 fn open(name: &str, target: Option<ProducerId>) -> Request {
-    let (reply, _) = mpsc::channel(1);
-    let acked = (Sequence(0), Chain::default());
     let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None, later: None }));
-    Request::Open(Open {
-        speaker: speaker(name),
-        track: TrackId(1),
-        producer: None,
-        nonce: [0; 16],
-        wal_id: 1,
-        acked,
-        followed: false,
-        target,
-        walks: 0,
-        reply,
-    })
+    Request::Open(Open { target, ..blank::open(speaker(name)) })
 }
 
 fn plan(requests: &[Request], fold: &Fold, tenants: &Tenants, now: Timestamp) -> Plan {
@@ -45,22 +32,10 @@ fn plan(requests: &[Request], fold: &Fold, tenants: &Tenants, now: Timestamp) ->
 }
 
 fn offer(name: &str, unique: u128, sequence: u64) -> Offer {
-    let (reply, _) = mpsc::channel(1);
     let digest = |sequence: u64| BatchDigest([u8::try_from(sequence % 256).unwrap(); 16]);
-    Offer {
-        speaker: speaker(name),
-        producer: producer(unique),
-        epoch: Epoch(1),
-        sequence: Sequence(sequence),
-        chain_previous: (1..sequence).fold(Chain::default(), |chain, s| proto_wire::digest::extend(chain, digest(s))),
-        digest: digest(sequence),
-        positions: Vec::new(),
-        rows: Vec::new(),
-        body: Bytes::from(format!("{name} {sequence}")),
-        lines: 2,
-        room: Room::default(),
-        reply,
-    }
+    let chain_previous = (1..sequence).fold(Chain::default(), |chain, s| proto_wire::digest::extend(chain, digest(s)));
+    let body = Bytes::from(format!("{name} {sequence}"));
+    Offer { chain_previous, digest: digest(sequence), body, lines: 2, ..blank::offer(speaker(name), producer(unique), sequence) }
 }
 
 fn push(name: &str, key: &str, arrived: Timestamp) -> Request {
@@ -177,21 +152,7 @@ fn a_push_that_waited_too_long_is_not_built_but_known_as_a_repeat() {
 #[test]
 fn a_cluster_in_no_tenant_is_told_so_and_leaves_nothing() {
     let fold = opened();
-    let gap = GapOffer {
-        speaker: speaker("gamma"),
-        producer: producer(3),
-        epoch: Epoch(1),
-        from: Sequence(2),
-        to: Sequence(3),
-        chain_previous: Chain::default(),
-        chain_to: Chain::default(),
-        lines: None,
-        bytes: None,
-        range: (NOW, NOW),
-        reason: String::new(),
-        source: String::new(),
-        reply: mpsc::channel(1).0,
-    };
+    let gap = blank::gap(speaker("gamma"), producer(3), (2, 3));
     let plan = plan(&[open("gamma", Some(producer(3))), Request::Batch(offer("gamma", 3, 1)), Request::Gap(gap)], &fold, &tenants(1), NOW);
     assert!(plan.draft.is_empty() && plan.after.is_empty());
     let told: Vec<u64> = plan
@@ -270,19 +231,11 @@ fn a_divergence_is_marked_in_the_object_and_others_go_on() {
 /// Numbers 1 to 4 of producer 1 are gone, with ten lines.
 fn first_gap() -> GapOffer {
     GapOffer {
-        speaker: speaker("alpha"),
-        producer: producer(1),
-        epoch: Epoch(1),
-        from: Sequence(1),
-        to: Sequence(4),
-        chain_previous: Chain::default(),
         chain_to: proto_wire::digest::extend_gap(Chain::default(), 1, 4),
         lines: Some(10),
-        bytes: None,
         range: (NOW, NOW),
         reason: "wal_full".to_owned(),
-        source: String::new(),
-        reply: mpsc::channel(1).0,
+        ..blank::gap(speaker("alpha"), producer(1), (1, 4))
     }
 }
 

@@ -1,48 +1,19 @@
 use bytes::Bytes;
-use proto_model::{BatchDigest, Chain, ClusterId, EdgeId, Epoch, LaneId, ProducerId, Sequence, TrackId};
-use tokio::sync::mpsc;
+use proto_model::{LaneId, ProducerId};
 
 use super::*;
-use crate::request::{Offer, Open, Room};
+use crate::request::Offer;
+use crate::request::blank::{self, speaker};
 
 const NOW: Timestamp = Timestamp(10_000_000_000_000);
 
-fn speaker(cluster: &str, edge: &str) -> Speaker {
-    Speaker { cluster: ClusterId::new(cluster).unwrap(), edge: EdgeId::new(edge).unwrap() }
-}
-
 fn open() -> Request {
-    let acked = (Sequence(0), Chain::default());
-    let reply = mpsc::channel(1).0;
-    Request::Open(Open {
-        speaker: speaker("alpha", "one"),
-        track: TrackId(1),
-        producer: None,
-        nonce: [0; 16],
-        wal_id: 1,
-        acked,
-        followed: false,
-        target: None,
-        walks: 0,
-        reply,
-    })
+    Request::Open(blank::open(speaker("alpha", "one")))
 }
 
 fn sized(cluster: &str, edge: &str, sequence: u64, bytes: usize) -> Request {
-    Request::Batch(Offer {
-        speaker: speaker(cluster, edge),
-        producer: ProducerId { lane: LaneId(1), unique: 1 },
-        epoch: Epoch(1),
-        sequence: Sequence(sequence),
-        chain_previous: Chain::default(),
-        digest: BatchDigest([0; 16]),
-        positions: Vec::new(),
-        rows: Vec::new(),
-        body: Bytes::from(vec![0; bytes]),
-        lines: 1,
-        room: Room::default(),
-        reply: mpsc::channel(1).0,
-    })
+    let offer = blank::offer(speaker(cluster, edge), ProducerId { lane: LaneId(1), unique: 1 }, sequence);
+    Request::Batch(Offer { body: Bytes::from(vec![0; bytes]), ..offer })
 }
 
 fn add(queue: &mut Queue, request: Request, at: Timestamp) {

@@ -1,9 +1,8 @@
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use hub_store::{Draft, LaneRecord, Origin, SectionDraft};
 use proto_boot::Metrics;
-use proto_model::{Chain, EdgeId, Epoch, ProducerId, Sequence, TrackId};
+use proto_model::{Chain, Epoch, ProducerId, Sequence};
 use proto_wire::digest;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -12,7 +11,7 @@ use super::*;
 use crate::admit::hub_rows;
 use crate::mover::Mover;
 use crate::pushes::{PushLanes, Router};
-use crate::request::{GapOffer, Offer, Room, Speaker};
+use crate::request::{GapOffer, Offer, Room, Speaker, blank};
 use crate::rig::{Bucket, cluster, frozen, lines, store, tenants, world};
 
 /// A running sealer on a bucket, with its mover and its push lanes.
@@ -101,24 +100,12 @@ struct Edge {
 impl Edge {
     fn new(name: &str) -> Self {
         let (reply, replies) = mpsc::channel(256);
-        let speaker = Speaker { cluster: cluster("alpha"), edge: EdgeId::new(name).unwrap() };
+        let speaker = blank::speaker("alpha", name);
         Self { speaker, producer: None, epoch: Epoch(0), chains: vec![Chain::default()], reply, replies }
     }
 
     async fn ask(&self, hub: &Hub) {
-        let acked = (Sequence(0), Chain::default());
-        let open = Open {
-            speaker: self.speaker.clone(),
-            track: TrackId(1),
-            producer: self.producer,
-            nonce: [1; 16],
-            wal_id: 1,
-            acked,
-            followed: false,
-            target: None,
-            walks: 0,
-            reply: self.reply.clone(),
-        };
+        let open = Open { producer: self.producer, nonce: [1; 16], reply: self.reply.clone(), ..blank::open(self.speaker.clone()) };
         hub.requests.send(Request::Open(open)).await.unwrap();
     }
 
@@ -140,20 +127,8 @@ impl Edge {
         }
         let view = proto_wire::BatchView::parse(batch.body.clone()).unwrap();
         let (rows, _) = hub_rows(&view.table().streams, Some(&self.speaker.cluster), &[]);
-        let offer = Offer {
-            speaker: self.speaker.clone(),
-            producer: self.producer.unwrap(),
-            epoch: self.epoch,
-            sequence: Sequence(sequence),
-            chain_previous,
-            digest: batch.digest,
-            positions: Vec::new(),
-            rows,
-            body: batch.body,
-            lines: 1,
-            room: Room::default(),
-            reply: self.reply.clone(),
-        };
+        let (reply, blank) = (self.reply.clone(), blank::offer(self.speaker.clone(), self.producer.unwrap(), sequence));
+        let offer = Offer { epoch: self.epoch, chain_previous, digest: batch.digest, rows, body: batch.body, reply, ..blank };
         hub.requests.send(Request::Batch(offer)).await.unwrap();
     }
 
@@ -381,21 +356,7 @@ async fn shutting_down_refuses_what_waits() {
     edge.send(&hub, 1).await;
     sleep(Duration::from_secs(30)).await;
     edge.send(&hub, 2).await;
-    let gap = GapOffer {
-        speaker: edge.speaker.clone(),
-        producer: edge.producer.unwrap(),
-        epoch: edge.epoch,
-        from: Sequence(3),
-        to: Sequence(4),
-        chain_previous: Chain::default(),
-        chain_to: Chain::default(),
-        lines: None,
-        bytes: None,
-        range: (Timestamp(0), Timestamp(0)),
-        reason: String::new(),
-        source: String::new(),
-        reply: edge.reply.clone(),
-    };
+    let gap = GapOffer { epoch: edge.epoch, reply: edge.reply.clone(), ..blank::gap(edge.speaker.clone(), edge.producer.unwrap(), (3, 4)) };
     hub.requests.send(Request::Gap(gap)).await.unwrap();
     edge.ask(&hub).await;
     hub.stop.cancel();
@@ -439,20 +400,8 @@ async fn a_divergent_twin_is_quarantined_durably_and_another_hub_knows_it() {
     let mut twin = Edge { chains: vec![Chain::default()], ..Edge::new("one") };
     twin.open(&right).await;
     let other = frozen(&[("app", "web")], &["another line"]);
-    let offer = Offer {
-        speaker: twin.speaker.clone(),
-        producer: twin.producer.unwrap(),
-        epoch: twin.epoch,
-        sequence: Sequence(1),
-        chain_previous: Chain::default(),
-        digest: other.digest,
-        positions: Vec::new(),
-        rows: Vec::new(),
-        body: Bytes::new(),
-        lines: 1,
-        room: Room::default(),
-        reply: twin.reply.clone(),
-    };
+    let blank = blank::offer(twin.speaker.clone(), twin.producer.unwrap(), 1);
+    let offer = Offer { epoch: twin.epoch, digest: other.digest, reply: twin.reply.clone(), ..blank };
     right.requests.send(Request::Batch(offer)).await.unwrap();
     assert!(matches!(twin.heard().await, Reply::Refused { why: Refusal::Diverged(_), .. }));
     edge.ask(&left).await;

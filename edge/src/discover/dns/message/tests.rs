@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// An answer to the question `id`, whose records are given as type and data; each is of the name that was asked for.
-fn answer(id: u16, flags: u16, asked: &[u8], records: &[(u16, Vec<u8>)]) -> Vec<u8> {
+pub(in crate::discover::dns) fn answer(id: u16, flags: u16, asked: &[u8], records: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(id.to_be_bytes());
     out.extend(flags.to_be_bytes());

@@ -1,10 +1,10 @@
 //! Tokens by client credentials (RFC 6749, 4.4), kept until they end.
 //!
 //! Parts: [`Tokens`]. The edge names itself by Basic authentication and, where that is not taken, in the form, as Go's
-//! library does. Promises: one request for a token at a time; no error text holds a secret or an answer. Must not do: send lines.
+//! library does. Promises: one request for a token at a time; no error text holds a secret or an answer. Must not do: send anything else.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use proto_seam::World;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::http::{Way, client, secret, told};
+use super::{basic_text, explained, header, made, secret};
 use crate::settings::http::OAuth2;
 
 /// A token is not used in its last moments.
@@ -55,9 +55,9 @@ impl Tokens {
         kept.as_ref().filter(|token| token.until.is_none_or(|until| Instant::now() < until)).map(|token| token.text.clone())
     }
 
-    /// Forgets the token; false when there was none.
-    pub(super) fn forget(&self) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    /// Forgets a token that was not taken, if it is still the one in use.
+    pub(super) fn forget(&self, refused: &str) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take_if(|token| token.text == refused);
     }
 
     /// A token that holds.
@@ -84,22 +84,10 @@ fn encoded(text: &str) -> String {
 }
 
 async fn ask(settings: &OAuth2, world: &World) -> Result<Given, String> {
-    use base64::Engine as _;
-    let own = settings.clone();
-    let disk = world.disk.clone();
-    let make = move || -> Result<(reqwest::Client, String), String> {
-        let way = Way {
-            proxy_url: own.proxy_url.as_deref(),
-            no_proxy: own.no_proxy.as_deref(),
-            from_environment: own.proxy_from_environment,
-            connect_header: &own.proxy_connect_header,
-        };
-        let client = client(&own.tls_config.clone().unwrap_or_default(), &way, true, own.token_url.starts_with("http:"), disk.as_ref())?;
-        let secret = match &own.client_secret_file {
-            Some(path) => secret(disk.as_ref(), path)?,
-            None => own.client_secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
-        };
-        Ok((client, secret))
+    let (own, disk) = (settings.clone(), Arc::clone(&world.disk));
+    let make = move || {
+        let client = made(&own.http(), None, disk.as_ref())?;
+        Ok::<_, String>((client, secret(own.client_secret.as_ref(), own.client_secret_file.as_ref(), disk.as_ref())?))
     };
     let (client, secret) = world.workers.run(make).await?;
     let mut form: BTreeMap<&str, &str> = settings.endpoint_params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -108,8 +96,7 @@ async fn ask(settings: &OAuth2, world: &World) -> Result<Given, String> {
     if !scopes.is_empty() {
         form.insert("scope", &scopes);
     }
-    let user = format!("{}:{}", encoded(&settings.client_id), encoded(&secret));
-    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(user));
+    let basic = basic_text(&encoded(&settings.client_id), &encoded(&secret));
     let first = request(&client, settings, &form, Some(basic)).await?;
     if let Ok(given) = first {
         return Ok(given);
@@ -124,12 +111,12 @@ async fn request(client: &reqwest::Client, settings: &OAuth2, form: &BTreeMap<&s
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let mut request = client.post(&settings.token_url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body).timeout(REQUEST_MAX);
     if let Some(basic) = basic {
-        request = request.header(AUTHORIZATION, basic);
+        request = request.header(AUTHORIZATION, header(&basic)?);
     }
-    let mut response = request.send().await.map_err(|fault| format!("oauth2.token_url: {}", told(fault)))?;
+    let mut response = request.send().await.map_err(|fault| format!("oauth2.token_url: {}", explained(&fault)))?;
     let status = response.status();
     let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|fault| format!("oauth2.token_url: {}", told(fault)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|fault| format!("oauth2.token_url: {}", explained(&fault)))? {
         text.extend_from_slice(&chunk);
         if text.len() > ANSWER_BYTES_MAX {
             return Ok(Err("its answer is too long".to_owned()));
