@@ -2,11 +2,12 @@
 //!
 //! Parts: [`Collector::run`] (the loop: discover, turn, freeze, sync; between turns the shipper's orders), `Desk` (what moves to a worker for each
 //! turn, since files and the WAL block), `write` (its last step), `report` (what pages and counters are told),
-//! `adopt` (the hub's word). Promises: a batch and the positions after it are one WAL record;
+//! `adopt` and `rejoin` (the hub's word). Promises: a batch and the positions after it are one WAL record;
 //! the durable mark moves only after a sync, and so are senders answered; files and deliveries take turns, a batch each; when the
 //! WAL is full or the disk fails, reading stops: the files and the senders are the buffer. Must not do: talk to the hub.
 
 mod adopt;
+mod rejoin;
 mod report;
 mod write;
 
@@ -33,6 +34,7 @@ use crate::ship::{Adoption, Mark, Order, SharedWal};
 use crate::status::Status;
 use crate::tail::source::read::LineCount;
 use crate::tail::{Missed, Tail};
+use adopt::Owed;
 
 /// Bytes read in one turn: long enough that a worker is worth it, short enough that an ack is noticed.
 const TURN_BYTES: u64 = 8 * 1024 * 1024;
@@ -84,6 +86,8 @@ struct Desk {
     next_discovery: Timestamp,
     next_report: Timestamp,
     missed: Vec<Missed>,
+    /// Losses that positions bear until they are told, and those positions.
+    owed: Owed,
     /// A batch, or positions alone, that the WAL could not take yet: its lines are read, so it is kept until it is written.
     pending: Option<(Option<FrozenBatch>, Vec<SourcePosition>)>,
     metrics: EdgeMetrics,
@@ -136,6 +140,7 @@ impl Collector {
     /// From its parts.
     #[must_use]
     pub fn new(parts: CollectorParts) -> Self {
+        let owed = Owed::of(&parts.recovered, Timestamp(parts.world.clock.now_ns()));
         let desk = Desk {
             streams: Streams::new(parts.tail.jobs(), &parts.recovered, Timestamp(parts.world.clock.now_ns())),
             tail: parts.tail,
@@ -150,6 +155,7 @@ impl Collector {
             next_discovery: Timestamp::MIN,
             next_report: Timestamp::MIN,
             missed: Vec::new(),
+            owed,
             pending: None,
             metrics: parts.metrics,
             status: parts.status.clone(),
@@ -232,8 +238,8 @@ impl Collector {
         let now = self.now();
         match order {
             Order::Adopt(adoption) => self.adopt(adoption, now).await,
-            Order::BeginTrack(done) => {
-                let begun = self.at_desk(Desk::begin_track).await;
+            Order::BeginTrack(track, done) => {
+                let begun = self.at_desk(move |desk| desk.begin_track(track)).await;
                 drop(done.send(begun));
                 let durable = self.at_desk(|desk| desk.durable()).await;
                 self.tell(durable);
@@ -244,10 +250,11 @@ impl Collector {
     }
 
     async fn adopt(&mut self, adoption: Adoption, now: Now) {
-        let (producer, last, track) = (adoption.producer, adoption.last, adoption.track);
+        let (producer, last) = (adoption.producer, adoption.last);
         tracing::warn!(%producer, last = last.0, "the hub knows this edge from a WAL that is gone: reading continues where the hub stands");
         let (result, done) = self.at_desk(move |desk| desk.adopt(adoption, now.wall)).await;
-        self.tell(Mark { track, sequence: last });
+        let durable = self.at_desk(|desk| desk.durable()).await;
+        self.tell(durable);
         drop(done.send(result));
     }
 }
@@ -266,11 +273,11 @@ impl Desk {
     }
 
     /// What is gathered from now on goes to a new track; the one before is durable as a whole then.
-    fn begin_track(&mut self) -> Result<TrackId, WalFault> {
+    fn begin_track(&mut self, known: Option<TrackId>) -> Result<TrackId, WalFault> {
         let track = {
             let mut wal = self.lock();
             wal.sync()?;
-            wal.new_track()?
+            known.map_or_else(|| wal.new_track(), Ok)?
         };
         self.track = track;
         Ok(track)
@@ -280,7 +287,7 @@ impl Desk {
     fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { jobs, limits, external_labels, discover_every, done } = reload;
         self.count_jobs();
-        self.tail.reload(jobs);
+        self.tail.reload(jobs, now);
         self.discovered();
         self.gather.set_rules(limits, external_labels);
         self.discover_every = discover_every;
@@ -396,6 +403,7 @@ impl Desk {
 
     /// Reads one turn and writes what became full or due. Gives how long to sleep.
     fn read(&mut self, now: Timestamp) -> Result<Duration, WalFault> {
+        self.tell_owed(now)?;
         if self.pending.is_some() {
             self.freeze(now)?;
         }
@@ -413,7 +421,7 @@ impl Desk {
             }
             let handed_in = self.take_deliveries(now)?;
             budget = budget.saturating_sub(handed_in);
-            more |= !self.streams.is_empty() && !self.streams.is_held(now);
+            more |= !self.streams.is_empty();
             if turn.count.bytes == 0 && handed_in == 0 {
                 break;
             }

@@ -51,6 +51,8 @@ pub struct Job {
     pub live: Live,
     /// Its one source, as the settings say.
     pub origin: Arc<Origin>,
+    /// Since when this edge reads for it, the time that it was away included: what was rotated before is left alone.
+    pub since: Timestamp,
 }
 
 /// A job's relabelling.
@@ -84,6 +86,7 @@ impl Job {
             named: Vec::new(),
             live: Live::default(),
             origin: Arc::new(Origin::Files(Vec::new())),
+            since: Timestamp::MAX,
         }
     }
 

@@ -50,6 +50,7 @@ pub struct Flags {
 }
 
 const NO_GRPC: &str = "nothing listens for gRPC there";
+const NO_CLUSTER: &str = "no cluster label is looked at";
 
 /// Every flag of Promtail's but `-config.file`.
 pub const FLAGS: &[(&str, Meaning)] = &[
@@ -75,7 +76,7 @@ pub const FLAGS: &[(&str, Meaning)] = &[
     ("positions.sync-period", Key("positions.sync_period")),
     ("positions.ignore-invalid-yaml", Switch("positions.ignore_invalid_yaml")),
     ("target.sync-period", Key("target_config.sync_period")),
-    ("target.stdin", Switch("target_config.stdin")),
+    ("target.stdin", Switch(STDIN)),
     ("file-watch.min-poll-frequency", Key("global.file_watch_config.min_poll_frequency")),
     ("file-watch.max-poll-frequency", Key("global.file_watch_config.max_poll_frequency")),
     ("limit.readline-rate", Key("limits_config.readline_rate")),
@@ -139,7 +140,29 @@ pub const FLAGS: &[(&str, Meaning)] = &[
     ("server.grpc.keepalive.min-time-between-pings", Key("server.grpc_server_min_time_between_pings")),
     ("server.grpc.keepalive.ping-without-stream-allowed", Switch("server.grpc_server_ping_without_stream_allowed")),
     ("server.grpc.num-workers", Key("server.grpc_server_num_workers")),
+    ("server.grpc.stats-tracking-enabled", Switch("server.grpc_server_stats_tracking_enabled")),
+    ("server.grpc.recv-buffer-pools-enabled", Switch("server.grpc_server_recv_buffer_pools_enabled")),
+    ("server.grpc.read-buffer-size-bytes", Key("server.grpc_server_read_buffer_size")),
+    ("server.grpc.write-buffer-size-bytes", Key("server.grpc_server_write_buffer_size")),
+    ("server.trace-request-headers", Switch("server.trace_request_headers")),
+    ("server.trace-request-headers-exclude-list", Key("server.trace_request_exclude_headers_list")),
+    ("server.create-new-traces", Switch("server.create_new_traces")),
+    ("server.throughput.latency-cutoff", Effectless(true, "requests are not measured so")),
+    ("server.throughput.unit", Effectless(true, "requests are not measured so")),
+    ("server.cluster-validation.label", Effectless(true, NO_GRPC)),
+    ("server.cluster-validation.additional-labels", Effectless(true, NO_GRPC)),
+    ("server.cluster-validation.grpc.enabled", Effectless(false, NO_GRPC)),
+    ("server.cluster-validation.grpc.soft-validation", Effectless(false, NO_GRPC)),
+    ("server.cluster-validation.http.enabled", Effectless(false, NO_CLUSTER)),
+    ("server.cluster-validation.http.soft-validation", Effectless(false, NO_CLUSTER)),
+    ("server.cluster-validation.http.excluded-paths", Effectless(true, NO_CLUSTER)),
+    ("server.cluster-validation.http.excluded-user-agents", Effectless(true, NO_CLUSTER)),
+    ("tracing.enabled", Effectless(false, "this edge makes no traces")),
+    ("client.stream-lag-labels", Effectless(true, "Promtail has removed it")),
 ];
+
+/// The key that says the same as `-stdin`.
+pub const STDIN: &str = "target_config.stdin";
 
 /// Takes Promtail's flags out of `arguments` (without the program's name): the rest is the program's own.
 ///
@@ -171,7 +194,7 @@ pub fn take(arguments: impl IntoIterator<Item = String>) -> Result<(Vec<String>,
                 let value = if meaning.takes_value() { value.or_else(|| arguments.next()) } else { value.or_else(|| Some("true".to_owned())) };
                 match value {
                     None => Err(wrong("the flag has no value", format!("write -{name}=VALUE"))),
-                    Some(value) => flags.say(name, *meaning, value).map_err(|what| wrong(&what, format!("write -{name}=true or -{name}=false"))),
+                    Some(value) => flags.say(name, *meaning, value).map_err(|what| wrong(&what, meaning.form(name))),
                 }
             }
         };
@@ -184,9 +207,24 @@ impl Meaning {
     const fn takes_value(self) -> bool {
         matches!(self, Self::Key(_) | Self::Effectless(true, _))
     }
+
+    /// How a value is written.
+    fn form(self, name: &str) -> String {
+        match self {
+            Key(_) | Effectless(..) => format!("write -{name}=NAME=VALUE,NAME=VALUE"),
+            Switch(_) | Mode(_) => format!("write -{name}=true or -{name}=false"),
+        }
+    }
 }
 
 impl Flags {
+    /// Whether the standard input is read, by either flag: then there need not be a file.
+    #[must_use]
+    pub fn reads_stdin(&self) -> bool {
+        let told = self.overrides.iter().rfind(|(key, _)| key == STDIN);
+        self.stdin || told.is_some_and(|(_, value)| value == "true")
+    }
+
     fn say(&mut self, name: &str, meaning: Meaning, value: String) -> Result<(), String> {
         match meaning {
             Key("client.external_labels") => self.overrides.push(("client.external_labels".to_owned(), labels(&value)?)),

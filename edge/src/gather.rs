@@ -92,8 +92,9 @@ impl Gather {
         let more = (!self.added.is_empty()).then(|| self.added.to(labels));
         let labels = more.as_ref().unwrap_or(labels);
         let is_new = self.limits.counts_streams() && !self.builder.has_stream(labels);
-        let Verdict::Pass(line) = self.limits.judge(line, self.builder.streams() as u64, is_new, now) else { return };
-        if self.limits.counts_tenants() && !self.limits.budgets().take(labels.value(TENANT_LABEL).unwrap_or_default(), line.len(), now) {
+        let tenant = labels.value(TENANT_LABEL).unwrap_or_default();
+        let Verdict::Pass(line) = self.limits.judge(tenant, line, (self.builder.streams() as u64, is_new), now) else { return };
+        if self.limits.counts_tenants() && !self.limits.budgets().take(tenant, line.len(), now) {
             return;
         }
         match &mut self.tap {
@@ -136,8 +137,8 @@ impl Gather {
         self.limits.wait(now)
     }
 
-    /// What limits cost since the last call.
-    pub fn take_given(&mut self) -> (Given, BTreeMap<String, Spent>) {
+    /// What limits cost since the last call, by tenant and by the name of a budget.
+    pub fn take_given(&mut self) -> (BTreeMap<String, Given>, BTreeMap<String, Spent>) {
         (self.limits.take_given(), self.limits.budgets().take_spent())
     }
 

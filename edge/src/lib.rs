@@ -36,7 +36,7 @@ use edge_wal::{Recovered, SourcePosition, Wal, WalFault};
 use proto_boot::Metrics;
 use proto_link::Dial;
 use proto_model::{Timestamp, TrackId};
-use proto_seam::World;
+use proto_seam::{FileKind, World};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,9 @@ use sink::metrics::SinkMetrics;
 use sink::{SinkParts, Sinks};
 use status::Status;
 use tail::Tail;
+
+/// What an edge read so long before its WAL was written last may not be in it.
+const AWAY_SLACK: Duration = Duration::from_secs(10);
 
 /// What an edge is run with.
 pub struct EdgeParts {
@@ -117,6 +120,8 @@ impl Feeds {
 /// directory cannot be written.
 pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, WalFault> {
     let EdgeParts { mut prepared, discover_every, bandwidth, dial, metrics, status, deliveries, world } = parts;
+    let since = last_written(&prepared, &world).await;
+    prepared.jobs.iter_mut().for_each(|job| job.since = since);
     let (mut wal, recovered) = open_wal(&mut prepared, dial.is_some(), &world).await?;
     let track = newest_track(&mut wal)?;
     tell(&status, &prepared, &recovered);
@@ -176,7 +181,7 @@ pub async fn run(parts: EdgeParts, stop: &CancellationToken) -> Result<Edge, Wal
             orders: orders.clone(),
             status,
             bandwidth,
-            backlog_mille: prepared.backlog_mille,
+            backlog: (prepared.backlog_mille, prepared.backlog_age),
             began: tokio::time::Instant::now(),
             stop: stop.clone(),
         };
@@ -263,6 +268,17 @@ async fn open_wal(prepared: &mut Prepared, has_hub: bool, world: &World) -> Resu
         tracing::error!(from = lost.from.0, to = lost.to.0, reason = lost.reason, "batches in the WAL are damaged and become a gap");
     }
     Ok((wal, recovered))
+}
+
+/// When this edge was last at work: when its WAL was written last, now if it has none yet. Files that came since and were rotated before
+/// they are found are read all the same.
+async fn last_written(prepared: &Prepared, world: &World) -> Timestamp {
+    let (dir, disk, now) = (prepared.wal.dir.clone(), Arc::clone(&world.disk), Timestamp(world.clock.now_ns()));
+    let newest = move || {
+        let names = disk.list(&dir).unwrap_or_default().into_iter().map(|entry| dir.join(entry.name));
+        names.filter_map(|file| disk.state(&file).ok()).filter(|state| state.kind == FileKind::File).map(|state| state.modified_ns).max()
+    };
+    world.workers.run(newest).await.map_or(now, |written| now.min(Timestamp(written)).minus(AWAY_SLACK))
 }
 
 /// What the pages are to know of the WAL.

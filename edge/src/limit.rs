@@ -1,14 +1,16 @@
 //! `limits_config`: how many lines, how many streams and how long a line may be.
 //!
 //! Pure. Parts: [`Bucket`] (lines a second), [`Limits`] (all of them, and what they cost), [`budget`] (what each tenant may send). They hold for lines as they
-//! leave the pipelines, over all sources together, as in Promtail. Promises: what is given up is counted by reason.
+//! leave the pipelines, over all sources together, as in Promtail. Promises: what is given up is counted by reason and tenant, of
+//! [`TENANTS_MAX`] tenants.
 //! Must not do: hold a clock or wait.
 
 pub mod budget;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use budget::{BudgetSettings, Budgets};
+use budget::{BudgetSettings, Budgets, TENANTS_MAX};
 use proto_model::Timestamp;
 
 /// As the settings say.
@@ -111,7 +113,7 @@ pub enum Verdict<'l> {
 pub struct Limits {
     settings: LimitSettings,
     bucket: Option<Bucket>,
-    given: Given,
+    given: BTreeMap<String, Given>,
     budgets: Budgets,
 }
 
@@ -121,7 +123,7 @@ impl Limits {
     pub fn new(settings: LimitSettings) -> Self {
         let mut budgets = Budgets::default();
         budgets.set(settings.budgets.clone());
-        Self { bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), settings, given: Given::default(), budgets }
+        Self { bucket: settings.rate.map(|(rate, burst)| Bucket::new(rate, burst)), settings, given: BTreeMap::new(), budgets }
     }
 
     /// From now on these hold.
@@ -162,18 +164,19 @@ impl Limits {
         !self.settings.drop && self.bucket.as_ref().is_some_and(|bucket| bucket.tokens < 1.0)
     }
 
-    /// Judges a line that would join a batch of `streams` streams, as a `new` one or in one of them.
-    pub fn judge<'l>(&mut self, line: &'l [u8], streams: u64, is_new: bool, now: Timestamp) -> Verdict<'l> {
+    /// Judges a line of `tenant` that would join a batch of so many streams, as a new one or in one of them.
+    pub fn judge<'l>(&mut self, tenant: &str, line: &'l [u8], (streams, is_new): (u64, bool), now: Timestamp) -> Verdict<'l> {
         let Self { settings, bucket, given, .. } = self;
         if let Some(bucket) = bucket {
             if !settings.drop {
                 bucket.owe(1.0, now);
             } else if !bucket.take(now) {
-                given.rate_limited += 1;
+                of(given, tenant).rate_limited += 1;
                 return Verdict::Drop;
             }
         }
         if settings.streams_max > 0 && is_new && streams >= settings.streams_max {
+            let given = of(given, tenant);
             given.stream_limit += 1;
             given.stream_limit_bytes += line.len() as u64;
             return Verdict::Drop;
@@ -182,6 +185,7 @@ impl Limits {
         if most == 0 || line.len() <= most {
             return Verdict::Pass(line);
         }
+        let given = of(given, tenant);
         if !settings.truncate {
             given.line_too_long += 1;
             given.line_too_long_bytes += line.len() as u64;
@@ -201,10 +205,16 @@ impl Limits {
         self.bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.wait(now))
     }
 
-    /// What they cost since the last call.
-    pub fn take_given(&mut self) -> Given {
+    /// What they cost since the last call, by tenant.
+    pub fn take_given(&mut self) -> BTreeMap<String, Given> {
         std::mem::take(&mut self.given)
     }
+}
+
+/// What is counted of a tenant; those without end are counted as none.
+fn of<'g>(given: &'g mut BTreeMap<String, Given>, tenant: &str) -> &'g mut Given {
+    let tenant = if given.len() < TENANTS_MAX || given.contains_key(tenant) { tenant } else { "" };
+    given.entry(tenant.to_owned()).or_default()
 }
 
 /// The first `most` bytes, but no half of a character.

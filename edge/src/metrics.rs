@@ -129,7 +129,7 @@ impl EdgeMetrics {
     }
 
     /// What `limits_config` cost.
-    pub fn limited(&self, (given, spent): &(Given, BTreeMap<String, Spent>)) {
+    pub fn limited(&self, (given, spent): &(BTreeMap<String, Given>, BTreeMap<String, Spent>)) {
         for (tenant, spent) in spent {
             self.tenant_lines.with([tenant]).add(spent.lines);
             self.tenant_bytes.with([tenant]).add(spent.bytes);
@@ -139,12 +139,14 @@ impl EdgeMetrics {
                 self.drop("tenant_budget", "tenant_budget", spent.dropped);
             }
         }
-        for (reason, lines) in [("rate_limited", given.rate_limited), ("stream_limited", given.stream_limit), ("line_too_long", given.line_too_long)] {
-            if lines > 0 {
-                self.drop(reason, if reason == "rate_limited" { "global_rate_limiter_drop" } else { reason }, lines);
+        for given in given.values() {
+            for (reason, lines) in [("rate_limited", given.rate_limited), ("stream_limited", given.stream_limit), ("line_too_long", given.line_too_long)] {
+                if lines > 0 {
+                    self.drop(reason, if reason == "rate_limited" { "global_rate_limiter_drop" } else { reason }, lines);
+                }
             }
+            self.lines_cut.add(given.cut);
         }
-        self.lines_cut.add(given.cut);
     }
 
     /// Lines were dropped for a reason, which Promtail may have another word for.

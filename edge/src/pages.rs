@@ -124,8 +124,9 @@ async fn overview(State(pages): State<Pages>, Query(asked): Query<Asked>, header
 async fn targets(State(pages): State<Pages>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
     let files = pages.status.fresh().await;
     let receivers = pages.status.receiver_reports();
-    let (json, html, text) = (|| targets::json(&files, &receivers), || targets::html(&files, &receivers), || targets::text(&files, &receivers));
-    answer(form::of(&asked, &headers), json, html, text)
+    let containers = pages.status.container_reports();
+    let shown = targets::Shown { files: &files, containers: &containers, receivers: &receivers };
+    answer(form::of(&asked, &headers), || targets::json(&shown), || targets::html(&shown), || targets::text(&shown))
 }
 
 async fn discovery(State(pages): State<Pages>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {

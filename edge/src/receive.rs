@@ -8,7 +8,7 @@
 //!
 //! Parts: [`Arrival`], [`Delivery`], [`Intake`] (the way in, bounded in number and bytes), [`Durable`] (the answer), [`mod@streams`]
 //! (the collector's side); [`mod@start`] (all listeners), [`board`] (what each has taken, for people), one file for each protocol (`push`, `syslog`, `otlp`, `forward`, `gelf`) and each source that is asked (`journal`, `docker`, [`kafka`]), and what they
-//! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
+//! share: `post` (a job's labels), [`pulled`] (cursors and deliveries under way), `http` (bodies and answers), `repeats`, [`sender`] (until when one waits), [`listen`] (sockets and TLS). Promises: a sender is told "taken" only after its records are on disk; what is not taken is told too,
 //! by a dropped answer; when the WAL has no room nothing is taken, and each receiver tells its senders so in its protocol's words.
 //! Must not do: know the hub.
 
@@ -26,9 +26,11 @@ mod post;
 pub mod pulled;
 mod push;
 mod repeats;
+pub mod sender;
 pub mod start;
 pub mod streams;
 mod syslog;
+mod udp;
 
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ use board::Board;
 pub(crate) use docker::Endpoint as DockerEndpoint;
 pub use listen::ReceiveFault;
 use metrics::ReceiveMetrics;
+use sender::Sender;
 pub use start::{Receivers, start};
 
 /// Deliveries that wait for the collector.
@@ -89,12 +92,16 @@ pub struct Inlet {
 pub struct Delivery {
     /// Whose.
     pub inlet: Inlet,
+    /// Who waits if these use a budget up.
+    pub sender: Arc<Sender>,
     /// In their order.
     pub records: Vec<Arrival>,
     /// Cursor of a pulled source after the last record, durable together with it: `path` names the source
     /// (`journal:<job>`, `docker:<container id>`), `identity` is the default, `held` are the cursor's bytes, `offset` rises. Where `resume`
     /// is not 0 and below `offset`, it is the `offset` this delivery follows: it is not taken if the one before was not.
     pub positions: Vec<SourcePosition>,
+    /// The source has ended: what pipelines hold of this inlet goes out behind the records.
+    pub ends: bool,
     /// Told once all of it is durable; dropped: it was not taken.
     pub(crate) done: oneshot::Sender<()>,
     /// Room of the intake, given back when this is gathered and dropped.
@@ -159,12 +166,24 @@ impl Intake {
     ///
     /// # Errors
     /// [`NotTaken`] when the edge ends.
-    pub async fn deliver(&self, inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
+    pub async fn deliver(&self, inlet: &Inlet, sender: &Arc<Sender>, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).acquire_many_owned(cost(&records)).await.map_err(|_| NotTaken)?;
         let count = size(&records);
-        let (delivery, durable) = Self::delivery(inlet, records, positions, room);
+        let (delivery, durable) = Self::delivery(inlet, sender, (records, positions), room);
         self.deliveries.send(delivery).await.map_err(|_| NotTaken)?;
         self.took(inlet, count);
+        Ok(durable)
+    }
+
+    /// Says that a source has ended: what its pipeline holds goes out now, as nothing more comes. Durable like a delivery.
+    ///
+    /// # Errors
+    /// [`NotTaken`] when the edge ends.
+    pub async fn end(&self, inlet: &Inlet, sender: &Arc<Sender>) -> Result<Durable, NotTaken> {
+        let room = Arc::clone(&self.room).acquire_many_owned(cost(&[])).await.map_err(|_| NotTaken)?;
+        let (mut delivery, durable) = Self::delivery(inlet, sender, (Vec::new(), Vec::new()), room);
+        delivery.ends = true;
+        self.deliveries.send(delivery).await.map_err(|_| NotTaken)?;
         Ok(durable)
     }
 
@@ -172,10 +191,10 @@ impl Intake {
     ///
     /// # Errors
     /// [`NotTaken`]; the records are gone then.
-    pub fn try_deliver(&self, inlet: &Inlet, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
+    pub fn try_deliver(&self, inlet: &Inlet, sender: &Arc<Sender>, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
         let room = Arc::clone(&self.room).try_acquire_many_owned(cost(&records)).map_err(|_| NotTaken)?;
         let count = size(&records);
-        let (delivery, durable) = Self::delivery(inlet, records, Vec::new(), room);
+        let (delivery, durable) = Self::delivery(inlet, sender, (records, Vec::new()), room);
         self.deliveries.try_send(delivery).map_err(|_| NotTaken)?;
         self.took(inlet, count);
         Ok(durable)
@@ -187,9 +206,14 @@ impl Intake {
         }
     }
 
-    fn delivery(inlet: &Inlet, records: Vec<Arrival>, positions: Vec<SourcePosition>, room: OwnedSemaphorePermit) -> (Delivery, Durable) {
+    fn delivery(
+        inlet: &Inlet,
+        sender: &Arc<Sender>,
+        (records, positions): (Vec<Arrival>, Vec<SourcePosition>),
+        room: OwnedSemaphorePermit,
+    ) -> (Delivery, Durable) {
         let (done, told) = oneshot::channel();
-        (Delivery { inlet: inlet.clone(), records, positions, done, _room: room }, Durable(told))
+        (Delivery { inlet: inlet.clone(), sender: Arc::clone(sender), records, positions, ends: false, done, _room: room }, Durable(told))
     }
 }
 

@@ -129,6 +129,8 @@ pub struct Prepared {
     pub wal: WalSettings,
     /// Share of an old backlog beside live lines, per mille.
     pub backlog_mille: u32,
+    /// So old makes the oldest unacked batch a backlog, which drains apart.
+    pub backlog_age: Duration,
     /// Lokis to push to.
     pub clients: Vec<Target>,
     /// What each of them may keep in the WAL that others have passed, in bytes.

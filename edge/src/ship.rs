@@ -12,6 +12,7 @@ pub mod tracks;
 pub mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_wal::{SourcePosition, TrackState, Wal, WalFault, WalReader};
 use proto_link::{Dial, Session, Targets, backoff};
@@ -42,8 +43,8 @@ pub async fn with_wal<T: Send + 'static>(world: &World, wal: &SharedWal, act: im
 pub enum Order {
     /// Continue where the hub stands.
     Adopt(Adoption),
-    /// What is read from now on has a track of its own; answered with it once all of the one before is durable.
-    BeginTrack(oneshot::Sender<Result<TrackId, WalFault>>),
+    /// What is read from now on has a track of its own, a new one or this one; answered with it once all of the one before is durable.
+    BeginTrack(Option<TrackId>, oneshot::Sender<Result<TrackId, WalFault>>),
     /// How far the hub has the sources, at the first Welcome of the newest track: where it knows one further on than a
     /// damaged WAL, its word is better.
     HubPositions(Vec<SourcePosition>),
@@ -64,6 +65,10 @@ pub struct Adoption {
     pub chain: Chain,
     /// How far sources are committed.
     pub positions: Vec<SourcePosition>,
+    /// The same in the tracks before it.
+    pub older: Vec<SourcePosition>,
+    /// The hub has told of all of those: what it did not name it never had.
+    pub is_whole: bool,
     /// Told when the WAL holds it.
     pub done: oneshot::Sender<Result<(), WalFault>>,
 }
@@ -99,8 +104,8 @@ pub struct Shipper {
     pub status: Status,
     /// Bytes a second that may be sent; 0 = no limit.
     pub bandwidth: u64,
-    /// Share of the backlog beside live lines, per mille.
-    pub backlog_mille: u32,
+    /// Share of the backlog beside live lines, per mille; and so old makes the oldest batch of the newest track it a backlog.
+    pub backlog: (u32, Duration),
     /// When it was made.
     pub began: Instant,
     /// Ends the shipping.
@@ -179,6 +184,6 @@ impl Shipper {
 
     async fn tracks(&self) -> Tracks {
         let states = with_wal(&self.world, &self.wal, |wal| wal.tracks()).await;
-        Tracks::new(states.iter().filter(|state| !state.closed).map(window_of), self.backlog_mille)
+        Tracks::new(states.iter().filter(|state| !state.closed).map(window_of), self.backlog)
     }
 }

@@ -78,7 +78,7 @@ impl Show {
         let mut tasks = JoinSet::new();
         let metrics = feeds::FeedMetrics::new(&proto_boot::Metrics::new());
         feeds::start(&mut prepared.jobs, &prepared.wal.dir.join("discovery"), world, &metrics, &mut tasks, stop);
-        self.tail.reload(prepared.jobs);
+        self.tail.reload(prepared.jobs, Timestamp(world.clock.now_ns()));
         while !stop.is_cancelled() {
             let now = Timestamp(world.clock.now_ns());
             let disk = Arc::clone(&world.disk);
@@ -128,12 +128,17 @@ pub async fn positions(prepared: &mut Prepared, world: &World) -> Result<Vec<Sou
     Ok(if positions.is_empty() { std::mem::take(&mut prepared.imported).positions } else { positions })
 }
 
-/// The standard input as a source: the first job's pipeline and labels, or none and `job` and `hostname`.
+/// The standard input as a source: the first job's pipeline and the labels of all its `static_configs`, as in Promtail before
+/// relabelling; or none, and `job` and `hostname`.
 #[must_use]
 pub fn stdin_source(prepared: &Prepared, host: &str) -> (Arc<str>, Option<Arc<Program>>, Labels) {
     let default = || Labels::from_pairs([("job", "stdin"), ("hostname", host)]);
     let Some(job) = prepared.jobs.first() else { return ("stdin".into(), None, default()) };
-    let labels = job.targets.first().map(|target| target.labels.clone()).filter(|labels| !labels.is_empty()).unwrap_or_else(default);
+    let mut labels = Labels::default();
+    for (name, value) in job.named.iter().flat_map(|named| named.discovered.iter()).filter(|(name, _)| !name.starts_with("__")) {
+        labels.set(name, value);
+    }
+    let labels = if labels.is_empty() { default() } else { labels };
     (job.name.as_str().into(), Some(Arc::clone(&job.program)), labels)
 }
 

@@ -201,7 +201,6 @@ impl Sinks {
             world: world.clone(),
             began: Instant::now(),
             stop: self.own_stop.clone(),
-            wait,
         };
         self.tasks.spawn(pump.run());
         self.running.push((id, pusher));

@@ -22,7 +22,8 @@ use crate::receive::board::Board;
 use crate::sink::Target;
 use crate::sink::metrics::SinkMetrics;
 pub use report::{
-    JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport, TrackStanding,
+    ContainerReport, JobReport, LossReport, PathReport, ReceiverReport, RefusedReport, SinkReport, Snapshot, SourceReport, StatusReport, TrackReport,
+    TrackStanding,
 };
 
 /// Longest wait of a page for what the collector knows: it may be kept by a disk.
@@ -249,9 +250,9 @@ impl Status {
     }
 
     /// What `limits_config` cost: every client counts it under Promtail's names.
-    pub fn limited(&self, given: &Given) {
-        if let Some((metrics, targets)) = self.state().sink_limits.as_ref().filter(|_| *given != Given::default()) {
-            targets.iter().for_each(|target| metrics.limited(target, given));
+    pub fn limited(&self, given: &BTreeMap<String, Given>) {
+        if let Some((metrics, targets)) = self.state().sink_limits.as_ref() {
+            given.iter().for_each(|(tenant, given)| targets.iter().for_each(|target| metrics.limited(target, tenant, given)));
         }
     }
 
@@ -272,8 +273,12 @@ impl Status {
 
     /// What the jobs discovered, for the service discovery page.
     #[must_use]
-    pub fn service_discovery(&self) -> Arc<Vec<JobDiscovered>> {
-        Arc::clone(&self.state().jobs)
+    pub fn service_discovery(&self) -> Vec<JobDiscovered> {
+        let (jobs, board) = {
+            let state = self.state();
+            (Arc::clone(&state.jobs), state.board.clone())
+        };
+        jobs.iter().cloned().chain(board.map(|board| board.discovered()).unwrap_or_default()).collect()
     }
 
     /// The metrics that the stages of the jobs make now.
@@ -380,6 +385,13 @@ impl Status {
     pub fn receiver_reports(&self) -> Vec<ReceiverReport> {
         let board = self.state().board.clone();
         board.map(|board| board.reports()).unwrap_or_default()
+    }
+
+    /// Containers, for the targets page.
+    #[must_use]
+    pub fn container_reports(&self) -> Vec<ContainerReport> {
+        let board = self.state().board.clone();
+        board.map(|board| board.containers()).unwrap_or_default()
     }
 
     /// What the hub is told every few seconds.

@@ -24,7 +24,7 @@ pub mod text;
 mod trail;
 mod unnamed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -114,6 +114,8 @@ pub struct Tail {
     next_rank: u64,
     /// When files were searched for last: a renamed file is not given up before it could be found again.
     searched: Timestamp,
+    /// The directories that were there then.
+    looked_in: BTreeSet<PathBuf>,
     /// Files need not be searched for before.
     search_due: Timestamp,
     /// No source wants anything before: the next turn need not ask them all.
@@ -150,6 +152,7 @@ impl Tail {
             last: None,
             next_rank: 1,
             searched: Timestamp::MIN,
+            looked_in: BTreeSet::new(),
             search_due: Timestamp::MIN,
             due: Timestamp::MIN,
             touched: true,
@@ -260,8 +263,13 @@ impl Tail {
 
     /// What a turn found at an end is ended, what was renamed is followed.
     fn settle(&mut self, ends: Ends, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
+        let disk = Arc::clone(&self.disk);
+        let mut dirs = Dirs::new(disk.as_ref());
         for identity in ends.finished {
-            self.finish(identity, now, gather, turn);
+            if let Some(position) = self.finish(identity, now, gather, turn) {
+                // What it was packed into meanwhile is not another file.
+                self.follow_done(SourcePosition { done: true, gone: false, ..position }, &mut dirs);
+            }
         }
         for identity in ends.stale {
             // Its descriptor leads nowhere: the next search opens it anew, at its position.
@@ -273,9 +281,10 @@ impl Tail {
             }
             self.search_wanted = true;
         }
-        let disk = Arc::clone(&self.disk);
-        let mut dirs = Dirs::new(disk.as_ref());
-        for found in ends.renamed {
+        for (found, removed) in ends.renamed {
+            if let Some(removed) = removed {
+                self.tell_unseen(removed, &found, &mut dirs, now);
+            }
             // What took its place is begun at once, not at the next search.
             self.take_up(found, &mut dirs, now);
             turn.more = true;
@@ -321,19 +330,20 @@ impl Tail {
         draining.into_iter().chain(live).collect()
     }
 
-    fn finish(&mut self, identity: FileIdentity, now: Timestamp, gather: &mut Gather, turn: &mut Turn) {
-        if let Some(mut source) = self.sources.remove(&identity) {
-            self.notice.end(identity);
-            turn.count.add(source.finish(now, gather));
-            turn.counters.add(&source.take_counters());
-            self.counts.leave(&mut source);
-            tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
-            let position = source.position();
-            if position.done {
-                self.done.insert(identity, Done::of(&source, position.clone()));
-            }
-            self.farewell.push(position);
+    /// Ends a source; gives its position if its file is gone.
+    fn finish(&mut self, identity: FileIdentity, now: Timestamp, gather: &mut Gather, turn: &mut Turn) -> Option<SourcePosition> {
+        let mut source = self.sources.remove(&identity)?;
+        self.notice.end(identity);
+        turn.count.add(source.finish(now, gather));
+        turn.counters.add(&source.take_counters());
+        self.counts.leave(&mut source);
+        tracing::info!(path = %source.path().display(), "a file was read to its end and closed");
+        let position = source.position();
+        if position.done {
+            self.done.insert(identity, Done::of(&source, position.clone()));
         }
+        self.farewell.push(position.clone());
+        position.gone.then_some(position)
     }
 
     /// Deleted files take space that nobody can free but this process: past the bounds the oldest are let go, counted.
@@ -354,7 +364,7 @@ impl Tail {
                 let source = source.path().to_string_lossy().into_owned();
                 turn.missed.push(Missed { source, reason: "given_up", bytes: Some(unread), noticed: now });
             }
-            self.finish(identity, now, gather, turn);
+            drop(self.finish(identity, now, gather, turn));
         }
     }
 
@@ -417,7 +427,8 @@ impl Tail {
 struct Ends {
     finished: Vec<FileIdentity>,
     stale: Vec<FileIdentity>,
-    renamed: Vec<Found>,
+    /// And which were removed too.
+    renamed: Vec<(Found, Option<FileIdentity>)>,
 }
 
 /// Looks at a source; whether it is to be read now.
@@ -434,7 +445,7 @@ fn look(source: &mut Source, disk: &dyn Disk, (now, searched): (Timestamp, Times
             false
         }
         Ok(Looked::Renamed) => {
-            ends.renamed.push(source.found.clone());
+            ends.renamed.push((source.found.clone(), source.kept_deleted().map(|_| source.identity())));
             true
         }
         Ok(Looked::Truncated { unread }) => {

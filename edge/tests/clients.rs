@@ -16,7 +16,11 @@ mod answers;
 mod credentials;
 #[path = "clients/delivery.rs"]
 mod delivery;
+#[path = "clients/figures.rs"]
+mod figures;
 #[path = "clients/loki.rs"]
 mod loki;
 #[path = "clients/program.rs"]
 mod program;
+#[path = "clients/stdin.rs"]
+mod stdin;

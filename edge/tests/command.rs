@@ -75,7 +75,9 @@ fn check_syntax_builds_everything_and_its_exit_codes_are_promtails() {
     assert!(code == 2 && out.is_empty() && err.starts_with(&format!("{bad}:")) && err.contains(": error: "), "{code} {out} {err}");
     assert_eq!(ran(&["-config.file=/nowhere.yml"]).0, 2);
     assert_eq!(ran(&[]).0, 2);
-    assert_eq!(ran(&["-no-such-flag"]).0, 2);
+    let (code, _, err) = ran(&["-config.file", &file, "-no-such-flag"]);
+    assert_eq!((code, err.as_str()), (2, "tributary-edge: the flag -no-such-flag is not known; --help names all of them\n"));
+    assert_eq!(ran(&["-stdin"]).0, 2, "nothing says where to send");
     assert_eq!(ran(&["-config.file", &file, "-dry-run=maybe"]).0, 2);
     let (code, out, _) = ran(&["-version"]);
     assert!(code == 0 && out.starts_with("tributary-edge "), "{out}");

@@ -88,6 +88,7 @@ fn beside(parent: &str) -> &'static [(&'static str, &'static str)] {
         "scrape_configs[].docker_sd_configs[]" => &[("host", "unix:///d")],
         "scrape_configs[].kubernetes_sd_configs[]" => &[("role", "pod"), ("api_server", "'https://api:6443'")],
         "scrape_configs[].file_sd_configs[]" => &[("files", "[/a/b.yaml]")],
+        "scrape_configs[].loki_push_api" => &[("server", "{http_listen_port: 3500}")],
         "scrape_configs[].otlp" => &[("http_listen_address", "':4318'")],
         _ => &[],
     }

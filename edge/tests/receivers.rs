@@ -9,6 +9,7 @@
 mod sim_disk;
 
 mod receivers {
+    pub(crate) mod budget;
     pub(crate) mod docker;
     pub(crate) mod forward;
     pub(crate) mod gelf;

@@ -58,6 +58,7 @@ impl Books {
             window_batches: window,
             window_bytes: 16 << 20,
             carry: None,
+            later: 0,
         }))
         .await;
     }

@@ -132,6 +132,7 @@ impl Hub {
             window_batches: 64,
             window_bytes: 16 << 20,
             carry,
+            later: 0,
         }
     }
 

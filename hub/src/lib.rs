@@ -324,7 +324,8 @@ async fn serve_api(tasks: &mut JoinSet<()>, listener: TcpListener, api: Api, par
     tasks.spawn(async move {
         while !stop.is_cancelled() {
             let round = stop.child_token();
-            let (listener, tls, serving, until) = (Arc::clone(&listener), tls.clone(), serving.clone(), round.clone());
+            let (waiting, tls, serving, until) = (Arc::clone(&listener), tls.clone(), serving.clone(), round.clone());
+            let listener = Arc::clone(&listener);
             let served = async move {
                 let accept = move || {
                     let listener = Arc::clone(&listener);
@@ -335,18 +336,32 @@ async fn serve_api(tasks: &mut JoinSet<()>, listener: TcpListener, api: Api, par
                     Some(tls) => told("api", serve_with(accept, move |stream| tls.clone().accept(stream), serving, until).await),
                 }
             };
-            tokio::pin!(served);
-            tokio::select! {
+            // Dropped when the hub slept, and its connections with it: they are cut wherever they are.
+            let slept = tokio::select! {
                 biased;
-                Ok(()) = wake.changed() => {
-                    round.cancel();
-                    served.await;
-                }
-                () = &mut served => {}
+                Ok(()) = wake.changed() => true,
+                () = served => false,
+            };
+            if slept {
+                turn_away(&waiting).await;
             }
         }
     });
     Ok(())
+}
+
+/// Connections that may wait for accept: twice what the listener asks for.
+const WAITING_FOR_ACCEPT_MAX: usize = 2_048;
+/// None waits if none comes within this.
+const ACCEPT_WAIT: Duration = Duration::from_millis(10);
+
+/// Closes the connections that wait for accept, the oldest first.
+async fn turn_away(listener: &TcpListener) {
+    for _ in 0..WAITING_FOR_ACCEPT_MAX {
+        if !matches!(tokio::time::timeout(ACCEPT_WAIT, listener.accept()).await, Ok(Ok(_))) {
+            return;
+        }
+    }
 }
 
 /// What serving the API takes beside the API.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tests::ask::Ask;
 use tests::gate::{Gate, Rates};
 use tests::hub::Hub;
 use tests::lines::{Writer, time_base_ns};
@@ -30,10 +31,21 @@ async fn frozen(transport: &str, seed: u64) {
     let mut writer = Writer::new(&dir.path().join("logs-one/a.log"), "a", base);
     write_for(&mut writer, 50, Duration::from_secs(1)).await;
     for (of_hub, span_ms) in [(true, 5_000), (false, 5_000), (true, 35_000), (false, 1_000 + dice.roll(3_000))] {
+        let (url, token) = (hub.url(), hub.acme_writer.clone());
         let process = if of_hub { hub.process() } else { edge.process() };
         let load = write_for(&mut writer, 50, Duration::from_millis(span_ms + 1_000));
-        tokio::join!(load, process.freeze(Duration::from_millis(span_ms)));
+        // What lay in the sockets of a hub that slept for more than 30 s is closed: nobody knows how long it lay there.
+        let late = async {
+            if span_ms > 30_000 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let body = serde_json::json!({"streams": [{"stream": {"job": "late"}, "values": [[base.to_string(), "lay for long"]]}]});
+                let told = Ask::new(&url, &token).post("/loki/api/v1/push", "application/json", body.to_string().into_bytes()).await;
+                assert!(told.as_ref().map_or(true, |answer| answer.status() == 503), "a push of before the sleep: {told:?}");
+            }
+        };
+        tokio::join!(load, process.freeze(Duration::from_millis(span_ms)), late);
     }
+    assert_eq!(Ask::new(&hub.url(), &hub.acme).count("{job=\"late\"}").await, 0, "and is not stored");
     assert!(hub.process().alive() && edge.process().alive(), "nobody ended");
     settle(&hub, "{cluster=\"alpha\"}", &[&writer], base, Duration::from_secs(60)).await;
 }

@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(90);
 const SELECTOR: &str = "{job=\"kafka\", topic=~\"shop-[ab]\", key=~\"k[012]\"}";
 
 /// The cluster.
-struct Kafka {
+pub(crate) struct Kafka {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -32,7 +32,7 @@ impl Drop for Kafka {
 }
 
 impl Kafka {
-    fn start(program: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the cluster can be started");
         let (input, output) = (child.stdin.take().expect("it has an input"), child.stdout.take().expect("it has an output"));
         let mut kafka = Self { child, input, output: BufReader::new(output) };
@@ -51,7 +51,7 @@ impl Kafka {
         self.answer()
     }
 
-    fn produce(&mut self, topic: &str, numbers: std::ops::Range<u64>, packing: &str) {
+    pub(crate) fn produce(&mut self, topic: &str, numbers: std::ops::Range<u64>, packing: &str) {
         assert_eq!(self.ask(&format!("produce {topic} {} {} {packing}", numbers.start, numbers.end)), "done");
     }
 }

@@ -19,16 +19,16 @@ use crate::{Dice, Wish, edge_with};
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A hub, and an edge with one more job.
-struct Gateway {
+pub(crate) struct Gateway {
     _dir: tempfile::TempDir,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     hub: Hub,
-    edge: Edge,
+    pub(crate) edge: Edge,
 }
 
 impl Gateway {
     /// `job` is YAML after `job_name: gate`, with `PORT` where the port goes.
-    fn start(job: &str) -> (Self, u16) {
+    pub(crate) fn start(job: &str) -> (Self, u16) {
         let dir = place::folder("senders");
         let hub = Hub::start(dir.path(), &crate::folder_store(dir.path()), "");
         let port = place::port();
@@ -37,7 +37,7 @@ impl Gateway {
         (Self { dir: dir.path().to_path_buf(), _dir: dir, hub, edge }, port)
     }
 
-    fn ask(&self) -> Ask {
+    pub(crate) fn ask(&self) -> Ask {
         Ask::new(&self.hub.url(), &self.hub.acme)
     }
 

@@ -207,16 +207,42 @@ impl Cluster {
         run(command.arg(&self.dir).arg(tools()).arg(&self.name)).unwrap_or_else(|why| panic!("{why}\n{}", self.tails()));
     }
 
+    fn ctr(&self, arguments: &[&str]) -> Result<String, String> {
+        run(Command::new("ctr").arg("-a").arg(self.dir.join("containerd.sock")).args(["-n", "k8s.io"]).args(arguments))
+    }
+
+    /// The ids of all containers `name`, dead ones too.
+    fn containers(&self, name: &str) -> Vec<String> {
+        let filter = format!("labels.\"io.kubernetes.container.name\"=={name}");
+        let found = self.ctr(&["containers", "ls", "-q", &filter]).unwrap_or_else(|why| panic!("{why}"));
+        found.lines().map(str::to_owned).collect()
+    }
+
     /// Ends the container `name` of any pod at once, as a crash would; the kubelet starts it again.
     ///
     /// # Panics
     /// When there is none.
     pub fn crash(&self, name: &str) {
-        let ctr = |arguments: &[&str]| run(Command::new("ctr").arg("-a").arg(self.dir.join("containerd.sock")).args(["-n", "k8s.io"]).args(arguments));
-        let filter = format!("labels.\"io.kubernetes.container.name\"=={name}");
-        let found = ctr(&["containers", "ls", "-q", &filter]).unwrap_or_else(|why| panic!("{why}"));
-        let killed = found.lines().filter(|id| ctr(&["tasks", "kill", "-s", "SIGKILL", id]).is_ok()).count();
-        assert!(killed > 0, "no container {name} runs: {found}");
+        let found = self.containers(name);
+        let killed = found.iter().filter(|id| self.ctr(&["tasks", "kill", "-s", "SIGKILL", id]).is_ok()).count();
+        assert!(killed > 0, "no container {name} runs: {found:?}");
+    }
+
+    /// Waits until a container `name` runs.
+    ///
+    /// # Panics
+    /// When none does after `within`.
+    pub fn until_runs(&self, name: &str, within: Duration) {
+        let until = Instant::now() + within;
+        loop {
+            let tasks = self.ctr(&["tasks", "ls"]).unwrap_or_else(|why| panic!("{why}"));
+            let found = self.containers(name);
+            if tasks.lines().any(|line| line.ends_with("RUNNING") && found.iter().any(|id| line.starts_with(id))) {
+                return;
+            }
+            assert!(Instant::now() < until, "no container {name} runs after {within:?}: {tasks}\n{}", self.tails());
+            std::thread::sleep(Duration::from_millis(250));
+        }
     }
 
     /// The last words of every part.

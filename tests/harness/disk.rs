@@ -52,6 +52,8 @@ struct State {
     boot: u64,
     /// Ticks with each change, the files' modification time.
     now_ns: i64,
+    /// When names in a directory changed last.
+    dirs_modified: BTreeMap<PathBuf, i64>,
     bytes_max: Option<u64>,
     changes: u64,
     stop_at: Option<u64>,
@@ -143,6 +145,7 @@ impl SimDisk {
             inode_next: 2,
             boot: 0,
             now_ns: 0,
+            dirs_modified: BTreeMap::new(),
             bytes_max: None,
             changes: 0,
             stop_at: None,
@@ -323,6 +326,11 @@ impl SimDisk {
         }
     }
 
+    /// It is `now_ns`: what is written from now on was modified then or later.
+    pub fn set_clock(&self, now_ns: i64) {
+        self.state().now_ns = now_ns;
+    }
+
     /// No read gives more than `max` bytes at once.
     pub fn limit_reads(&self, max: usize) {
         self.state().read_bytes_max = max.max(1);
@@ -498,6 +506,7 @@ impl State {
         }
         apply(&mut self.names, change.clone());
         self.names_pending.entry(dir.to_path_buf()).or_default().push(change);
+        self.dirs_modified.insert(dir.to_path_buf(), self.now_ns);
     }
 
     /// The path with all links followed.
@@ -552,7 +561,10 @@ impl State {
         let node = self.names.get(&resolved).ok_or_else(|| gone(path))?;
         match node {
             Node::File(inode) => self.inode_state(*inode),
-            Node::Dir => Ok(plain_state(FileKind::Dir)),
+            Node::Dir => {
+                let modified_ns = self.dirs_modified.get(&resolved).copied().unwrap_or(0);
+                Ok(FileState { modified_ns, ..plain_state(FileKind::Dir) })
+            }
             Node::Link(_) | Node::Other => Ok(plain_state(FileKind::Other)),
         }
     }

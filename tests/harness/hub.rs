@@ -185,6 +185,12 @@ impl Hub {
         format!("http://127.0.0.1:{}", self.admin)
     }
 
+    /// The folder of its own certificate: `hub.crt`, `hub.key`, `ca.crt`.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("tls")
+    }
+
     /// A certificate for an edge, in a folder named after it; further arguments of `issue edge` may follow.
     #[must_use]
     pub fn identity(&self, cluster: &str, edge: &str, more: &[&str]) -> PathBuf {

@@ -31,6 +31,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -108,6 +109,18 @@ func main() {
 	}
 	cluster, err := kfake.NewCluster(options...)
 	must(err)
+	// librdkafka and the clients made after it write 0 where a broker writes the leader's epoch: brokers do not look at it, this cluster does.
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		for _, topic := range request.(*kmsg.ProduceRequest).Topics {
+			for _, partition := range topic.Partitions {
+				if len(partition.Records) > 16 {
+					copy(partition.Records[12:16], []byte{0xff, 0xff, 0xff, 0xff})
+				}
+			}
+		}
+		return nil, nil, false
+	})
 	defer cluster.Close()
 	client = append(client, kgo.SeedBrokers(cluster.ListenAddrs()...))
 	brokers, err := json.Marshal(cluster.ListenAddrs())

@@ -16,6 +16,7 @@ pub fn plain(seed: u64, edges: usize, hubs: usize) -> Swarm {
     let mut swarm = Swarm { edges, hubs, tenants: edges, succession: false, rotates: false, lines: 20, ..Swarm::calm(seed) };
     swarm.shape.sources = 2;
     swarm.shape.timed = true;
+    (swarm.shape.bandwidth, swarm.shape.backlog_ms) = (0, 60_000);
     swarm.faults_for = Duration::from_secs(5);
     swarm
 }

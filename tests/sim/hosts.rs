@@ -74,6 +74,8 @@ pub struct EdgeShape {
     pub sources: usize,
     /// Bytes a second to the hub; 0 = no limit.
     pub bandwidth: u64,
+    /// So old makes the oldest batch a backlog, in ms.
+    pub backlog_ms: u64,
 }
 
 pub struct EdgeHost {
@@ -128,6 +130,7 @@ impl EdgeHost {
         let mut prepared = parsed.unwrap().prepare("edge.yaml", "sim").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         // Below what the settings allow, so that few lines fill it.
         prepared.gather.bytes_max = self.shape.batch_bytes;
+        prepared.backlog_age = Duration::from_millis(self.shape.backlog_ms);
         prepared.wal.max_bytes = self.shape.wal_bytes_max;
         prepared.wal.file_bytes = self.shape.wal_bytes_max / 8;
         prepared.wal.grace_bytes = self.shape.wal_bytes_max / 8;

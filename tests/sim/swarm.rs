@@ -172,15 +172,22 @@ impl Swarm {
         let sockets = seed % 5 == 4;
         let deep = !sockets && entropy.chance(0.3);
         let timed = entropy.chance(0.7);
-        let shape = EdgeShape {
+        let mut shape = EdgeShape {
             wal_bytes_max: one_of(&[128 * 1024, 512 * 1024, 4 * 1024 * 1024]),
             batch_bytes: one_of(&[300, 600, 1_200]),
             batch_wait_ms: one_of(&[20, 50, 200]),
             timed,
             sources: usize::try_from(1 + entropy.below(3)).unwrap(),
             bandwidth: 0,
+            backlog_ms: 60_000,
         };
         let faults = Faults::of(&entropy, deep, sockets, timed);
+        // Drawn apart: a seed that failed once stays what it was but for this.
+        let apart = Entropy::seeded(seed).fork("backlog");
+        if apart.chance(0.5) {
+            shape.backlog_ms = 1_000 << apart.below(4);
+            shape.bandwidth = if apart.chance(0.5) { 10_000 << apart.below(3) } else { 0 };
+        }
         let pace = Pace {
             snapshot_every: if deep { 2 } else { one_of(&[4, 8, 16]) },
             lane_idle: Duration::from_millis(one_of(&[500, 2_000, 30_000])),

@@ -198,3 +198,132 @@ fn a_bucket_of_before_a_track_ended_is_put_back() {
         assert_eq!(numbers(&cluster), [2]);
     }
 }
+
+/// What an edge does while the disk of before its second track is put back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Then {
+    /// It meets the hub at which it was.
+    Stays,
+    /// It goes to another.
+    Moves,
+    /// It meets none for a while, reads what it had read, and new lines.
+    Alone,
+    /// It dies again and again.
+    Dies,
+}
+
+/// The first edge has two tracks at the hubs, of which the first drains slowly; its disk is one of before the second began. `after`: so many bursts came between
+/// that moment and the second track, `drained`: so many lines of them and those before are stored.
+fn put_back_to_one_track(seed: u64, after: u64, drains_for: Duration, then: Then) -> Cluster {
+    crate::seeds::log();
+    let mut swarm = plain(seed, 2, 2);
+    swarm.shape.wal_bytes_max = LARGE;
+    swarm.shape.bandwidth = 2_000;
+    let mut cluster = calmed(swarm);
+    for hub in 0..2 {
+        cluster.cut(0, hub, Way::Both, SECOND * 75);
+    }
+    for at in 0..20 {
+        if at == 20 - after {
+            cluster.restore_wal(0, SECOND);
+        }
+        burst(&mut cluster);
+        cluster.run_for(SECOND).unwrap();
+    }
+    if after == 0 {
+        cluster.restore_wal(0, SECOND);
+    }
+    cluster.run_for(SECOND * 54).unwrap();
+    // Nothing is written before the second track is there.
+    assert!(cluster.until(SECOND * 60, |cluster| matches!(tracks(cluster)[..], [_, (2, "open", ..)])).unwrap(), "{}", cluster.standing());
+    goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+    for _ in 0..drains_for.as_secs() * 2 {
+        cluster.write(0, 0);
+        cluster.run_for(SECOND / 2).unwrap();
+    }
+    assert!(
+        matches!(tracks(&cluster)[..], [(1, _, last, acked), (2, ..)] if acked < last),
+        "seed {seed}: the first track is not drained: {:?}",
+        tracks(&cluster)
+    );
+    cluster.restore_wal(0, SECOND);
+    match then {
+        Then::Stays => {}
+        Then::Moves => drop(moves(&mut cluster)),
+        Then::Alone => {
+            for hub in 0..2 {
+                cluster.cut(0, hub, Way::Both, SECOND * 20);
+            }
+            for _ in 0..10 {
+                burst(&mut cluster);
+                cluster.run_for(SECOND * 2).unwrap();
+            }
+        }
+        Then::Dies => {
+            for life in 0..12 {
+                cluster.run_for(SECOND + SECOND / 12 * life).unwrap();
+                cluster.crash_edge(0, life % 2 == 0, SECOND / 5);
+            }
+        }
+    }
+    for _ in 0..10 {
+        burst(&mut cluster);
+        cluster.run_for(SECOND).unwrap();
+    }
+    assert_eq!(fired(&cluster, "wal restored"), 1);
+    cluster
+}
+
+const THEN: [Then; 4] = [Then::Stays, Then::Moves, Then::Alone, Then::Dies];
+
+/// The disk of before the second track is put back while the first one is open: all of the first track is in it, so every line is found, once.
+#[test]
+fn a_wal_of_before_a_track_began_is_put_back_while_the_first_is_open() {
+    for (seed, then) in (0..8).zip(THEN.into_iter().cycle()) {
+        let mut cluster = put_back_to_one_track(seed, 0, SECOND * 3, then);
+        drains(&mut cluster);
+        assert_eq!(cluster.losses(0).records, 0, "{then:?}: nothing was missing");
+        assert_eq!(numbers(&cluster), [2], "{then:?}");
+    }
+}
+
+/// The same, but lines that were read after that moment and not yet sent are on no disk but that of their files: they are counted.
+#[test]
+fn what_a_wal_lacks_between_two_tracks_is_counted() {
+    let mut counted = 0;
+    for (seed, then) in (0..8).zip(THEN.into_iter().cycle()) {
+        let mut cluster = put_back_to_one_track(seed, 12, SECOND * if seed < 4 { 1 } else { 8 }, then);
+        cluster.may_lose(0);
+        drains(&mut cluster);
+        counted += u64::from(cluster.losses(0).records > 0);
+        assert_eq!(numbers(&cluster), [2], "{then:?}");
+    }
+    assert!(counted >= 4, "lines were missing in {counted} of 8");
+}
+
+/// A WAL that has two tracks is lost: what the first one had not sent is counted.
+#[test]
+fn a_wal_with_two_tracks_is_lost() {
+    for seed in 0..4 {
+        let mut swarm = plain(seed, 2, 2);
+        swarm.shape.bandwidth = 2_000;
+        let mut cluster = calmed(swarm);
+        for hub in 0..2 {
+            cluster.cut(0, hub, Way::Both, SECOND * 75);
+        }
+        for _ in 0..20 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        cluster.run_for(SECOND * 54).unwrap();
+        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        cluster.lose_wal(0, SECOND);
+        cluster.may_lose(0);
+        for _ in 0..10 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        drains(&mut cluster);
+        assert!(cluster.losses(0).records > 0, "what the first track had not sent is missing");
+    }
+}

@@ -88,9 +88,14 @@ fn told(stage: &str, before: &Snapshot, after: Option<&Snapshot>) -> String {
     }
     differ("labels", Some(before.labels.to_string()), Some(after.labels.to_string()));
     differ("structured metadata", Some(format!("{:?}", before.metadata)), Some(format!("{:?}", after.metadata)));
-    differ("timestamp", Some(before.time.nanos().to_string()), Some(after.time.nanos().to_string()));
+    differ("timestamp", Some(shown_time(before.time)), Some(shown_time(after.time)));
     differ("line", Some(shown(&before.line)), Some(shown(&after.line)));
     out
+}
+
+/// A time as people write it.
+fn shown_time(time: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(time.nanos())).map_or_else(|_| time.nanos().to_string(), |at| at.to_string())
 }
 
 /// Bytes of a line, so that they cannot steer a terminal.

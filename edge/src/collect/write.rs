@@ -13,6 +13,7 @@ use crate::tail::Missed;
 impl Desk {
     /// Writes what was gathered, with the positions after it, then what was missed.
     pub(super) fn freeze(&mut self, now: Timestamp) -> Result<(), WalFault> {
+        self.tell_owed(now)?;
         self.append(now)?;
         while let Some(missed) = self.missed.first() {
             let (reason, source) = (missed.reason.to_owned(), missed.source.clone());
@@ -77,8 +78,6 @@ impl Desk {
     fn close_all(&mut self, now: Timestamp) -> Result<(), WalFault> {
         self.append_pending(now)?;
         while !self.streams.is_empty() && self.make_room(now)? {
-            // At the end no budget holds anything back.
-            self.streams.release();
             self.take_deliveries(now)?;
         }
         self.freeze(now)?;

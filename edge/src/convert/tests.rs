@@ -307,3 +307,14 @@ fn whose_file_it_is_is_told_by_name_or_text() {
     assert_eq!(From::guess("config", "scrape_configs:\n- job_name: a\n"), From::Promtail);
     assert_eq!(From::guess("a.river", ""), From::Alloy);
 }
+
+#[test]
+fn a_relabelling_that_is_named_for_its_rules_needs_no_targets() {
+    let text = "discovery.docker \"all\" {\n  host = \"unix:///var/run/docker.sock\"\n}\n\
+                discovery.relabel \"names\" {\n  targets = []\n  rule {\n    source_labels = [\"__meta_docker_container_name\"]\n    regex = \"/(.*)\"\n    target_label = \"container\"\n  }\n}\n\
+                loki.source.docker \"all\" {\n  host = \"unix:///var/run/docker.sock\"\n  targets = discovery.docker.all.targets\n  relabel_rules = discovery.relabel.names.rules\n  forward_to = [loki.write.one.receiver]\n}\n\
+                loki.write \"one\" {\n  endpoint {\n    url = \"http://one:3100/loki/api/v1/push\"\n  }\n}\n";
+    let result = converted(From::Alloy, text, &Wish::default());
+    assert_eq!(told(&result, Verdict::Refused), Vec::<String>::new(), "{}", result.report.table());
+    assert!(result.yaml.contains("target_label: container"), "{}", result.yaml);
+}

@@ -61,9 +61,14 @@ impl FeedMetrics {
         });
     }
 
+    /// Counts a question that was not answered.
+    pub(super) fn count(&self, kind: &'static str) {
+        self.failures.with([kind]).inc();
+    }
+
     /// The same of one question among many.
     pub(super) fn failed_in_part(&self, kind: &'static str, asked: &str, why: &str) {
-        self.failures.with([kind]).inc();
+        self.count(kind);
         tracing::warn!(kind, asked, why, "a discovery is not answered; the targets it named before stay");
     }
 }
@@ -87,7 +92,7 @@ pub fn start(jobs: &mut [Job], dir: &Path, world: &World, metrics: &FeedMetrics,
                         continue;
                     }
                     clusters.push((Arc::clone(&settings), receiver.clone()));
-                    tasks.spawn(kube::run(settings, dir.to_path_buf(), sender, world, stop));
+                    tasks.spawn(kube::run(settings, dir.to_path_buf(), sender, (world, metrics), stop));
                 }
             }
             job.live.add(receiver);

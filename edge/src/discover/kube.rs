@@ -25,6 +25,7 @@ use proto_seam::World;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::feeds::FeedMetrics;
 use super::groups::{FeedSender, Groups};
 use client::{Access, connect};
 use records::Kind;
@@ -35,9 +36,13 @@ use watch::{Scope, Seen, watch};
 const GATHER: Duration = Duration::from_millis(250);
 /// Between two writings of the memory.
 const REMEMBER_EVERY: Duration = Duration::from_secs(10);
-/// Between two tries to make a client, and how long a client whose watches all fail is kept: its files may have changed.
+/// Between two tries to make a client, and how long a client whose watches all fail is kept: its files may have changed (a token that was
+/// given anew, a certificate).
 const RECONNECT: Duration = Duration::from_secs(15);
-const CLIENT_FAILS_MAX: Duration = Duration::from_secs(300);
+const CLIENT_FAILS_MAX: Duration = Duration::from_secs(60);
+
+/// What its failures are counted under.
+const METRIC_KIND: &str = "kubernetes";
 
 /// Label and field selector of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,9 +116,9 @@ impl KubeSettings {
 }
 
 /// Keeps `sender` up to date until `stop`; remembers in `dir`.
-pub async fn run(settings: Arc<KubeSettings>, dir: PathBuf, sender: FeedSender, world: World, stop: CancellationToken) {
+pub async fn run(settings: Arc<KubeSettings>, dir: PathBuf, sender: FeedSender, (world, metrics): (World, FeedMetrics), stop: CancellationToken) {
     let path = dir.join(settings.memory_name());
-    let mut feed = Feed::new(Arc::clone(&settings), path, sender, world);
+    let mut feed = Feed::new(Arc::clone(&settings), path, sender, (world, metrics));
     feed.recall().await;
     loop {
         let ended = tokio::select! {
@@ -121,7 +126,7 @@ pub async fn run(settings: Arc<KubeSettings>, dir: PathBuf, sender: FeedSender, 
             () = stop.cancelled() => break,
             ended = feed.follow() => ended,
         };
-        feed.trouble(ended);
+        feed.cannot_connect(ended);
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -137,7 +142,10 @@ struct Feed {
     path: PathBuf,
     sender: FeedSender,
     world: World,
+    metrics: FeedMetrics,
     tables: Tables,
+    /// What is watched of each scope.
+    kinds: Vec<Kind>,
     /// What each scope failed with last; empty = it works.
     troubles: Vec<String>,
     shown: String,
@@ -146,9 +154,21 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(settings: Arc<KubeSettings>, path: PathBuf, sender: FeedSender, world: World) -> Self {
+    fn new(settings: Arc<KubeSettings>, path: PathBuf, sender: FeedSender, (world, metrics): (World, FeedMetrics)) -> Self {
         let tables = Tables::new(settings.role, settings.attach_node);
-        Self { settings, path, sender, world, tables, troubles: Vec::new(), shown: String::new(), unwritten: false, written: Instant::now() }
+        Self {
+            settings,
+            path,
+            sender,
+            world,
+            metrics,
+            tables,
+            kinds: Vec::new(),
+            troubles: Vec::new(),
+            shown: String::new(),
+            unwritten: false,
+            written: Instant::now(),
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -177,6 +197,7 @@ impl Feed {
             Err(why) => return why,
         };
         let scopes = self.settings.scopes(&own);
+        self.kinds = scopes.iter().map(|scope| scope.kind).collect();
         self.troubles = vec![String::new(); scopes.len()];
         self.tables.begin(scopes.len());
         let mut watches: SelectAll<BoxStream<'static, (usize, Seen)>> =
@@ -221,6 +242,7 @@ impl Feed {
                 self.tables.list_is_whole(at);
             }
             Seen::Trouble(why) => {
+                self.metrics.count(METRIC_KIND);
                 if self.troubles[at].is_empty() {
                     tracing::warn!(why, "discovery has no word from the API server; what is known stays in use");
                 } else {
@@ -239,7 +261,7 @@ impl Feed {
     fn publish(&mut self, recalled: bool) {
         let changed = self.tables.rebuild();
         let trouble = self.troubles.iter().find(|trouble| !trouble.is_empty()).cloned().unwrap_or_default();
-        if !recalled && !self.tables.is_all_whole() && !self.sender.borrow().known {
+        if !recalled && !self.is_enough() && !self.sender.borrow().known {
             return self.trouble(trouble);
         }
         if !changed && trouble == self.shown && self.sender.borrow().known {
@@ -249,6 +271,26 @@ impl Feed {
         self.shown.clone_from(&trouble);
         let trouble = [trouble, self.tables.excess()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
         self.sender.send_replace(Arc::new(Groups { known: true, groups: self.tables.groups(), trouble }));
+    }
+
+    /// Whether targets can be made: all lists are whole, or those of pods in some namespaces while others are refused. Other roles need their
+    /// services' and pods' labels too.
+    fn is_enough(&self) -> bool {
+        let pods = |at: &usize| self.kinds[*at] == Kind::Pod;
+        let (whole, missing): (Vec<usize>, Vec<usize>) = (0..self.kinds.len()).partition(|at| self.tables.is_whole(*at));
+        let may_miss = |at: &usize| pods(at) && !self.troubles[*at].is_empty();
+        self.tables.is_all_whole() || (self.settings.role == Kind::Pod && missing.iter().all(may_miss) && whole.iter().any(|at| pods(at)))
+    }
+
+    /// There is no client, or one whose watches all fail was given up.
+    fn cannot_connect(&mut self, why: String) {
+        self.metrics.count(METRIC_KIND);
+        if why == self.shown {
+            tracing::debug!(why, "discovery still cannot reach an API server");
+        } else {
+            tracing::warn!(why, "discovery cannot reach an API server; what is known stays in use");
+        }
+        self.trouble(why);
     }
 
     /// Tells what is wrong; what is known stays.
@@ -268,6 +310,8 @@ impl Feed {
         let shown: &Path = &self.path;
         match self.world.workers.run(move || memory::write(disk.as_ref(), &path, &kept)).await {
             Ok(()) => self.unwritten = false,
+            // A dry run.
+            Err(fault) if fault.kind() == std::io::ErrorKind::ReadOnlyFilesystem => self.unwritten = false,
             Err(fault) => tracing::warn!(path = %shown.display(), %fault, "what is known of the cluster cannot be written for the next start"),
         }
         self.written = Instant::now();

@@ -38,7 +38,7 @@ fn what_is_wrong_is_told() {
     assert_eq!(taken("-config.file").unwrap_err(), all);
     assert_eq!(taken("-log.level").unwrap_err(), ["-log.level:0:0: error: the flag has no value; fix: write -log.level=VALUE"]);
     assert!(taken("-dry-run=maybe").unwrap_err()[0].contains("no boolean"));
-    assert!(taken("-client.external-labels=x").unwrap_err()[0].contains("no ="));
+    assert!(taken("-client.external-labels=x").unwrap_err()[0].ends_with("fix: write -client.external-labels=NAME=VALUE,NAME=VALUE"));
     let (_, flags) = taken("-server.grpc-tls-cert-path x -server.grpc-collect-max-streams-by-conn").unwrap();
     assert_eq!(flags.remarks.len(), 2);
 }
@@ -62,5 +62,12 @@ fn every_flag_of_a_setting_names_a_key_that_is_there() {
         let layers = proto_boot::settings::Layers { file: "f", text: "", env_prefix: "", env: &[], overrides: &overrides };
         let (_, mistakes) = proto_boot::settings::read_all::<crate::settings::EdgeSettings>(&layers);
         assert!(mistakes.is_empty(), "-{name}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn the_standard_input_is_read_by_either_flag_and_the_last_one_counts() {
+    for (line, reads) in [("-stdin", true), ("-target.stdin=true", true), ("-target.stdin -target.stdin=false", false), ("-dry-run", false)] {
+        assert_eq!(taken(line).unwrap().1.reads_stdin(), reads, "{line}");
     }
 }

@@ -125,6 +125,10 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
         crate::say(&format!("tributary-edge {}", env!("CARGO_PKG_VERSION")));
         return Err(0);
     }
+    if let Some(unknown) = rest.iter().find(|argument| argument.len() > 2 && argument.starts_with('-') && !argument.starts_with("--") && *argument != "-help") {
+        crate::complain(&format!("the flag {unknown} is not known; --help names all of them"));
+        return Err(2);
+    }
     // Go takes `-help` for `--help`.
     let rest = rest.into_iter().map(|argument| if argument == "-help" { "--help".to_owned() } else { argument });
     let parsed = Arguments::try_parse_from(std::iter::once(program).chain(rest)).map_err(|usage| {
@@ -148,7 +152,7 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
             of_file(config);
             if flags.check_syntax { Task::Check } else { Task::Run }
         }
-        None if flags.files.is_empty() => {
+        None if flags.files.is_empty() && !flags.reads_stdin() => {
             crate::complain("say what to do: run, status, wal inspect, check-config or convert, or -config.file=FILE; --help tells more");
             return Err(2);
         }

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use edge::flags::Flags;
+use edge::flags::{Flags, STDIN};
 use edge::settings::Purpose;
 use edge::settings::load::{Loaded, Written, load};
 use edge_pipeline::Inspector;
 use proto_boot::{Mistake, settings};
-use proto_seam::Disk;
+use proto_seam::{Disk, World};
 
 /// Where settings come from; read anew by a reload.
 pub(crate) struct From {
@@ -22,7 +22,11 @@ impl From {
     pub(crate) fn new(flags: &Flags) -> Self {
         let mut overrides = flags.overrides.clone();
         if flags.stdin {
-            overrides.push(("target_config.stdin".to_owned(), "true".to_owned()));
+            overrides.push((STDIN.to_owned(), "true".to_owned()));
+        }
+        if flags.files.is_empty() && !overrides.iter().any(|(key, _)| key.starts_with("server.")) {
+            // Who feeds lines in by hand does not mean to serve pages on port 80.
+            overrides.push(("server.disable".to_owned(), "true".to_owned()));
         }
         Self { files: flags.files.iter().map(PathBuf::from).collect(), expand_env: flags.expand_env, overrides, inspector: flags.inspect.then(inspector) }
     }
@@ -40,7 +44,7 @@ impl From {
     pub(crate) fn load(&self, disk: &dyn Disk, purpose: Purpose) -> Result<(String, Loaded), Vec<Mistake>> {
         let file = self.file(disk);
         let name = file.to_string_lossy().into_owned();
-        let text = settings::read_text(disk, &file).map_err(|mistake| vec![mistake])?;
+        let text = if self.files.is_empty() { String::new() } else { settings::read_text(disk, &file).map_err(|mistake| vec![mistake])? };
         let variables = settings::process_environment();
         let host = host(disk, &variables);
         let variables = self.expand_env.then_some(variables.as_slice());
@@ -48,6 +52,19 @@ impl From {
             load(&Written { file: &name, text: &text, variables, overrides: &self.overrides, host: &host, disk, inspector: self.inspector.as_ref() }, purpose)?;
         Ok((name, loaded))
     }
+}
+
+/// Where lines of the standard input are kept until they are sent, if nobody says where: a folder for this run alone, since a WAL is
+/// sent whole to clients that it does not know, and that of an edge that runs with the same file is taken.
+pub(crate) fn passing_wal(loaded: &Loaded, world: &World) -> Option<PathBuf> {
+    if !loaded.settings.target_config.stdin || loaded.settings.wal.dir.is_some() || loaded.settings.hub.is_some() {
+        return None;
+    }
+    let variables = settings::process_environment();
+    let told = |name: &str| variables.iter().find(|(known, value)| known == name && Path::new(value).is_absolute()).map(|(_, value)| PathBuf::from(value));
+    let state = told("XDG_STATE_HOME").or_else(|| told("HOME").map(|home| home.join(".local/state")));
+    let name = format!("{}-{}", std::process::id(), world.clock.now_ns());
+    Some(state.unwrap_or_else(|| PathBuf::from("/var/lib")).join("tributary-edge/stdin").join(name))
 }
 
 /// Stages tell on standard error what they change.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::load::From;
+use crate::load::{From, passing_wal};
 use crate::show::{deliver_stdin, source};
 use crate::{complain, refuse, say, wal_failed};
 
@@ -154,8 +155,15 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
         return code;
     }
     begin(&loaded, flags);
-    if let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await {
+    // Positions are of files.
+    if !loaded.settings.target_config.stdin
+        && let Err(mistakes) = edge::import::take(&mut loaded.prepared, &world).await
+    {
         return refuse(&mistakes);
+    }
+    let passing = passing_wal(&loaded, &world);
+    if let Some(dir) = &passing {
+        loaded.prepared.wal.dir.clone_from(dir);
     }
     let stop = Stop::new();
     let hangups = match signals(&stop) {
@@ -209,14 +217,28 @@ pub(crate) async fn run(from: From, world: World, flags: &Flags) -> u8 {
     match stdin {
         None => running.until_stopped().await,
         Some(source) => {
-            let (ended, fed) = tokio::join!(running.until_stopped(), feed(source, intake, &status, &stop));
+            let (ended, (fed, all_sent)) = tokio::join!(running.until_stopped(), feed(source, intake, &status, &stop));
+            if let Some(dir) = passing {
+                clear(&dir, all_sent);
+            }
             ended.max(fed)
         }
     }
 }
 
-/// Reads the standard input to its end, waits until the hub and all clients have it, and ends the edge.
-async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop: &Stop) -> u8 {
+/// Takes the WAL of the standard input away, if all of it was sent.
+fn clear(dir: &Path, all_sent: bool) {
+    if all_sent {
+        if let Err(fault) = std::fs::remove_dir_all(dir) {
+            complain(&format!("{} cannot be removed: {fault}", dir.display()));
+        }
+    } else {
+        complain(&format!("what was not sent lies in {}: an edge whose wal.dir is that sends it", dir.display()));
+    }
+}
+
+/// Reads the standard input to its end, waits until the hub and all clients have it, and ends the edge. Gives the exit code, and whether they have it.
+async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop: &Stop) -> (u8, bool) {
     let code = deliver_stdin(source, intake, stop).await;
     let all_acked = async {
         // Till then the status does not know of the last lines.
@@ -229,13 +251,13 @@ async fn feed(source: crate::show::Source, intake: Intake, status: &Status, stop
             tokio::time::sleep(ACKED_EVERY).await;
         }
     };
-    tokio::select! {
+    let all_sent = tokio::select! {
         biased;
-        () = stop.begun() => {}
-        () = all_acked => {}
-    }
+        () = stop.begun() => false,
+        () = all_acked => code == 0,
+    };
     stop.begin();
-    code
+    (code, all_sent)
 }
 
 /// What the edge is made of, with its way to the hub if there is one.
@@ -397,10 +419,8 @@ fn merged(mut new: Value, old: &Value) -> Value {
 async fn watch_certificate(mut certificates: tokio::sync::watch::Receiver<certs::ClientState>, status: Status) {
     loop {
         let shown = match &*certificates.borrow_and_update() {
-            certs::ClientState::Missing(why) => {
-                tracing::warn!(why, "no usable certificate; lines are kept in the WAL until there is one");
-                None
-            }
+            // Who looks at the files tells why.
+            certs::ClientState::Missing(_) => None,
             certs::ClientState::Ready(material) => {
                 let ends = material.own.not_after();
                 let text = jiff::Timestamp::from_nanosecond(i128::from(ends.nanos())).map(|at| at.to_string()).unwrap_or_default();

@@ -1,12 +1,14 @@
 //! `-dry-run`: lines are printed, not sent. `-stdin`: lines come from the standard input, until it ends.
 
+use std::collections::VecDeque;
 use std::io::{Read as _, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use edge::flags::Flags;
 use edge::gather::Tap;
-use edge::receive::{Arrival, Inlet, Intake};
+use edge::receive::sender::Sender;
+use edge::receive::{Arrival, Durable, Inlet, Intake, NotTaken};
 use edge::settings::{Prepared, Purpose};
 use edge::show::{Show, line, positions, stdin_source};
 use edge::tail::split::Splitter;
@@ -22,6 +24,8 @@ use crate::{complain, refuse, wal_failed};
 
 /// Lines of the standard input handed in together.
 const LINES_MAX: usize = 1_000;
+/// So many of these wait together for the WAL.
+const UNDER_WAY_MAX: usize = 32;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -102,22 +106,45 @@ async fn show_stdin(source: Source, mut show: Show, world: &World, stop: &Stop) 
     ended
 }
 
-/// Hands the standard input in, until it ends and all of it is durable.
+/// Hands the standard input in, until it ends and all of it is durable, with what the stages held.
 pub(crate) async fn deliver_stdin(source: Source, intake: Intake, stop: &Stop) -> u8 {
-    each_line(stop, async |lines| {
+    let (sender, mut under_way) = (Arc::<Sender>::default(), VecDeque::<Durable>::new());
+    let code = each_line(stop, async |lines| {
         let arrival = |line| Arrival { labels: Arc::clone(&source.labels), time: None, line, metadata: Vec::new() };
-        let records = lines.into_iter().map(arrival).collect();
-        let durable = intake.deliver(&source.inlet, records, Vec::new()).await;
-        match durable {
-            Ok(durable) => durable.wait().await.map_err(|fault| fault.to_string()),
-            Err(fault) => Err(fault.to_string()),
+        sender.ready().await;
+        under_way.push_back(intake.deliver(&source.inlet, &sender, lines.into_iter().map(arrival).collect(), Vec::new()).await?);
+        if under_way.len() > UNDER_WAY_MAX
+            && let Some(first) = under_way.pop_front()
+        {
+            first.wait().await
+        } else {
+            Ok(())
         }
     })
-    .await
+    .await;
+    if code != 0 || stop.has_begun() {
+        return code;
+    }
+    let rest = async {
+        under_way.push_back(intake.end(&source.inlet, &sender).await?);
+        for durable in under_way {
+            durable.wait().await?;
+        }
+        Ok::<(), NotTaken>(())
+    };
+    match rest.await {
+        Err(why) if !stop.has_begun() => not_taken(why),
+        Ok(()) | Err(NotTaken) => 0,
+    }
+}
+
+fn not_taken(why: NotTaken) -> u8 {
+    complain(&format!("lines of the standard input were not taken: {why}"));
+    1
 }
 
 /// Reads the standard input to its end, or until told to stop. Gives the exit code.
-async fn each_line(stop: &Stop, mut each: impl AsyncFnMut(Vec<Bytes>) -> Result<(), String>) -> u8 {
+async fn each_line(stop: &Stop, mut each: impl AsyncFnMut(Vec<Bytes>) -> Result<(), NotTaken>) -> u8 {
     let (mut input, mut splitter) = (chunks(), Splitter::default());
     loop {
         let got = tokio::select! {
@@ -127,7 +154,10 @@ async fn each_line(stop: &Stop, mut each: impl AsyncFnMut(Vec<Bytes>) -> Result<
         };
         let mut lines = Vec::new();
         let mut keep = |line: edge::tail::split::Line<'_>| {
-            lines.push(Bytes::copy_from_slice(line.bytes));
+            // An empty line is no entry, as in Promtail.
+            if !line.bytes.is_empty() {
+                lines.push(Bytes::copy_from_slice(line.bytes));
+            }
             true
         };
         let is_end = match got {
@@ -147,8 +177,7 @@ async fn each_line(stop: &Stop, mut each: impl AsyncFnMut(Vec<Bytes>) -> Result<
         while !lines.is_empty() {
             let rest = lines.split_off(lines.len().min(LINES_MAX));
             if let Err(why) = each(std::mem::replace(&mut lines, rest)).await {
-                complain(&format!("lines of the standard input were not taken: {why}"));
-                return 1;
+                return not_taken(why);
             }
         }
         if is_end {

@@ -51,7 +51,7 @@ pub(super) fn html(jobs: &[JobDiscovered]) -> String {
         }
     }
     if jobs.is_empty() {
-        body.push_str("<p class=\"note\">No job reads files.</p>\n");
+        body.push_str("<p class=\"note\">No job reads files or containers.</p>\n");
     }
     html::page("Service discovery", &body)
 }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use super::targets::Shown;
 use super::*;
 use crate::discover::live::{Discovered, JobDiscovered};
-use crate::status::{ReceiverReport, RefusedReport, Snapshot, SourceReport};
+use crate::status::{ContainerReport, ReceiverReport, RefusedReport, Snapshot, SourceReport};
 use proto_model::Labels;
 
 /// What an attacker would write into a log's name or label.
@@ -36,6 +37,19 @@ fn receiver() -> ReceiverReport {
         errors: vec![("unreadable".to_owned(), 3)],
         last_error: "unreadable".to_owned(),
         last_error_s: Some(2),
+    }
+}
+
+fn container() -> ContainerReport {
+    ContainerReport {
+        job: EVIL.to_owned(),
+        host: EVIL.to_owned(),
+        id: EVIL.to_owned(),
+        name: EVIL.to_owned(),
+        labels: EVIL.to_owned(),
+        state: "reading",
+        lines: 7,
+        position: "2026-11-22T08:00:00.000000001Z".to_owned(),
     }
 }
 
@@ -73,7 +87,12 @@ fn assert_sound(html: &str) {
 fn pages_are_sound_html_whatever_files_and_labels_are_called() {
     let (files, jobs) = (snapshot(3), [discovered()]);
     let report = serde_json::json!({"session": EVIL, "trouble": EVIL, "jobs": [{"job": EVIL}], "losses": [{"reason": EVIL}]});
-    for page in [targets::html(&files, &[receiver()]), discovery::html(&jobs), overview::html(&report, Some(EVIL)), html::page(EVIL, &html::block(EVIL))] {
+    for page in [
+        targets::html(&Shown { files: &files, containers: &[container()], receivers: &[receiver()] }),
+        discovery::html(&jobs),
+        overview::html(&report, Some(EVIL)),
+        html::page(EVIL, &html::block(EVIL)),
+    ] {
         assert_sound(&page);
         assert!(page.contains("&lt;script&gt;"), "{page}");
     }
@@ -81,24 +100,28 @@ fn pages_are_sound_html_whatever_files_and_labels_are_called() {
 
 #[test]
 fn a_long_table_ends_and_says_so() {
-    let page = targets::html(&snapshot(html::ROWS_MAX + 5), &[]);
+    let page = targets::html(&Shown { files: &snapshot(html::ROWS_MAX + 5), containers: &[], receivers: &[] });
     assert_eq!(page.matches("<tr><td").count(), html::ROWS_MAX + 1, "the files and one that is refused");
     assert!(page.contains("5 more: see"), "{}", &page[page.len() - 500..]);
     assert!(page.contains(&format!("/{}</td>", html::ROWS_MAX + 4)), "what is most behind is shown");
-    assert_eq!(targets::json(&snapshot(html::ROWS_MAX + 5), &[])["files"].as_array().unwrap().len(), html::ROWS_MAX + 5);
+    assert_eq!(
+        targets::json(&Shown { files: &snapshot(html::ROWS_MAX + 5), containers: &[], receivers: &[] })["files"].as_array().unwrap().len(),
+        html::ROWS_MAX + 5
+    );
 }
 
 #[test]
 fn targets_tell_of_files_refused_ones_and_receivers() {
-    let text = targets::text(&snapshot(1), &[receiver()]);
+    let text = targets::text(&Shown { files: &snapshot(1), containers: &[container()], receivers: &[receiver()] });
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 3, "one line each: {text}");
+    assert_eq!(lines.len(), 4, "one line each: {text}");
     assert!(lines[0].starts_with("reading job=\"") && lines[0].contains(" offset=10 size=30 behind=0 behind_s=1.5 lines=2 labels={"), "{text}");
-    assert!(lines[1].starts_with("refused path=\"") && lines[2].starts_with("receiving job=\""), "{text}");
-    assert!(lines[2].contains("records=5 bytes=50 last=61s errors=\"unreadable 3; the last, unreadable, 2 s ago\""), "{text}");
-    let json = targets::json(&snapshot(1), &[receiver()]);
+    assert!(lines[1].starts_with("refused path=\"") && lines[3].starts_with("receiving job=\""), "{text}");
+    assert!(lines[2].starts_with("reading job=\"") && lines[2].contains(" position=\"2026-11-22T08:00:00.000000001Z\" lines=7 labels="), "{text}");
+    assert!(lines[3].contains("records=5 bytes=50 last=61s errors=\"unreadable 3; the last, unreadable, 2 s ago\""), "{text}");
+    let json = targets::json(&Shown { files: &snapshot(1), containers: &[container()], receivers: &[receiver()] });
     assert_eq!((&json["files"][0]["behind_s"], &json["refused"][0]["why"]), (&serde_json::json!(1.5), &Value::from(EVIL)));
-    assert_eq!(json["receivers"][0]["last_entry_s"], 61);
+    assert_eq!((&json["receivers"][0]["last_entry_s"], &json["containers"][0]["lines"]), (&Value::from(61), &Value::from(7)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Parts: [`api`] (what is asked), [`labels`] (label sets of containers; pure), [`lines`] (a log's bytes to lines; pure), [`cursor`] (how
-//! far a log was read; pure), [`follow`] (one container), [`start`] and `Watch` (which containers). A container that ended is read too when
+//! far a log was read; pure), [`follow`] (one container), [`sighted`] (what pages show), [`start`] and `Watch` (which containers). A container that ended is read too when
 //! its log was begun, or when it was made after the job first looked: one that lives for a moment is not missed as long as the daemon
 //! keeps it. Limits: [`CONTAINERS_MAX`] containers at once for each entry; the others wait. Promises: a daemon that is away is asked again
 //! without end; each line is delivered once, over restarts of the edge, the daemon and the container. Must not do: change anything at the daemon.
@@ -15,6 +15,7 @@ mod cursor;
 mod follow;
 mod labels;
 mod lines;
+mod sighted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,11 +34,14 @@ use super::listen::ReceiveFault;
 use super::post::Post;
 use super::pulled::Pull;
 use super::start::{Running, Shared};
+use crate::discover::live::Discovered;
 use crate::settings::pulled::DockerSdSettings;
 use api::Api;
 pub(crate) use api::Endpoint;
-use follow::{End, Follow, Sides, sides};
+use follow::{End, Follow, Sides, discovered, sides};
 use labels::{Container, Network, sets};
+pub(crate) use sighted::Found;
+use sighted::{Progress, Sighted};
 
 /// The kind of receiver, in counters.
 const KIND: &str = "docker";
@@ -80,11 +84,13 @@ pub(super) fn start(shared: &Shared, post: impl Fn() -> Post, entries: &[DockerS
             asked,
             refresh: settings.refresh_interval.0.max(LOOKS_APART),
             suffix: suffix(&job, settings),
+            host: settings.host.value.clone(),
             present: shared.docker.clone(),
             world: shared.world.clone(),
             stop: stop.clone(),
             since: None,
             followed: BTreeMap::new(),
+            found: Found::new(),
             drained: BTreeSet::new(),
             touched: BTreeSet::new(),
             tasks: JoinSet::new(),
@@ -108,6 +114,8 @@ struct Watch {
     refresh: Duration,
     /// Of its cursors' paths.
     suffix: String,
+    /// The daemon.
+    host: String,
     /// Those of all entries there are.
     present: BTreeSet<String>,
     world: World,
@@ -115,6 +123,8 @@ struct Watch {
     /// When this entry first looked, by the daemon's clock: containers made later are read even if they have ended.
     since: Option<Timestamp>,
     followed: BTreeMap<String, watch::Sender<Sides>>,
+    /// What the last look found.
+    found: Found,
     /// Do not run, and are read to their end.
     drained: BTreeSet<String>,
     /// Followed, and something happened to them since: their end is looked at once more.
@@ -147,6 +157,7 @@ impl Watch {
             };
             failures = failures.saturating_add(1);
             self.post.refused("daemon");
+            self.post.intake().board.troubled(self.post.name(), &self.host, &why);
             if failures == 1 {
                 tracing::warn!(job = self.post.name(), why, "Docker does not answer; what is followed goes on, and it is asked again");
             } else {
@@ -160,6 +171,7 @@ impl Watch {
             }
         }
         self.post.connections(0.0 - count(self.followed.len()));
+        self.post.intake().board.left(self.post.name(), &self.host);
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(failed) = ended {
                 tracing::error!(job = self.post.name(), %failed, "following a container ended badly");
@@ -254,6 +266,9 @@ impl Watch {
                 self.followed.remove(&id);
                 self.post.connections(-1.0);
                 let is_touched = self.touched.remove(&id);
+                if let Some(sighted) = self.found.get(&id) {
+                    sighted.progress.drained(end == End::Drained);
+                }
                 if end == End::Drained && !is_touched {
                     self.drained.insert(id);
                 }
@@ -290,26 +305,37 @@ impl Watch {
         let all: BTreeMap<&str, &Container> = containers.iter().map(|container| (container.id.as_str(), container)).collect();
         self.drained.retain(|id| all.contains_key(id.as_str()));
         let mut waiting = 0_usize;
+        let mut before = std::mem::take(&mut self.found);
         for container in containers.iter().filter(|container| is_id(&container.id)) {
             // Labels of one that ended are those of its last look: it has no address any more.
             let is_followed = self.followed.contains_key(&container.id);
             let is_running = matches!(container.state.as_str(), "running" | "paused" | "restarting");
+            let known = before.remove(&container.id);
             if (is_followed && !is_running) || (!is_followed && !self.is_wanted(container, is_running)) {
+                self.found.extend(known.map(|known| (container.id.clone(), Sighted { is_running, ..known })));
                 continue;
             }
-            let Some(sides) = self.sides(container, &all, &networks) else { continue };
+            let Some((sides, sets)) = self.sides(container, &all, &networks) else { continue };
+            let progress = known.map(|known| known.progress).unwrap_or_default();
+            let waits = !is_followed && self.followed.len() >= CONTAINERS_MAX;
+            let sighted = Sighted { name: container.name().to_owned(), sets, is_running, waits, progress: Arc::clone(&progress) };
+            self.found.insert(container.id.clone(), sighted);
+            if sides.iter().all(Option::is_none) {
+                continue;
+            }
             if let Some(known) = self.followed.get(&container.id) {
                 known.send_if_modified(|before| {
                     let is_new = *before != sides;
                     *before = sides;
                     is_new
                 });
-            } else if self.followed.len() < CONTAINERS_MAX {
-                self.follow(&container.id, sides);
-            } else {
+            } else if waits {
                 waiting += 1;
+            } else {
+                self.follow(&container.id, sides, progress);
             }
         }
+        self.post.intake().board.found(self.post.name(), &self.host, self.found.clone());
         if waiting > 0 && !self.is_crowded {
             tracing::warn!(
                 job = self.post.name(),
@@ -333,13 +359,23 @@ impl Watch {
         is_new || !self.post.intake().stands.below(&self.path(&container.id)).is_empty() || self.former(&container.id).is_some()
     }
 
-    /// The labels of its streams, by the first label set that the rules keep.
-    fn sides(&self, container: &Container, all: &BTreeMap<&str, &Container>, networks: &[Network]) -> Option<Sides> {
+    /// The labels of its streams, by the first label set that the rules keep, and how they were made; by its first set where they keep none.
+    fn sides(&self, container: &Container, all: &BTreeMap<&str, &Container>, networks: &[Network]) -> Option<(Sides, Vec<Discovered>)> {
         let found: Vec<Labels> = sets(container, all, networks, &self.asked);
-        found.iter().map(|labels| sides(&self.post, labels)).find(|sides| sides.iter().any(Option::is_some))
+        let kept = found.iter().find(|labels| sides(&self.post, labels).iter().any(Option::is_some));
+        let labels = kept.or(found.first())?;
+        let sides = sides(&self.post, labels);
+        let set = |(labels, kept): (Labels, &Option<Arc<Labels>>)| Discovered {
+            discovered: Arc::new(labels),
+            kept: kept.as_deref().cloned(),
+            why: if kept.is_none() { "dropped" } else { "" },
+        };
+        let shown = discovered(labels).into_iter().zip(&sides).map(set).collect();
+        Some((sides, shown))
     }
 
-    fn follow(&mut self, id: &str, sides: Sides) {
+    fn follow(&mut self, id: &str, sides: Sides, progress: Arc<Progress>) {
+        progress.drained(false);
         let (sender, labels) = watch::channel(sides);
         let follow = Follow {
             api: Arc::clone(&self.api),
@@ -348,6 +384,7 @@ impl Watch {
             path: self.path(id),
             former: self.former(id),
             labels,
+            progress,
             entropy: self.world.entropy.fork(id),
             stop: self.stop.clone(),
         };

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Durable;
 use super::listen::{self, CONNECTIONS_MAX, ReceiveFault, Stream, Tls};
 use super::post::Post;
+use super::sender::Sender;
 use super::start::{Running, Shared};
 use crate::settings::receivers::ForwardSettings;
 use crate::settings::server::ListenTls;
@@ -151,6 +152,7 @@ async fn confirm(mut writer: WriteHalf<Box<dyn Stream>>, mut waiting: mpsc::Rece
 }
 
 async fn messages(gate: &Gate, wire: &mut Wire, acks: &mpsc::Sender<Ack>, peer: SocketAddr, stop: &CancellationToken) -> io::Result<()> {
+    let sender = Arc::<Sender>::default();
     while let Some(message) = wire.message(gate.bytes_max, gate.idle, stop).await? {
         let (own_max, workers) = (gate.bytes_max, gate.world.workers);
         let events = workers.run(move || Events::read(&message, own_max)).await.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
@@ -159,7 +161,8 @@ async fn messages(gate: &Gate, wire: &mut Wire, acks: &mpsc::Sender<Ack>, peer: 
             gate.post.refused("no_logs");
         }
         let chunk = events.chunk.take();
-        let parts = hand_in(gate, events, peer).await?;
+        sender.ready_or(stop).await;
+        let parts = hand_in(gate, &sender, events, peer).await?;
         if let Some(chunk) = chunk {
             acks.send(Ack { parts, words: event::ack(&chunk) }).await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         }
@@ -168,7 +171,7 @@ async fn messages(gate: &Gate, wire: &mut Wire, acks: &mpsc::Sender<Ack>, peer: 
 }
 
 /// Hands a message's events in, some at a time.
-async fn hand_in(gate: &Gate, mut events: Events, peer: SocketAddr) -> io::Result<Vec<Durable>> {
+async fn hand_in(gate: &Gate, sender: &Arc<Sender>, mut events: Events, peer: SocketAddr) -> io::Result<Vec<Durable>> {
     let ip = peer.ip().to_canonical().to_string();
     let labels = gate.post.labels(Labels::from_pairs([("__forward_tag", events.tag.as_str()), ("__forward_connection_ip_address", ip.as_str())]));
     let mut parts = Vec::new();
@@ -188,7 +191,7 @@ async fn hand_in(gate: &Gate, mut events: Events, peer: SocketAddr) -> io::Resul
         gate.post.dropped(dropped);
         let is_last = records.len() + dropped < SLICE_EVENTS;
         if !records.is_empty() {
-            parts.push(gate.post.hand_in(records).await.map_err(io::Error::other)?);
+            parts.push(gate.post.hand_in(sender, records).await.map_err(io::Error::other)?);
         }
         if is_last {
             return Ok(parts);

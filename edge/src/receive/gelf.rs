@@ -6,13 +6,13 @@
 
 mod chunks;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proto_model::{Labels, Timestamp};
 use serde_json::{Map, Value};
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use super::http::read_bounded;
 use super::listen::{self, ReceiveFault};
 use super::post::Post;
 use super::start::{Running, Shared};
+use super::udp::Datagrams;
 use crate::settings::receivers::GelfSettings;
 use chunks::Chunks;
 
@@ -32,25 +33,26 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LEVELS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"];
 
 /// Starts the socket of a job.
-pub(super) async fn start(_shared: &Shared, post: Post, settings: &GelfSettings, stop: CancellationToken) -> Result<Running, ReceiveFault> {
+pub(super) async fn start(shared: &Shared, post: Post, settings: &GelfSettings, stop: CancellationToken) -> Result<Running, ReceiveFault> {
     let job = post.name().to_owned();
     let socket = listen::udp(&job, &settings.listen_address).await?;
     let bound = socket.local_addr().ok();
+    let socket = Datagrams::new(socket, shared.world.clone());
     let task = tokio::spawn(datagrams(Arc::new(post), socket, settings.use_incoming_timestamp, stop));
     Ok(Running { job, kind: "gelf", address: bound, task })
 }
 
-async fn datagrams(post: Arc<Post>, socket: UdpSocket, keep_times: bool, stop: CancellationToken) {
+async fn datagrams(post: Arc<Post>, mut socket: Datagrams, keep_times: bool, stop: CancellationToken) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let (mut chunks, began) = (Chunks::default(), Instant::now());
     loop {
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            received = socket.recv_from(&mut buffer) => received,
+            received = socket.receive(&post, &mut buffer) => received,
         };
-        let bytes = match received {
-            Ok((len, _)) => &buffer[..len],
+        let (bytes, peer) = match received {
+            Ok((len, peer)) => (&buffer[..len], peer.ip()),
             Err(fault) => {
                 tracing::warn!(%fault, "a GELF socket cannot be read");
                 tokio::time::sleep(PAUSE).await;
@@ -62,7 +64,7 @@ async fn datagrams(post: Arc<Post>, socket: UdpSocket, keep_times: bool, stop: C
             post.shed("incomplete");
         }
         match whole {
-            Ok(Some(message)) => take(&post, &message, keep_times),
+            Ok(Some(message)) => take(&post, peer, &message, keep_times),
             Ok(None) => {}
             Err(()) => wrong(&post),
         }
@@ -74,10 +76,10 @@ fn wrong(post: &Post) {
     post.refused("malformed");
 }
 
-fn take(post: &Post, message: &[u8], keep_times: bool) {
+fn take(post: &Post, peer: IpAddr, message: &[u8], keep_times: bool) {
     let Some(Read { labels, time, line }) = unpacked(message).and_then(|json| read(&json)) else { return wrong(post) };
     let Some(labels) = post.labels(labels) else { return post.dropped(1) };
-    if post.try_hand_in(vec![post.arrival(&labels, time.filter(|_| keep_times), line, Vec::new())]) {
+    if post.try_hand_in(peer, vec![post.arrival(&labels, time.filter(|_| keep_times), line, Vec::new())]) {
         post.intake().metrics.gelf_entries.inc();
     }
 }

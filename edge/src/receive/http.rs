@@ -5,6 +5,7 @@
 //! sender that goes away loses nothing that was handed in. Must not do: know a body's form.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Arrival;
 use super::listen::ReceiveFault;
-use super::post::Post;
+use super::post::{NO_ROOM, Post, TENANT_BUDGET};
 use super::repeats::{Key, Repeats};
+use super::sender::Sender;
 use crate::settings::receivers::ReceiverUser;
 
 /// Bytes of all bodies being read.
@@ -39,7 +41,9 @@ const BODY_WAIT: Duration = Duration::from_secs(120);
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 const DURABLE_WAIT: Duration = Duration::from_millis(3_500);
 /// What a sender that is turned away is told to wait.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_SECONDS: u64 = 5;
+/// Who a sender says its lines are of.
+pub(crate) const TENANT_HEADER: &str = "x-scope-orgid";
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -62,6 +66,8 @@ pub(crate) enum Refusal {
     NoEntry,
     /// Not now.
     Later(&'static str),
+    /// A budget is used up for so long.
+    Wait(Duration),
 }
 
 impl Refusal {
@@ -72,15 +78,24 @@ impl Refusal {
             Self::TooLarge(why) => (StatusCode::PAYLOAD_TOO_LARGE, why.clone()),
             Self::NoEntry => (StatusCode::UNAUTHORIZED, "user and password are needed, or wrong".to_owned()),
             Self::Later(why) => (StatusCode::SERVICE_UNAVAILABLE, (*why).to_owned()),
+            Self::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, format!("the budget of the tenant is used up; send it again in {} s", self.wait_seconds())),
         }
     }
 
     /// The header that goes with it.
-    pub(crate) const fn header(&self) -> Option<(header::HeaderName, &'static str)> {
+    pub(crate) fn header(&self) -> Option<(header::HeaderName, header::HeaderValue)> {
         match self {
-            Self::Later(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
-            Self::NoEntry => Some((header::WWW_AUTHENTICATE, "Basic realm=\"logs\"")),
+            Self::Later(_) | Self::Wait(_) => Some((header::RETRY_AFTER, self.wait_seconds().into())),
+            Self::NoEntry => Some((header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic realm=\"logs\""))),
             Self::Wrong(_) | Self::TooLarge(_) => None,
+        }
+    }
+
+    /// After so many seconds it may be sent again.
+    pub(crate) fn wait_seconds(&self) -> u64 {
+        match self {
+            Self::Wait(wait) => wait.as_secs() + 1,
+            Self::Later(_) | Self::NoEntry | Self::Wrong(_) | Self::TooLarge(_) => RETRY_AFTER_SECONDS,
         }
     }
 
@@ -90,7 +105,8 @@ impl Refusal {
             Self::Wrong(_) => post.refused("malformed"),
             Self::TooLarge(_) => post.refused("too_large"),
             Self::NoEntry => post.refused("unauthorized"),
-            Self::Later(_) => post.shed("no_room"),
+            Self::Later(_) => post.shed(NO_ROOM),
+            Self::Wait(_) => post.shed(TENANT_BUDGET),
         }
     }
 }
@@ -101,7 +117,7 @@ impl IntoResponse for Refusal {
         let mut response =
             (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], text + "\n").into_response();
         if let Some((name, value)) = self.header() {
-            response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -249,8 +265,17 @@ impl User {
     }
 }
 
+/// Who sends a request; an error while it must wait.
+pub(crate) fn caller(post: &Post, peer: SocketAddr, headers: &HeaderMap) -> Result<Arc<Sender>, Refusal> {
+    let caller = post.caller(peer.ip(), header_text(headers, TENANT_HEADER));
+    match caller.wait() {
+        None => Ok(caller),
+        Some(wait) => Err(Refusal::Wait(wait)),
+    }
+}
+
 /// Hands records in and waits until they are durable. `key`: a repeat of what was taken is answered without a second copy.
-pub(crate) async fn hand_in(post: &Arc<Post>, repeats: &Repeats, key: Option<Key>, records: Vec<Arrival>) -> Result<(), Refusal> {
+pub(crate) async fn hand_in(post: &Arc<Post>, caller: &Arc<Sender>, repeats: &Repeats, key: Option<Key>, records: Vec<Arrival>) -> Result<(), Refusal> {
     let lost = || Refusal::Later("the edge cannot take it now; send it again later");
     let claim = match key {
         None => None,
@@ -266,7 +291,7 @@ pub(crate) async fn hand_in(post: &Arc<Post>, repeats: &Repeats, key: Option<Key
         return Ok(());
     }
     let full = |_| Refusal::Later("the edge has no room for more; send it again later");
-    let durable = tokio::time::timeout(ROOM_WAIT, post.hand_in(records)).await.map_err(full)?.map_err(|_| lost())?;
+    let durable = tokio::time::timeout(ROOM_WAIT, post.hand_in(caller, records)).await.map_err(full)?.map_err(|_| lost())?;
     // In a task of its own: whether the sender waits or goes away, the claim is kept until the outcome is known.
     let outcome = tokio::spawn(async move {
         let outcome = durable.wait().await;

@@ -165,7 +165,7 @@ impl Puller {
         let mut passed = 0;
         let mut written = self.now();
         loop {
-            if self.stop.is_cancelled() {
+            if self.stop.is_cancelled() || self.unless_stopped(pull.sender().ready()).await.is_none() {
                 return End::Stopped;
             }
             let now = self.now();
@@ -242,8 +242,8 @@ impl Puller {
         if counts.damaged_entries > 0 {
             self.status.lost("journal_damaged", Some(counts.damaged_entries));
         }
-        for _ in 0..counts.gone {
-            self.status.lost("journal_gone", None);
+        for at in 0..counts.gone {
+            self.status.lost("journal_gone", Some(counts.gone_entries).filter(|entries| at == 0 && *entries > 0));
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct ReceiveMetrics {
     pub bytes: Counters<1>,
     /// Requests, messages or datagrams that could not be read, by kind of receiver and reason.
     pub refused: Counters<2>,
-    /// Requests, messages or datagrams that were not taken: no room, too many connections.
+    /// Requests, messages or datagrams that were not taken: no room, a budget that is used up, too many connections.
     pub shed: Counters<2>,
     /// Records that relabelling dropped, or that no label was left of.
     pub dropped: Counters<2>,
@@ -56,7 +56,7 @@ impl ReceiveMetrics {
             ),
             shed: metrics.counters(
                 "tributary_edge_receive_shed_total",
-                "Requests, messages and connections that were turned away for want of room",
+                "Requests, messages and connections that were turned away for want of room or of a budget",
                 ["receiver", "reason"],
             ),
             dropped: metrics.counters("tributary_edge_receive_dropped_total", "Records that relabelling dropped or left no label of", ["receiver", "reason"]),

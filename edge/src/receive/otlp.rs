@@ -2,17 +2,18 @@
 //!
 //! Parts: [`start`], the HTTP route `/v1/logs` (and `/otlp/v1/logs`, as at the hub), [`grpc`], [`Sink`] (what both do with a body). Mapping and
 //! answers are the hub's (`proto_wire::otlp`): resource attributes of the index list become labels, all else structured metadata. Answers: 200 with an
-//! empty response when all of it is durable; a `google.rpc.Status` otherwise, 503 with `Retry-After` where the WAL has no room. The same body
+//! empty response when all of it is durable; a `google.rpc.Status` otherwise, 503 with `Retry-After` where the WAL has no room, 429 where a budget is used up. The same body
 //! within the hour is taken once. Must not do: judge limits of tenants, the hub does.
 
 mod grpc;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -26,6 +27,7 @@ use super::listen::ReceiveFault;
 use super::post::Post;
 use super::push::{records, serve_http};
 use super::repeats::{Key, Repeats};
+use super::sender::Sender;
 use super::start::{Running, Shared};
 use crate::settings::receivers::OtlpSettings;
 use crate::settings::server::ServerSettings;
@@ -82,9 +84,9 @@ pub(super) async fn start(shared: &Shared, post_box: Post, settings: &OtlpSettin
     Ok(running)
 }
 
-async fn export(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Body) -> Response {
+async fn export(State(sink): State<Arc<Sink>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap, body: Body) -> Response {
     let form = if http::content_type(&headers) == "application/json" { Form::Json } else { Form::Protobuf };
-    match exported(&sink, &headers, body, form).await {
+    match exported(&sink, peer, &headers, body, form).await {
         Ok(()) => {
             let empty = if form == Form::Json { b"{}".to_vec() } else { Vec::new() };
             answered(StatusCode::OK, empty, form)
@@ -94,7 +96,7 @@ async fn export(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Body) -
             let (status, why) = refusal.told();
             let mut response = answered(status, answer::status(status.as_u16(), &why, form == Form::Json), form);
             if let Some((name, value)) = refusal.header() {
-                response.headers_mut().insert(name, HeaderValue::from_static(value));
+                response.headers_mut().insert(name, value);
             }
             response
         }
@@ -106,8 +108,9 @@ fn answered(status: StatusCode, body: Vec<u8>, form: Form) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
 }
 
-async fn exported(sink: &Arc<Sink>, headers: &HeaderMap, body: Body, form: Form) -> Result<(), Refusal> {
+async fn exported(sink: &Arc<Sink>, peer: SocketAddr, headers: &HeaderMap, body: Body, form: Form) -> Result<(), Refusal> {
     User::lets_in(sink.user.as_ref(), headers)?;
+    let caller = http::caller(&sink.post, peer, headers)?;
     let kind = http::content_type(headers);
     if !matches!(kind.as_str(), "application/json" | "application/x-protobuf" | "application/protobuf") {
         return Err(Refusal::Wrong(format!("content type: {kind} is not supported")));
@@ -118,14 +121,14 @@ async fn exported(sink: &Arc<Sink>, headers: &HeaderMap, body: Body, form: Form)
     }
     let key = http::key_of(headers)?;
     let (body, room) = http::read_body(&sink.room, body).await?;
-    sink.take(key, body, form, encoding).await?;
+    sink.take(&caller, key, body, form, encoding).await?;
     drop(room);
     Ok(())
 }
 
 impl Sink {
     /// Decodes a body and hands its records in.
-    async fn take(self: &Arc<Self>, key: Option<Key>, body: Bytes, form: Form, encoding: String) -> Result<(), Refusal> {
+    async fn take(self: &Arc<Self>, caller: &Arc<Sender>, key: Option<Key>, body: Bytes, form: Form, encoding: String) -> Result<(), Refusal> {
         let own = Arc::clone(self);
         let (digest, records) = self
             .room
@@ -134,7 +137,7 @@ impl Sink {
                 Ok((http::digest(b"otlp", &body), own.records(&body, form)?))
             })
             .await?;
-        http::hand_in(&self.post, &self.repeats, Some(key.unwrap_or(digest)), records).await
+        http::hand_in(&self.post, caller, &self.repeats, Some(key.unwrap_or(digest)), records).await
     }
 
     fn records(&self, body: &[u8], form: Form) -> Result<Vec<Arrival>, Refusal> {

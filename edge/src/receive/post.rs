@@ -4,6 +4,7 @@
 //! limits are cut and counted, lines are kept. Must not do: know a protocol.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,8 +13,12 @@ use edge_wal::SourcePosition;
 use proto_model::{Labels, Timestamp};
 use proto_seam::Clock;
 
+use super::sender::{Callers, Sender};
 use super::{Arrival, Durable, Inlet, Intake, NotTaken, relabelled};
 
+/// Why something is turned away: the WAL has no room, or its sender must wait for a budget.
+pub(crate) const NO_ROOM: &str = "no_room";
+pub(crate) const TENANT_BUDGET: &str = "tenant_budget";
 /// Label sets whose relabelling is remembered.
 const CACHED_MAX: usize = 4_096;
 /// Labels of one record.
@@ -37,11 +42,12 @@ pub(crate) struct Post {
     clock: Clock,
     /// Label sets before relabelling and what they became.
     cache: Mutex<BTreeMap<Labels, Option<Arc<Labels>>>>,
+    callers: Callers,
 }
 
 impl Post {
     pub(crate) fn new(inlet: Inlet, intake: Intake, kind: &'static str, labels: Labels, relabel: Relabeling, clock: Clock) -> Self {
-        Self { inlet, intake, kind, labels, relabel, clock, cache: Mutex::new(BTreeMap::new()) }
+        Self { inlet, intake, kind, labels, relabel, clock, cache: Mutex::new(BTreeMap::new()), callers: Callers::default() }
     }
 
     pub(crate) const fn intake(&self) -> &Intake {
@@ -131,7 +137,12 @@ impl Post {
 
     /// Counts something that was turned away.
     pub(crate) fn shed(&self, reason: &'static str) {
-        self.intake.metrics.shed.with([self.kind, reason]).inc();
+        self.shed_many(reason, 1);
+    }
+
+    /// The same of several.
+    pub(crate) fn shed_many(&self, reason: &'static str, count: u64) {
+        self.intake.metrics.shed.with([self.kind, reason]).add(count);
         self.intake.board.refused(&self.inlet.name, reason);
     }
 
@@ -149,30 +160,38 @@ impl Post {
         self.intake.metrics.bytes.with([self.kind]).add(bytes);
     }
 
+    /// Who sends from `address` without a connection of its own, naming `tenant`.
+    pub(crate) fn caller(&self, address: IpAddr, tenant: &str) -> Arc<Sender> {
+        self.callers.caller(address, tenant)
+    }
+
     /// Hands in, however long it takes.
-    pub(crate) async fn hand_in(&self, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
-        self.hand_in_with(records, Vec::new()).await
+    pub(crate) async fn hand_in(&self, sender: &Arc<Sender>, records: Vec<Arrival>) -> Result<Durable, NotTaken> {
+        self.hand_in_with(sender, records, Vec::new()).await
     }
 
     /// The same with cursors of a pulled source.
-    pub(crate) async fn hand_in_with(&self, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
+    pub(crate) async fn hand_in_with(&self, sender: &Arc<Sender>, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Result<Durable, NotTaken> {
         let count = self.count(&records);
-        let durable = self.intake.deliver(&self.inlet, records, positions).await?;
+        let durable = self.intake.deliver(&self.inlet, sender, records, positions).await?;
         self.taken(count);
         Ok(durable)
     }
 
-    /// Hands in if there is room at once; else the records are gone, and counted.
-    pub(crate) fn try_hand_in(&self, records: Vec<Arrival>) -> bool {
-        let count = self.count(&records);
-        let is_taken = self.intake.try_deliver(&self.inlet, records).is_ok();
-        if is_taken {
+    /// Hands in what `address` sent if there is room at once and it need not wait; else the records are gone, and counted.
+    pub(crate) fn try_hand_in(&self, address: IpAddr, records: Vec<Arrival>) -> bool {
+        let (count, sender) = (self.count(&records), self.caller(address, ""));
+        let reason = if sender.wait().is_some() {
+            TENANT_BUDGET
+        } else if self.intake.try_deliver(&self.inlet, &sender, records).is_ok() {
             self.taken(count);
+            return true;
         } else {
-            self.intake.metrics.shed.with([self.kind, "no_room"]).add(count.0);
-            self.intake.board.refused(&self.inlet.name, "no_room");
-        }
-        is_taken
+            NO_ROOM
+        };
+        self.intake.metrics.shed.with([self.kind, reason]).add(count.0);
+        self.intake.board.refused(&self.inlet.name, reason);
+        false
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use edge_wal::SourcePosition;
 
 use super::post::Post;
+use super::sender::Sender;
 use super::{Arrival, Durable, NotTaken};
 
 /// Deliveries of one source that are not durable yet: more than are handed in while a sync takes its time.
@@ -70,6 +71,7 @@ pub(super) struct Pull {
     path: String,
     stands: Stands,
     stand: Stand,
+    sender: Arc<Sender>,
 }
 
 impl Pull {
@@ -77,7 +79,12 @@ impl Pull {
     pub(super) fn new(post: Arc<Post>, path: String) -> Self {
         let stands = post.intake().stands.clone();
         let stand = stands.take(&path);
-        Self { post, path, stands, stand }
+        Self { post, path, stands, stand, sender: Arc::default() }
+    }
+
+    /// Who waits if the source's lines use a budget up: nothing more is to be read of it then.
+    pub(super) fn sender(&self) -> Arc<Sender> {
+        Arc::clone(&self.sender)
     }
 
     /// Where the source goes on: behind all that was handed in.
@@ -101,7 +108,7 @@ impl Pull {
         let before = self.count();
         let cursor = Cursor { count: before + passed.max(1), held };
         let position = SourcePosition { path: self.path.clone(), offset: cursor.count, resume: before, held: cursor.held.clone(), ..SourcePosition::default() };
-        match self.post.hand_in_with(records, vec![position]).await {
+        match self.post.hand_in_with(&self.sender, records, vec![position]).await {
             Ok(durable) => {
                 self.stand.under_way.push_back((cursor, durable));
                 Ok(())
@@ -135,7 +142,7 @@ impl Pull {
         }
         let before = self.count();
         let gone = SourcePosition { path: self.path.clone(), offset: before + 1, resume: before, gone: true, ..SourcePosition::default() };
-        self.post.hand_in_with(Vec::new(), vec![gone]).await?.wait().await?;
+        self.post.hand_in_with(&self.sender, Vec::new(), vec![gone]).await?.wait().await?;
         self.stand = Stand::default();
         Ok(())
     }

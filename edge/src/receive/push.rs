@@ -1,16 +1,18 @@
 //! `loki_push_api`: Loki's push and Promtail's raw lines, each job on a listener of its own.
 //!
 //! Routes: `/loki/api/v1/push` (JSON, or protobuf in snappy; gzip, deflate), `/promtail/api/v1/raw` (lines of text), `/ready`; the path
-//! prefix of `server` comes before them. Answers: 204 when all of it is durable in the WAL, 400, 401, 413, 503 with `Retry-After`. A
+//! prefix of `server` comes before them. Answers: 204 when all of it is durable in the WAL, 400, 401, 413, 429 (a tenant's budget is used up)
+//! and 503 with `Retry-After`. A
 //! request is taken whole or not at all; one with the key or the body of one that was taken within the hour is not taken twice
 //! (raw lines have no times, so equal ones are new ones: only a key tells them apart). The sender's tenant is offered to
 //! relabelling as `__tenant_id__`. Must not do: judge limits of tenants, the hub does.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,7 +24,7 @@ use proto_wire::push::{Pushed, json, protobuf};
 use tokio_util::sync::CancellationToken;
 
 use super::Arrival;
-use super::http::{self, Refusal, Room, User};
+use super::http::{self, Refusal, Room, TENANT_HEADER, User};
 use super::listen::{self, CONNECTIONS_MAX, ReceiveFault, Tls};
 use super::post::Post;
 use super::repeats::Repeats;
@@ -76,6 +78,8 @@ pub(super) async fn serve_http(
     let connections_max = usize::try_from(server.http_listen_conn_limit).unwrap_or(usize::MAX);
     let mut serving = Serving::new(router);
     serving.connections_max = if connections_max == 0 { CONNECTIONS_MAX } else { connections_max.min(CONNECTIONS_MAX) };
+    // As by Go's server: what a sender has sent whole is taken, and it may wait for the answer with its side closed.
+    serving.answers_half_closed = true;
     let listener = Arc::new(listener);
     let accept = move || {
         let listener = Arc::clone(&listener);
@@ -101,12 +105,12 @@ fn routes(gate: Gate) -> Router {
         .with_state(Arc::new(gate))
 }
 
-async fn push(State(gate): State<Arc<Gate>>, headers: HeaderMap, body: Body) -> Response {
-    answered(&gate, pushed(&gate, headers, body).await)
+async fn push(State(gate): State<Arc<Gate>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap, body: Body) -> Response {
+    answered(&gate, pushed(&gate, peer, headers, body).await)
 }
 
-async fn raw(State(gate): State<Arc<Gate>>, headers: HeaderMap, body: Body) -> Response {
-    answered(&gate, raw_lines(&gate, headers, body).await)
+async fn raw(State(gate): State<Arc<Gate>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap, body: Body) -> Response {
+    answered(&gate, raw_lines(&gate, peer, headers, body).await)
 }
 
 fn answered(gate: &Gate, outcome: Result<(), Refusal>) -> Response {
@@ -119,20 +123,21 @@ fn answered(gate: &Gate, outcome: Result<(), Refusal>) -> Response {
     }
 }
 
-async fn pushed(gate: &Arc<Gate>, headers: HeaderMap, body: Body) -> Result<(), Refusal> {
+async fn pushed(gate: &Arc<Gate>, peer: SocketAddr, headers: HeaderMap, body: Body) -> Result<(), Refusal> {
     User::lets_in(gate.user.as_ref(), &headers)?;
+    let caller = http::caller(&gate.post, peer, &headers)?;
     let key = http::key_of(&headers)?;
     let (body, room) = http::read_body(&gate.room, body).await?;
     let (own, key) = (Arc::clone(gate), key.unwrap_or_else(|| http::digest(b"push", &body)));
     let records = gate.room.decode(move || decode(&own, &headers, body)).await?;
     drop(room);
-    http::hand_in(&gate.post, &gate.repeats, Some(key), records).await
+    http::hand_in(&gate.post, &caller, &gate.repeats, Some(key), records).await
 }
 
 fn decode(gate: &Gate, headers: &HeaderMap, body: Bytes) -> Result<Vec<Arrival>, Refusal> {
     let unpacked = http::unpack(http::header_text(headers, header::CONTENT_ENCODING), body, PUSH_RAW_BYTES_MAX)?;
     let streams = if http::content_type(headers) == "application/json" { json(&unpacked) } else { protobuf(&unpacked) }?;
-    let tenant = http::header_text(headers, "x-scope-orgid");
+    let tenant = http::header_text(headers, TENANT_HEADER);
     records(&gate.post, streams, gate.keep_times, tenant)
 }
 
@@ -154,20 +159,21 @@ pub(super) fn records(post: &Post, streams: Vec<Pushed>, keep_times: bool, tenan
     Ok(out)
 }
 
-async fn raw_lines(gate: &Arc<Gate>, headers: HeaderMap, body: Body) -> Result<(), Refusal> {
+async fn raw_lines(gate: &Arc<Gate>, peer: SocketAddr, headers: HeaderMap, body: Body) -> Result<(), Refusal> {
     User::lets_in(gate.user.as_ref(), &headers)?;
+    let caller = http::caller(&gate.post, peer, &headers)?;
     let key = http::key_of(&headers)?;
     let (body, room) = http::read_body(&gate.room, body).await?;
     let own = Arc::clone(gate);
     let records = gate.room.decode(move || lines(&own.post, &headers, body)).await?;
     drop(room);
-    http::hand_in(&gate.post, &gate.repeats, key, records).await
+    http::hand_in(&gate.post, &caller, &gate.repeats, key, records).await
 }
 
 fn lines(post: &Post, headers: &HeaderMap, body: Bytes) -> Result<Vec<Arrival>, Refusal> {
     let body = http::unpack(http::header_text(headers, header::CONTENT_ENCODING), body, PUSH_RAW_BYTES_MAX)?;
     let lines = body.split(|byte| *byte == b'\n').map(without_returns);
-    let Some(labels) = post.labels(Labels::from_pairs([(TENANT_LABEL, http::header_text(headers, "x-scope-orgid"))])) else {
+    let Some(labels) = post.labels(Labels::from_pairs([(TENANT_LABEL, http::header_text(headers, TENANT_HEADER))])) else {
         post.dropped(lines.filter(|line| !line.is_empty()).count());
         return Ok(Vec::new());
     };

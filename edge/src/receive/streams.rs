@@ -4,7 +4,7 @@
 //! An answer goes through three stages: gathered, frozen into a batch, written; it is told after the sync. What a pipeline holds of a
 //! stream (a multiline block, half a line) is written as a position beside the batch, so that a delivery is durable although a
 //! line of it was not sent on yet. Limits: [`STREAMS_MAX`] runs, [`HELD_BYTES_MAX`] held by all; the least recently used are
-//! ended first, what they hold goes out. Must not do: freeze batches or write the WAL.
+//! ended first, what they hold goes out. Whose lines used a tenant's budget up is told to wait ([`super::sender`]), what was handed in is taken. Must not do: freeze batches or write the WAL.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -60,8 +60,6 @@ pub struct Streams {
     frozen: Vec<Answer>,
     written: Vec<Answer>,
     counters: Counters,
-    /// A tenant's budget is used up until then: nothing is gathered.
-    held_until: Option<Timestamp>,
 }
 
 /// What a sender waits for.
@@ -114,7 +112,6 @@ impl Streams {
             frozen: Vec::new(),
             written: Vec::new(),
             counters: Counters::default(),
-            held_until: None,
         };
         for position in recovered.iter().filter(|position| is_stream(position) && !position.gone) {
             if is_held(position) {
@@ -154,26 +151,11 @@ impl Streams {
         self.queue.is_empty()
     }
 
-    /// Whether what waits must wait for a tenant's budget.
-    #[must_use]
-    pub fn is_held(&self, now: Timestamp) -> bool {
-        self.held_until.is_some_and(|until| until > now)
-    }
-
-    /// What waits for a tenant's budget need not wait now.
-    pub const fn release(&mut self) {
-        self.held_until = None;
-    }
-
     /// Gathers until the batch is full or nothing is left.
     pub fn turn(&mut self, now: Timestamp, gather: &mut Gather) -> Taken {
         let mut taken = Taken::default();
         self.tick(now, gather);
-        if self.is_held(now) {
-            return taken;
-        }
-        gather.take_held();
-        while let Some(mut delivery) = (!gather.is_held()).then(|| self.queue.pop_front()).flatten() {
+        while let Some(mut delivery) = self.queue.pop_front() {
             if self.at == 0 && !self.follows(&delivery) {
                 // Its sender is told by the dropped answer, and goes on where the last durable one ended.
                 continue;
@@ -185,18 +167,26 @@ impl Streams {
                 self.queue.push_front(delivery);
                 break;
             }
-            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full() && !gather.is_held()) {
+            // What others sent is not held against this sender.
+            gather.take_held();
+            while let Some(record) = delivery.records.get(self.at).filter(|_| is_pulled || !gather.is_full()) {
                 taken.count.lines += 1;
                 taken.count.bytes += record.line.len() as u64;
                 self.record(&delivery, self.at, now, gather);
                 self.at += 1;
             }
+            if let Some(until) = gather.take_held().max(delivery.inlet.program.wait_until(now)) {
+                delivery.sender.hold(until.since(now));
+            }
             if self.at < delivery.records.len() {
-                taken.batch_is_full = !gather.is_held();
+                taken.batch_is_full = true;
                 self.queue.push_front(delivery);
                 break;
             }
             self.at = 0;
+            if delivery.ends {
+                self.end(&delivery.inlet.name, now, gather);
+            }
             for cursor in &delivery.positions {
                 if cursor.gone {
                     self.taken.remove(&cursor.path);
@@ -208,7 +198,6 @@ impl Streams {
             self.gathered.push(Answer { done: delivery.done, lines: delivery.records.len() as u64 });
             self.waiting_since.get_or_insert(now);
         }
-        self.held_until = gather.take_held();
         self.bound(now, gather);
         taken.counters = std::mem::take(&mut self.counters);
         taken
@@ -286,13 +275,26 @@ impl Streams {
         oldest.sort_unstable();
         let count = oldest.len() / 8 + 1;
         for (_, key) in oldest.into_iter().take(count) {
-            let Some(mut stream) = self.runs.remove(&key) else { continue };
-            stream.run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
-            self.counters.add(&stream.run.take_counters());
-            self.held -= stream.held;
-            if stream.positions > 0 {
-                self.farewell.push(SourcePosition { path: path_of(&key), gone: true, ..SourcePosition::default() });
-            }
+            self.finish(&key, now, gather);
+        }
+    }
+
+    /// Ends the runs of a job whose source has ended.
+    fn end(&mut self, job: &Arc<str>, now: Timestamp, gather: &mut Gather) {
+        let own: Vec<Key> = self.runs.keys().filter(|(name, _)| name == job).cloned().collect();
+        for key in own {
+            self.finish(&key, now, gather);
+        }
+    }
+
+    /// Ends a run: what it holds goes out.
+    fn finish(&mut self, key: &Key, now: Timestamp, gather: &mut Gather) {
+        let Some(mut stream) = self.runs.remove(key) else { return };
+        stream.run.finish(now, &mut |out| gather.push(out.labels, out.time, out.metadata, out.line, now));
+        self.counters.add(&stream.run.take_counters());
+        self.held -= stream.held;
+        if stream.positions > 0 {
+            self.farewell.push(SourcePosition { path: path_of(key), gone: true, ..SourcePosition::default() });
         }
     }
 
@@ -302,8 +304,7 @@ impl Streams {
         let answer =
             self.waiting_since.map_or(Duration::MAX, |since| if now < since { Duration::ZERO } else { DELIVERY_WAIT.saturating_sub(now.since(since)) });
         let tick = if self.next_tick == Timestamp::MAX { Duration::MAX } else { self.next_tick.since(now) };
-        let held = self.held_until.filter(|until| !self.queue.is_empty() && *until > now).map_or(Duration::MAX, |until| until.since(now));
-        answer.min(tick).min(held)
+        answer.min(tick)
     }
 
     /// Whether senders have waited long enough for the batch to be frozen.

@@ -17,13 +17,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use proto_model::Labels;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Arrival;
 use super::listen::{self, CONNECTIONS_MAX, ReceiveFault, Stream, Tls};
 use super::post::Post;
+use super::sender::Sender;
 use super::start::{Running, Shared};
+use super::udp::Datagrams;
 use crate::settings::receivers::{SyslogProtocol, SyslogSettings};
 use crate::settings::server::ListenTls;
 use frame::Frames;
@@ -61,7 +63,7 @@ pub(super) async fn start(shared: &Shared, post: Post, settings: &SyslogSettings
     if settings.listen_protocol == SyslogProtocol::Udp {
         let socket = listen::udp(&job, &settings.listen_address).await?;
         let bound = socket.local_addr().ok();
-        let task = tokio::spawn(datagrams(line, socket, stop));
+        let task = tokio::spawn(datagrams(line, Datagrams::new(socket, shared.world.clone()), stop));
         return Ok(Running { job, kind: "syslog", address: bound, task });
     }
     let tls = Tls::new(&job, &ListenTls::from(&settings.tls_config), &[], &shared.world).await?;
@@ -95,6 +97,7 @@ impl Line {
         let from = self.sender(ip).await;
         let mut frames = Frames::new(self.bytes_max);
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let sender = Arc::<Sender>::default();
         loop {
             buffer.reserve(READ_BYTES);
             let read = tokio::select! {
@@ -107,7 +110,8 @@ impl Line {
             frames.take(&mut buffer, is_end, &mut messages);
             self.cut(frames.take_cut());
             let records: Vec<Arrival> = messages.iter().filter_map(|message| self.arrival(message, &from)).collect();
-            if !records.is_empty() && self.post.hand_in(records).await.is_err() {
+            sender.ready_or(stop).await;
+            if !records.is_empty() && self.post.hand_in(&sender, records).await.is_err() {
                 return Err(std::io::Error::other("the edge ends"));
             }
             if is_end {
@@ -151,14 +155,14 @@ impl Line {
     }
 }
 
-async fn datagrams(line: Arc<Line>, socket: UdpSocket, stop: CancellationToken) {
+async fn datagrams(line: Arc<Line>, mut socket: Datagrams, stop: CancellationToken) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut peers: VecDeque<(IpAddr, Labels)> = VecDeque::new();
     loop {
         let received = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            received = socket.recv_from(&mut buffer) => received,
+            received = socket.receive(&line.post, &mut buffer) => received,
         };
         let (bytes, peer) = match received {
             Ok((len, peer)) => (&buffer[..len], peer.ip()),
@@ -179,7 +183,7 @@ async fn datagrams(line: Arc<Line>, socket: UdpSocket, stop: CancellationToken) 
         let kept = &whole[..whole.len().min(line.bytes_max)];
         line.cut(u64::from(kept.len() < whole.len()));
         if let Some(record) = line.arrival(&Bytes::copy_from_slice(kept), from) {
-            line.post.try_hand_in(vec![record]);
+            line.post.try_hand_in(peer, vec![record]);
         }
     }
 }

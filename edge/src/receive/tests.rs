@@ -22,28 +22,28 @@ fn lines(line: &[u8]) -> Vec<Arrival> {
 async fn an_intake_without_room_takes_nothing_until_there_is_room() {
     let (intake, mut taken) = Intake::new(&Metrics::new());
     let large = vec![b'x'; INTAKE_BYTES_MAX];
-    let durable = intake.deliver(&inlet(), lines(&large), Vec::new()).await.unwrap();
-    assert_eq!(intake.try_deliver(&inlet(), lines(b"no room")).unwrap_err(), NotTaken);
-    timeout(Duration::from_millis(50), intake.deliver(&inlet(), lines(b"waits"), Vec::new())).await.unwrap_err();
+    let durable = intake.deliver(&inlet(), &Arc::default(), lines(&large), Vec::new()).await.unwrap();
+    assert_eq!(intake.try_deliver(&inlet(), &Arc::default(), lines(b"no room")).unwrap_err(), NotTaken);
+    timeout(Duration::from_millis(50), intake.deliver(&inlet(), &Arc::default(), lines(b"waits"), Vec::new())).await.unwrap_err();
     let delivery = taken.recv().await.unwrap();
     delivery.done.send(()).unwrap();
     durable.wait().await.unwrap();
     drop((delivery.records, delivery._room));
-    drop(intake.try_deliver(&inlet(), lines(b"fits")).unwrap());
+    drop(intake.try_deliver(&inlet(), &Arc::default(), lines(b"fits")).unwrap());
     assert_eq!(taken.recv().await.unwrap().records[0].line.as_ref(), b"fits");
 }
 
 #[tokio::test]
 async fn deliveries_are_bounded_in_number_and_a_dropped_one_is_told() {
     let (intake, mut taken) = Intake::new(&Metrics::new());
-    let first = intake.try_deliver(&inlet(), lines(b"0")).unwrap();
-    let more: Vec<_> = (1..DELIVERIES_MAX).map(|_| intake.try_deliver(&inlet(), lines(b"n")).unwrap()).collect();
-    assert_eq!(intake.try_deliver(&inlet(), lines(b"one too many")).unwrap_err(), NotTaken);
+    let first = intake.try_deliver(&inlet(), &Arc::default(), lines(b"0")).unwrap();
+    let more: Vec<_> = (1..DELIVERIES_MAX).map(|_| intake.try_deliver(&inlet(), &Arc::default(), lines(b"n")).unwrap()).collect();
+    assert_eq!(intake.try_deliver(&inlet(), &Arc::default(), lines(b"one too many")).unwrap_err(), NotTaken);
     drop(taken.recv().await);
     assert_eq!(first.wait().await, Err(NotTaken));
     drop(taken);
     for durable in more {
         assert_eq!(durable.wait().await, Err(NotTaken));
     }
-    assert_eq!(intake.deliver(&inlet(), lines(b"late"), Vec::new()).await.unwrap_err(), NotTaken);
+    assert_eq!(intake.deliver(&inlet(), &Arc::default(), lines(b"late"), Vec::new()).await.unwrap_err(), NotTaken);
 }

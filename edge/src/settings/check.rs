@@ -1,12 +1,13 @@
 //! Settings as written to settings that can be run: the meaning is checked, stages and rules are compiled.
 //!
-//! Pure. Parts: [`prepare`]; [`jobs`] (scrape configs), [`supply`] (where lines are kept and sent), [`traps`] (what loads
+//! Pure. Parts: [`prepare`]; [`jobs`] (scrape configs), [`listeners`] (who listens where), [`supply`] (where lines are kept and sent), [`traps`] (what loads
 //! and does not do what it seems to). Promises: every mistake is found in one go. Must not do: open anything.
 
 mod asked;
 mod cluster;
 mod jobs;
 mod kafka;
+mod listeners;
 mod supply;
 mod supported;
 mod traps;
@@ -28,9 +29,10 @@ struct Checker<'f> {
 /// See [`EdgeSettings::prepare_in`].
 pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (&str, &str), surroundings: Surroundings) -> Result<Prepared, Vec<Mistake>> {
     let mut checker = Checker { file, mistakes: Vec::new(), remarks: Vec::new(), surroundings };
-    let jobs = checker.jobs(&settings.scrape_configs, host);
+    let jobs = checker.jobs(&settings.scrape_configs, host, settings.target_config.stdin);
     let supply = checker.supply(settings, purpose, host);
     let limits = checker.limits(&settings.limits_config);
+    checker.listeners(settings);
     checker.without_effect(settings);
     let Checker { mistakes, mut remarks, .. } = checker;
     let Some(supply) = supply.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
@@ -44,6 +46,7 @@ pub(super) fn prepare(settings: &EdgeSettings, purpose: Purpose, (file, host): (
         canary: supply.canary,
         wal: supply.wal,
         backlog_mille: supply.backlog_mille,
+        backlog_age: crate::ship::tracks::BACKLOG_AGE,
         clients: supply.clients,
         sink_lag_max: supply.sink_lag_max,
         external_labels: supply.external_labels,

@@ -282,3 +282,31 @@ fn a_tenants_budget_is_a_rate_and_a_burst() {
         assert!(mistakes.len() == 1 && mistakes[0].to_string().contains(why), "{mistakes:?}");
     }
 }
+
+#[test]
+fn two_listeners_of_one_address_are_told() {
+    let jobs = |server: &str, first: &str, second: &str| {
+        format!("{REST}server: {{http_listen_port: 9080{server}}}\nscrape_configs:\n- {{job_name: a, {first}}}\n- {{job_name: b, {second}}}\n")
+    };
+    let tcp = |address: &str| format!("syslog: {{listen_address: '{address}'}}");
+    let udp = |address: &str| format!("syslog: {{listen_address: '{address}', listen_protocol: udp}}");
+    let clash = mistakes(&jobs("", &tcp("127.0.0.1:514"), &tcp(":514")));
+    assert_eq!(clash, ["6:14: error: job \"b\" listens on 0.0.0.0:514, where job \"a\" listens on 127.0.0.1:514; fix: give each a port of its own"]);
+    for (first, second) in [
+        (udp(":12201"), "gelf: {}".to_owned()),
+        ("otlp: {http_listen_address: ':4317', grpc_listen_address: ':4317'}".to_owned(), tcp(":1")),
+        (tcp("[::]:9"), "forward: {listen_address: '10.0.0.1:9'}".to_owned()),
+        (tcp(":1"), "loki_push_api: {server: {http_listen_port: 9080}}".to_owned()),
+    ] {
+        assert_eq!(mistakes(&jobs("", &first, &second)).len(), 1, "{first} {second}");
+    }
+    for (server, first, second) in [
+        ("", tcp("127.0.0.1:514"), udp("127.0.0.1:514")),
+        ("", tcp("127.0.0.1:514"), tcp("127.0.0.2:514")),
+        ("", tcp("[::1]:514"), tcp(":514")),
+        ("", tcp(":0"), tcp(":0")),
+        (", disable: true", tcp(":9080"), tcp(":1")),
+    ] {
+        assert_eq!(mistakes(&jobs(server, &first, &second)), Vec::<String>::new(), "{first} {second}");
+    }
+}

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use edge_wal::{Entry, SourcePosition};
 use proto_link::LinkFault;
-use proto_model::Sequence;
+use proto_model::{Sequence, TrackId};
 use proto_wire::edge_hub::message::Kind;
 use proto_wire::edge_hub::{Batch, Gap, Message, Position};
 
@@ -68,11 +68,13 @@ fn told_position(position: &SourcePosition) -> Position {
         generation: position.generation,
         offset: position.resume,
         gone: position.gone,
+        from: position.from,
+        missing: 0,
     }
 }
 
-/// A position of the hub, as the WAL keeps it.
-pub(super) fn position_of(told: &Position) -> SourcePosition {
+/// A position of the hub, told for `track`, as the WAL keeps it.
+pub(super) fn position_of(track: TrackId, told: &Position) -> SourcePosition {
     SourcePosition {
         path: told.path.clone(),
         identity: proto_seam::FileIdentity { device: told.device, inode: told.inode },
@@ -83,6 +85,9 @@ pub(super) fn position_of(told: &Position) -> SourcePosition {
         resume: told.offset,
         held: Vec::new(),
         gone: told.gone,
+        track: track.0,
+        from: told.from,
+        missing: told.missing,
         ..SourcePosition::default()
     }
 }

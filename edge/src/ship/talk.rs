@@ -68,8 +68,8 @@ pub struct Talk<'s> {
     refused: bool,
     /// The collector knows how far the hub has the sources (once in a process).
     hub_told: &'s mut bool,
-    /// How far the hub has them, by all Welcomes of this session.
-    hub_positions: Vec<SourcePosition>,
+    /// How far the hub has them, by the newest Welcome of each track in this session.
+    hub_positions: BTreeMap<TrackId, Vec<SourcePosition>>,
     /// The newest track may have become a backlog.
     look: bool,
 }
@@ -91,7 +91,7 @@ impl<'s> Talk<'s> {
     /// On a session that was just made; `nonce` names this process.
     #[must_use]
     pub fn new(shipper: &'s Shipper, (tracks, pace): (&'s mut Tracks, &'s mut Pace), session: Session, nonce: [u8; 16], hub_told: &'s mut bool) -> Self {
-        Self { shipper, tracks, pace, session, nonce, opened: false, refused: false, hub_told, hub_positions: Vec::new(), look: false }
+        Self { shipper, tracks, pace, session, nonce, opened: false, refused: false, hub_told, hub_positions: BTreeMap::new(), look: false }
     }
 
     /// Whether the hub said Welcome.
@@ -217,7 +217,9 @@ impl<'s> Talk<'s> {
             Kind::Bye(bye) => return Err(format!("the hub said goodbye: {}", bye.text)),
             Kind::Welcome(welcome) => {
                 self.opened = true;
-                self.hub_positions.extend(welcome.positions.iter().map(position_of));
+                let track = TrackId(welcome.track);
+                self.hub_positions.insert(track, welcome.positions.iter().map(|told| position_of(track, told)).collect());
+                self.name_later(TrackId(welcome.later)).await?;
             }
             Kind::Slow(slow) => self.pace.slow(slow.bytes_per_second, Duration::from_millis(u64::from(slow.for_ms)), now),
             Kind::Refuse(refuse) => {
@@ -242,7 +244,7 @@ impl<'s> Talk<'s> {
     async fn tell_positions(&mut self) -> Result<(), String> {
         let stands = self.tracks.iter().next_back().is_some_and(|(_, window)| *window.standing() == Standing::Open);
         if stands && !std::mem::replace(self.hub_told, true) {
-            let positions = std::mem::take(&mut self.hub_positions);
+            let positions = self.hub_positions.values().flatten().cloned().collect();
             self.shipper.orders.send(Order::HubPositions(positions)).await.map_err(|_| "the edge stops".to_owned())?;
         }
         Ok(())
@@ -264,6 +266,11 @@ impl<'s> Talk<'s> {
                 if let Some(window) = self.tracks.window(track) {
                     window.bound(producer);
                 }
+                if self.tracks.is_named(track) {
+                    // Nothing was ever stored in it.
+                    self.order_track(Some(track)).await?.map_err(|fault| failed(&fault))?;
+                }
+                self.tracks.join(track);
                 Ok(())
             }
             Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions).await,
@@ -292,12 +299,24 @@ impl<'s> Talk<'s> {
         let stops = || "the edge stops".to_owned();
         let (producer, last, chain) = stand;
         let (done, answer) = oneshot::channel();
-        let positions = positions.iter().map(position_of).collect();
-        let adoption = Adoption { track, producer, last, chain, positions, done };
+        let positions = positions.iter().map(|told| position_of(track, told)).collect();
+        let older = self.hub_positions.range(..track).flat_map(|(_, told)| told.iter().cloned()).collect();
+        let is_whole = self.tracks.is_whole(track);
+        let adoption = Adoption { track, producer, last, chain, positions, older, is_whole, done };
         self.shipper.orders.send(Order::Adopt(adoption)).await.map_err(|_| stops())?;
         answer.await.map_err(|_| stops())?.map_err(|fault| failed(&fault))?;
         if let Some(window) = self.tracks.window(track) {
             window.adopted(producer, last, chain);
+        }
+        self.tracks.join(track);
+        Ok(())
+    }
+
+    /// The hub knows a later track of this WAL, which was set back to before that one began: it is asked for too.
+    async fn name_later(&mut self, later: TrackId) -> Result<(), String> {
+        if self.tracks.name(later) {
+            tracing::warn!(later = later.0, "this WAL was set back to before a later track of it began: what is read goes on where that one stands");
+            self.wal(move |wal| wal.know_track(later)).await?;
         }
         Ok(())
     }
@@ -338,6 +357,7 @@ impl<'s> Talk<'s> {
             window.moved(producer);
             window.settled(last, chain);
         }
+        self.tracks.join(track);
         Ok(())
     }
 
@@ -356,6 +376,7 @@ impl<'s> Talk<'s> {
         if let Some(window) = self.tracks.window(track) {
             window.bound(producer);
         }
+        self.tracks.join(track);
         Ok(())
     }
 
@@ -413,11 +434,16 @@ impl<'s> Talk<'s> {
         Ok(())
     }
 
-    async fn begin_track(&mut self) -> Result<(), String> {
+    /// What is read from now on joins `track`, or a new one.
+    async fn order_track(&self, track: Option<TrackId>) -> Result<Result<TrackId, WalFault>, String> {
         let stops = || "the edge stops".to_owned();
         let (done, answer) = oneshot::channel();
-        self.shipper.orders.send(Order::BeginTrack(done)).await.map_err(|_| stops())?;
-        match answer.await.map_err(|_| stops())? {
+        self.shipper.orders.send(Order::BeginTrack(track, done)).await.map_err(|_| stops())?;
+        answer.await.map_err(|_| stops())
+    }
+
+    async fn begin_track(&mut self) -> Result<(), String> {
+        match self.order_track(None).await? {
             Ok(track) => {
                 tracing::info!(track = track.0, "an old backlog drains apart: what is read from now on has a track of its own");
                 let state = self.wal(move |wal| state_of(wal, track)).await?;

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto_model::{ProducerId, Sequence, Timestamp, TrackId};
+use proto_model::{Chain, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::message::Kind;
 
 use super::share::{Drain, MESSAGE_BYTES_MIN, Share, Turn};
-use super::window::{Standing, Step, Window};
+use super::window::{FIRST_TRACK, Standing, Step, Window};
 
-/// A new track is opened when the oldest unacked batch of the newest one is older than this.
+/// A new track is opened when the oldest unacked batch of the newest one is older than this; a simulation makes it shorter.
 pub const BACKLOG_AGE: Duration = Duration::from_secs(60);
 /// Tracks that are not closed at the most; beyond it new batches join the newest.
 pub const TRACKS_OPEN_MAX: usize = 8;
@@ -22,16 +22,21 @@ pub const TRACKS_OPEN_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Tracks {
     windows: BTreeMap<TrackId, Window>,
+    /// A later track that a hub knows and this WAL, which was set back, does not: nothing is sent before it is known where that one stands.
+    named: Option<TrackId>,
+    /// The newest track as it stood open at a hub once, or was begun here.
+    joined: Option<TrackId>,
+    backlog_age: Duration,
     share: Share,
     drain: Drain,
 }
 
 impl Tracks {
-    /// With the tracks that are not closed, and the backlog's share per mille.
+    /// With the tracks that are not closed, the backlog's share per mille, and how old the oldest batch of one is.
     #[must_use]
-    pub fn new(windows: impl IntoIterator<Item = Window>, backlog_mille: u32) -> Self {
+    pub fn new(windows: impl IntoIterator<Item = Window>, (backlog_mille, backlog_age): (u32, Duration)) -> Self {
         let windows = windows.into_iter().map(|window| (window.track(), window)).collect();
-        Self { windows, share: Share::new(backlog_mille), drain: Drain::default() }
+        Self { windows, named: None, joined: None, backlog_age, share: Share::new(backlog_mille), drain: Drain::default() }
     }
 
     /// All windows, oldest track first.
@@ -50,9 +55,55 @@ impl Tracks {
         self.windows.keys().next_back().copied()
     }
 
-    /// A track was begun.
+    /// A track was begun, or is asked for again.
     pub fn add(&mut self, window: Window) {
-        self.windows.insert(window.track(), window);
+        let track = window.track();
+        self.windows.insert(track, window);
+        if self.newest() == Some(track) {
+            self.joined = Some(track);
+        }
+    }
+
+    /// The hub knows `later` of this WAL, which does not; true when that is new.
+    pub fn name(&mut self, later: TrackId) -> bool {
+        if self.newest().is_none_or(|newest| later <= newest) || later.0 == u32::MAX {
+            return false;
+        }
+        self.windows.insert(later, Window::new(later, None, Sequence(0), Chain::default()));
+        self.named = Some(later);
+        true
+    }
+
+    /// Whether the hub named `track`, and batches do not join it yet.
+    #[must_use]
+    pub fn is_named(&self, track: TrackId) -> bool {
+        self.named == Some(track)
+    }
+
+    /// Whether all tracks before `track` are open: the hub has told where they stand.
+    #[must_use]
+    pub fn older_stand(&self, track: TrackId) -> bool {
+        self.windows.range(..track).all(|(_, window)| *window.standing() == Standing::Open)
+    }
+
+    /// Whether the hub has told of all tracks up to `track` that this WAL ever had.
+    #[must_use]
+    pub fn is_whole(&self, track: TrackId) -> bool {
+        self.windows.contains_key(&FIRST_TRACK) && self.older_stand(track)
+    }
+
+    /// The newest track stands at the hub, and what is read joins it.
+    pub fn join(&mut self, track: TrackId) {
+        if self.newest() == Some(track) {
+            self.joined = Some(track);
+            self.named = None;
+        }
+    }
+
+    /// Whether it may be that a hub has more of this WAL than it knows itself: then nothing of it may be sent.
+    fn is_unsure(&self) -> bool {
+        let Some((newest, window)) = self.windows.iter().next_back() else { return false };
+        self.joined != Some(*newest) && (self.named.is_some() || !window.is_set_aside())
     }
 
     /// A track is closed.
@@ -69,7 +120,10 @@ impl Tracks {
     /// Tracks that must be opened at the hub now.
     #[must_use]
     pub fn to_open(&self, now: Timestamp) -> Vec<TrackId> {
-        self.iter().filter(|(_, window)| window.wants_open(now)).map(|(track, _)| track).collect()
+        self.iter()
+            .filter(|(track, window)| window.wants_open(now) && (self.named != Some(*track) || self.older_stand(*track)))
+            .map(|(track, _)| track)
+            .collect()
     }
 
     /// When a refused track asks again; `None` when none was refused.
@@ -142,6 +196,9 @@ impl Tracks {
     /// What to read from the WAL and send now; `durable` tells how far a track is durable.
     #[must_use]
     pub fn wanted(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, Sequence)> {
+        if self.is_unsure() {
+            return None;
+        }
         let (live, backlog) = (self.live(&durable), self.backlog(&durable));
         match self.share.turn(live.is_some(), backlog.is_some())? {
             Turn::Live => live,
@@ -173,7 +230,7 @@ impl Tracks {
     #[must_use]
     pub fn wants_new(&self, oldest: Option<Timestamp>, now: Timestamp) -> bool {
         let is_open = self.windows.values().next_back().is_some_and(|window| *window.standing() == Standing::Open);
-        is_open && self.windows.len() < TRACKS_OPEN_MAX && oldest.is_some_and(|oldest| now.since(oldest) > BACKLOG_AGE)
+        is_open && self.windows.len() < TRACKS_OPEN_MAX && oldest.is_some_and(|oldest| now.since(oldest) > self.backlog_age)
     }
 }
 

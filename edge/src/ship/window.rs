@@ -278,6 +278,12 @@ impl Window {
         }
     }
 
+    /// Whether it waits for an operator.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        matches!(self.standing, Standing::Refused { word: "diverged", .. })
+    }
+
     /// The WAL holds another producer now, which goes on where the one before stands.
     pub const fn moved(&mut self, producer: ProducerId) {
         self.producer = Some(producer);
@@ -313,6 +319,10 @@ impl Window {
         match kind {
             Kind::Welcome(welcome) if welcome.track == self.track.0 => self.welcome(welcome),
             Kind::Ack(ack) if self.is_ours(&ack.producer, ack.epoch) => self.ack(Sequence(ack.sequence), now),
+            // In a session what was acked stays acked: only an opening finds out what the hub still has.
+            Kind::Expect(expect) if self.is_ours(&expect.producer, expect.epoch) && expect.sequence <= self.acked.0 => {
+                vec![Step::Redial("the hub asks for what it acknowledged: was its bucket restored?".to_owned())]
+            }
             Kind::Expect(expect) if self.is_ours(&expect.producer, expect.epoch) => {
                 self.rewind(Sequence(expect.sequence));
                 Vec::new()

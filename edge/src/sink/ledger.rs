@@ -1,8 +1,8 @@
 //! What a sink has read and not delivered: lines on their way into requests, requests on their way, and the cursor behind them.
 //!
 //! Pure. Parts: [`Parcel`] (one request: one tenant's lines of one or more batches), [`Ledger`]. Promises: requests of a tenant
-//! go one after the other, in order; the cursor stands before the first batch of which any line is not delivered; what
-//! is held is bounded by [`BYTES_MAX`] and one batch. Must not do: send.
+//! go one after the other, in order; the cursor stands before the first batch of which any line is not delivered; each line is delivered,
+//! given up or cut, one of these; what is held is bounded by [`BYTES_MAX`] and one batch. Must not do: send.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub(super) struct Parcel {
     pub(super) lines: u64,
     /// Their bytes, metadata included.
     pub(super) bytes: u64,
-    /// The batches they are of, by number.
-    entries: Vec<u64>,
+    /// The batches they are of, by number, and how many of each.
+    entries: Vec<(u64, u64)>,
 }
 
 /// What is left of a parcel when its lines are packed.
@@ -46,7 +46,7 @@ pub(super) struct Ticket {
     pub(super) lines: u64,
     /// See [`Parcel`].
     pub(super) bytes: u64,
-    entries: Vec<u64>,
+    entries: Vec<(u64, u64)>,
 }
 
 /// What is on its way.
@@ -74,7 +74,8 @@ struct Open {
 struct Lane {
     filling: Option<Filling>,
     sealed: VecDeque<Parcel>,
-    in_flight: bool,
+    /// The batches of the request that is on its way.
+    in_flight: Option<Vec<(u64, u64)>>,
 }
 
 #[derive(Debug)]
@@ -102,7 +103,23 @@ impl Lane {
     }
 
     fn is_empty(&self) -> bool {
-        self.filling.is_none() && self.sealed.is_empty() && !self.in_flight
+        self.filling.is_none() && self.sealed.is_empty() && self.in_flight.is_none()
+    }
+
+    /// Parcels that are not on their way.
+    fn waiting(&self) -> impl Iterator<Item = &Parcel> {
+        self.sealed.iter().chain(self.filling.as_ref().map(|filling| &filling.parcel))
+    }
+
+    /// Takes out the parcels that hold nothing of batch `first` or later. They come before all others.
+    fn cut(&mut self, first: u64) -> Vec<Parcel> {
+        let is_old = |parcel: &Parcel| parcel.entries.last().is_none_or(|(number, _)| *number < first);
+        let count = self.sealed.iter().take_while(|parcel| is_old(parcel)).count();
+        let mut gone: Vec<Parcel> = self.sealed.drain(..count).collect();
+        if self.sealed.is_empty() {
+            gone.extend(self.filling.take_if(|filling| is_old(&filling.parcel)).map(|filling| filling.parcel));
+        }
+        gone
     }
 }
 
@@ -156,15 +173,15 @@ impl Ledger {
 
     /// The next request, of a tenant that has none on its way, the tenants in turn; at most `most` are on their way.
     pub(super) fn next(&mut self, most: usize) -> Option<Parcel> {
-        if self.lanes.values().filter(|lane| lane.in_flight).count() >= most {
+        if self.lanes.values().filter(|lane| lane.in_flight.is_some()).count() >= most {
             return None;
         }
-        let is_ready = |lane: &Lane| !lane.in_flight && !lane.sealed.is_empty();
+        let is_ready = |lane: &Lane| lane.in_flight.is_none() && !lane.sealed.is_empty();
         let ready = || self.lanes.iter().filter(|(_, lane)| is_ready(lane)).map(|(tenant, _)| tenant);
         let tenant = ready().find(|tenant| **tenant > self.served).or_else(|| ready().next())?.clone();
         let lane = self.lanes.get_mut(&tenant)?;
         let parcel = lane.sealed.pop_front()?;
-        lane.in_flight = true;
+        lane.in_flight = Some(parcel.entries.clone());
         self.served = tenant;
         Some(parcel)
     }
@@ -172,19 +189,46 @@ impl Ledger {
     /// A request is delivered, or given up. Gives the cursor if it moved.
     pub(super) fn done(&mut self, ticket: &Ticket) -> Option<Cursor> {
         self.bytes = self.bytes.saturating_sub(ticket.bytes + ticket.lines * LINE_BYTES);
-        for number in &ticket.entries {
-            let at = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
-            if let Some(open) = self.entries.get_mut(at) {
+        for (number, _) in &ticket.entries {
+            // One that was cut is not among them any more.
+            let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+            if let Some(open) = at.and_then(|at| self.entries.get_mut(at)) {
                 open.parcels = open.parcels.saturating_sub(1);
             }
         }
         if let Some(lane) = self.lanes.get_mut(&ticket.tenant) {
-            lane.in_flight = false;
+            lane.in_flight = None;
             if lane.is_empty() {
                 self.lanes.remove(&ticket.tenant);
             }
         }
         self.advance()
+    }
+
+    /// The WAL moved the sink on to `to`: what has not begun its way is given up, but for lines that share a request with later ones. Gives how
+    /// many lines are. What is on its way stays so.
+    pub(super) fn cut(&mut self, to: Cursor) -> u64 {
+        let count = self.entries.iter().take_while(|open| open.at <= to).count();
+        self.entries.drain(..count);
+        self.first += count as u64;
+        let mut lines = 0;
+        for parcel in self.lanes.values_mut().flat_map(|lane| lane.cut(self.first)) {
+            lines += parcel.lines;
+            self.bytes = self.bytes.saturating_sub(parcel.bytes + parcel.lines * LINE_BYTES);
+        }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        lines
+    }
+
+    /// Lines that are not delivered and of which a restart knows nothing: `is_there` says whether a batch would be read again.
+    pub(super) fn left_behind(&self, is_there: impl Fn(Cursor) -> bool) -> u64 {
+        let is_gone = |number: u64| match number.checked_sub(self.first).and_then(|at| self.entries.get(usize::try_from(at).ok()?)) {
+            Some(open) => !is_there(open.at),
+            None => true,
+        };
+        let on_their_way = self.lanes.values().filter_map(|lane| lane.in_flight.as_ref());
+        let all = on_their_way.chain(self.lanes.values().flat_map(Lane::waiting).map(|parcel| &parcel.entries)).flatten();
+        all.filter(|(number, _)| is_gone(*number)).map(|(_, lines)| lines).sum()
     }
 
     /// The batches at the front that are delivered as a whole.
@@ -222,11 +266,16 @@ impl Filling {
         self.parcel.streams[place].records.push(record);
         self.parcel.lines += 1;
         self.parcel.bytes += bytes;
-        let is_first = self.parcel.entries.last() != Some(&number);
-        if is_first {
-            self.parcel.entries.push(number);
+        match self.parcel.entries.last_mut().filter(|(last, _)| *last == number) {
+            Some((_, lines)) => {
+                *lines += 1;
+                false
+            }
+            None => {
+                self.parcel.entries.push((number, 1));
+                true
+            }
         }
-        is_first
     }
 }
 

@@ -129,8 +129,9 @@ impl SinkMetrics {
     }
 
     /// What `limits_config` cost, as every client sees it.
-    pub(crate) fn limited(&self, target: &Target, given: &Given) {
-        let (host, tenant) = (target.host.as_str(), target.settings.tenant_id.as_str());
+    pub(crate) fn limited(&self, target: &Target, tenant: &str, given: &Given) {
+        let (host, own) = (target.host.as_str(), target.settings.tenant_id.as_str());
+        let tenant = if tenant.is_empty() { own } else { tenant };
         for (reason, lines, bytes) in
             [("stream_limited", given.stream_limit, given.stream_limit_bytes), ("line_too_long", given.line_too_long, given.line_too_long_bytes)]
         {

@@ -1,14 +1,15 @@
 //! One sink: WAL -> lines -> requests -> cursor, for ever.
 //!
 //! Parts: [`Pump::run`] (reads while there is room, sends, moves the cursor; the [`Ledger`] decides, this awaits). Promises: the
-//! cursor is on disk before it counts as passed; a sink that was moved on by the WAL forgets what it had on its way.
+//! cursor is on disk before it counts as passed, unless the disk refuses it; where the WAL moves the sink on, lines that had not begun their way are lost and counted, one
+//! by one; what was on its way arrives, or is counted when it is given up or the edge ends first.
 //! Must not do: judge answers (`push.rs`), or trim (`keeper.rs`).
 
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_wal::{Cursor, SinkEntry, SinkId, WalReader};
+use edge_wal::{Cursor, SinkEntry, SinkId, WalReader, reason};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use proto_model::Timestamp;
@@ -49,8 +50,6 @@ pub(super) struct Pump {
     pub(super) world: World,
     pub(super) began: Instant,
     pub(super) stop: CancellationToken,
-    /// How long lines wait for more.
-    pub(super) wait: Duration,
 }
 
 impl Pump {
@@ -63,10 +62,7 @@ impl Pump {
         let mut flights = FuturesUnordered::new();
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
-            if self.was_moved_on() {
-                flights.clear();
-                self.step(self.read).await;
-            }
+            self.heed_cut().await;
             if self.ledger.has_room() && !self.is_drained {
                 self.take_next().await;
             }
@@ -98,25 +94,35 @@ impl Pump {
         if tokio::time::timeout(LAST_WAIT, last).await.is_err() {
             tracing::info!(client = self.pusher.http.target().name, "a push without an answer is left; it is sent again at the next start");
         }
+        self.look();
+        let there = self.reader.batches_after(self.passed);
+        self.lost(reason::WAL_GONE, self.ledger.left_behind(|at| there.contains(&at)));
     }
 
-    /// Whether the WAL could not keep what this sink was due and moved it on: then all begins anew there.
-    fn was_moved_on(&mut self) -> bool {
+    /// The WAL may have moved this sink on, since it could not keep all that it was due.
+    async fn heed_cut(&mut self) {
         let passed = self.reader.sink_passed(self.id);
         if passed <= self.passed {
-            return false;
+            return;
         }
-        self.ledger = Ledger::new(self.pusher.http.target().settings.batch_size.0, self.wait);
-        (self.read, self.passed, self.is_drained) = (passed, passed, false);
-        true
+        let lines = self.ledger.cut(passed);
+        self.lost(reason::SINK_LAG, lines);
+        (self.read, self.is_drained) = (self.read.max(passed), false);
+        self.step(passed).await;
     }
 
     fn look(&mut self) {
         self.is_drained = false;
         for lost in self.reader.take_sink_lost(self.id) {
+            self.lost(&lost.reason, lost.lines);
+        }
+    }
+
+    fn lost(&self, reason: &str, lines: u64) {
+        if lines > 0 {
             let client = &self.pusher.http.target().name;
-            tracing::error!(client, reason = lost.reason, lines = lost.lines, "the WAL could not keep lines for a client: they are lost to it");
-            self.pusher.lost(&lost.reason, lost.lines);
+            tracing::error!(client, reason, lines, "the WAL could not keep lines for a client: they are lost to it");
+            self.pusher.lost(reason, lines);
         }
     }
 
@@ -126,21 +132,21 @@ impl Pump {
         let (reader, id, after, pusher) = (Arc::clone(&self.reader), self.id, self.read, Arc::clone(&self.pusher));
         let read = move || {
             reader.next_for(id, after).map(|entry| {
-                entry.map(|SinkEntry { at, body, .. }| {
+                entry.map(|SinkEntry { at, body, lines, .. }| {
                     let target = pusher.http.target();
-                    (at, unpack(body, &target.settings.tenant_id, &target.labels))
+                    (at, lines, unpack(body, &target.settings.tenant_id, &target.labels))
                 })
             })
         };
         let now = self.now();
         let moved = match self.world.workers.run(read).await {
-            Ok(Some((at, Ok(portions)))) => {
+            Ok(Some((at, _, Ok(portions)))) => {
                 self.read = at;
                 self.ledger.add(at, portions, now)
             }
-            Ok(Some((at, Err(fault)))) => {
+            Ok(Some((at, lines, Err(fault)))) => {
                 tracing::error!(client = self.pusher.http.target().name, %fault, "a batch of the WAL cannot be unpacked: it is lost to this client");
-                self.pusher.lost(UNREADABLE, 0);
+                self.pusher.lost(UNREADABLE, lines);
                 self.read = at;
                 self.ledger.add(at, super::unpack::Portions::new(), now)
             }

@@ -112,6 +112,27 @@ pub struct ReceiverReport {
     pub last_error_s: Option<u64>,
 }
 
+/// One container that a job reads through Docker's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerReport {
+    /// The job.
+    pub job: String,
+    /// Its daemon.
+    pub host: String,
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Labels of its lines.
+    pub labels: String,
+    /// `reading`; `draining`: it does not run, and is read to its end; `ended`: it was; `waiting`: too many others are read.
+    pub state: &'static str,
+    /// Lines taken since the start.
+    pub lines: u64,
+    /// The time of the last of them; empty = there was none.
+    pub position: String,
+}
+
 /// What was given up for one reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LossReport {

@@ -79,7 +79,7 @@ impl Tail {
     }
 
     /// A file that was read to its end is gone: what it was packed into is not read again.
-    fn follow_done(&mut self, position: SourcePosition, dirs: &mut Dirs<'_>) {
+    pub(super) fn follow_done(&mut self, position: SourcePosition, dirs: &mut Dirs<'_>) {
         if let Owner::Target(found) = owner(&self.jobs, Path::new(&position.path)) {
             let siblings = dirs.siblings(&found.path).unwrap_or_default();
             let packed = siblings.into_iter().filter(|sibling| sibling.packing.is_some() && !self.done.contains_key(&sibling.identity));

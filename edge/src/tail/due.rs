@@ -48,6 +48,7 @@ impl Tail {
 
     /// Takes up where the last search looked, and what it found. To be called after [`Tail::found`].
     pub fn cover(&mut self, listing: &Listing<'_>, found: &BTreeMap<PathBuf, Found>, now: Timestamp) {
+        self.looked_in = listing.looked_in().filter(|(_, there)| *there).map(|(dir, _)| dir.to_path_buf()).collect();
         let was_covered = self.notice.cover(self.disk.as_ref(), listing, now);
         let is_covered = was_covered && !self.search_wanted && self.is_settled(found);
         self.search_due = if is_covered { now.plus(COVERED_WAIT) } else { Timestamp::MIN };
@@ -80,6 +81,7 @@ impl Tail {
     pub fn set_back(&mut self, now: Timestamp) {
         self.stir();
         self.searched = self.searched.min(now);
+        self.jobs.iter_mut().for_each(|job| job.since = job.since.min(now));
         self.done_due = self.done_due.min(now);
         self.waiting.values_mut().for_each(|since| *since = now.min(*since));
         self.notice.set_back(now);

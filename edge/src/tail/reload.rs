@@ -5,14 +5,19 @@
 
 use std::sync::Arc;
 
+use proto_model::Timestamp;
+
 use super::Tail;
 use crate::discover::{Job, Owner, owner};
 
 impl Tail {
-    /// Reads `jobs` from now on. A source that none of them names keeps its job, without targets, until it is read to its end.
-    pub fn reload(&mut self, jobs: Vec<Job>) {
+    /// Reads `jobs` from `now` on. A source that none of them names keeps its job, without targets, until it is read to its end.
+    pub fn reload(&mut self, jobs: Vec<Job>, now: Timestamp) {
         self.stir();
         let before = std::mem::replace(&mut self.jobs, jobs);
+        for job in &mut self.jobs {
+            job.since = before.iter().find(|other| other.name == job.name).map_or(now, |other| other.since);
+        }
         self.jobs_named = self.jobs.len();
         let mut kept: Vec<Option<usize>> = vec![None; before.len()];
         for source in self.sources.values_mut() {

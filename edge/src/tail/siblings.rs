@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use proto_model::Timestamp;
 use proto_seam::{Disk, FileIdentity, FileKind};
 
 use super::content::Packing;
@@ -19,6 +21,12 @@ use super::content::Packing;
 const PACKED: [&str; 8] = [".gz", ".z", ".bz2", ".zst", ".xz", ".lz4", ".zip", ".tmp"];
 /// A number of more digits is a date.
 const NUMBER_DIGITS_MAX: usize = 5;
+/// A directory in which names come and go is listed anew so often at most, for one question.
+pub const LISTED_MAX: usize = 8;
+/// A directory that changed so lately may change once more without another time.
+const CHANGED_LATELY: Duration = Duration::from_secs(1);
+/// Names that are listed anew in one search: a big directory whose files vanished in thousands must not stop the reading.
+const ANEW_NAMES_MAX: usize = 200_000;
 
 /// Whether a name says that the file is packed, or is being packed.
 #[must_use]
@@ -90,15 +98,30 @@ pub fn sort(siblings: &mut [Sibling]) {
     });
 }
 
-/// Directories as they are listed once, for as long as this lives.
+/// Directories as they are listed once, for as long as this lives; anew where it is asked for.
 pub struct Dirs<'d> {
     disk: &'d dyn Disk,
     dirs: BTreeMap<PathBuf, Dir>,
+    /// Names that may still be listed anew.
+    spare: usize,
+}
+
+/// What came of listing a directory anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// It has the names that were known.
+    Same,
+    /// It has others.
+    Changed,
+    /// It is not listed any more in this search.
+    Spent,
 }
 
 #[derive(Default)]
 struct Dir {
     names: BTreeMap<OsString, FileKind>,
+    /// When names had changed last, before it was listed.
+    modified_ns: i64,
     by_identity: Option<BTreeMap<FileIdentity, PathBuf>>,
 }
 
@@ -106,43 +129,119 @@ impl<'d> Dirs<'d> {
     /// Nothing listed yet.
     #[must_use]
     pub fn new(disk: &'d dyn Disk) -> Self {
-        Self { disk, dirs: BTreeMap::new() }
+        Self { disk, dirs: BTreeMap::new(), spare: ANEW_NAMES_MAX }
     }
 
     fn dir(&mut self, dir: &Path) -> io::Result<&mut Dir> {
         if !self.dirs.contains_key(dir) {
+            let modified_ns = self.disk.state(dir).map_or(0, |state| state.modified_ns);
             let entries = match self.disk.list(dir) {
                 Ok(entries) => entries,
                 Err(gone) if matches!(gone.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
                 Err(fault) => return Err(fault),
             };
             let names = entries.into_iter().map(|entry| (entry.name, entry.kind)).collect();
-            self.dirs.insert(dir.to_path_buf(), Dir { names, by_identity: None });
+            self.dirs.insert(dir.to_path_buf(), Dir { names, modified_ns, by_identity: None });
         }
         Ok(self.dirs.entry(dir.to_path_buf()).or_default())
     }
 
+    /// Lists the directory of `path` anew: names change while others rotate.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn list_anew(&mut self, path: &Path) -> io::Result<Anew> {
+        let Some(parent) = path.parent() else { return Ok(Anew::Same) };
+        let Some(left) = self.spare.checked_sub(1 + self.dirs.get(parent).map_or(0, |dir| dir.names.len())) else { return Ok(Anew::Spent) };
+        self.spare = left;
+        let before = self.dirs.remove(parent).map(|dir| dir.names);
+        let names = &self.dir(parent)?.names;
+        Ok(if before.as_ref() == Some(names) { Anew::Same } else { Anew::Changed })
+    }
+
+    /// From now on the directory of `path` is known as it is `now` or later.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn freshen(&mut self, path: &Path, now: Timestamp) -> io::Result<()> {
+        let Some((parent, known)) = path.parent().and_then(|parent| Some((parent, self.dirs.get(parent)?.modified_ns))) else { return Ok(()) };
+        let modified_ns = self.disk.state(parent).map_or(0, |state| state.modified_ns);
+        // Changes within one tick of the disk's clock have one time.
+        if modified_ns != known || Timestamp(modified_ns).plus(CHANGED_LATELY) > now {
+            self.list_anew(path)?;
+        }
+        Ok(())
+    }
+
     /// The siblings of `path`, the oldest first. One that is packed and lies there unpacked too is being packed: only the
-    /// plain one counts.
+    /// plain one counts. Where one went away since it was listed, the directory is listed anew: it has another name now.
     ///
     /// # Errors
     /// What the disk says; an absent directory has none.
     pub fn siblings(&mut self, path: &Path) -> io::Result<Vec<Sibling>> {
-        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+        for _ in 0..LISTED_MAX {
+            let (siblings, is_whole) = self.listed(path)?;
+            if is_whole || self.list_anew(path)? == Anew::Spent {
+                return Ok(siblings);
+            }
+        }
+        Ok(self.listed(path)?.0)
+    }
+
+    /// The siblings by the names as they were listed, and whether all of these were there still.
+    fn listed(&mut self, path: &Path) -> io::Result<(Vec<Sibling>, bool)> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok((Vec::new(), true)) };
         let disk = self.disk;
         let names = &self.dir(dir)?.names;
         let beside = names.range(name.to_owned()..).take_while(|(other, _)| other.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
         let files = beside.filter(|(_, kind)| **kind == FileKind::File).filter_map(|(other, _)| other.to_str());
-        let mut out: Vec<Sibling> = files.filter_map(|other| sibling(disk, dir, name.to_str()?, other, names)).collect();
+        let (mut out, mut is_whole) = (Vec::new(), true);
+        for (other, stamp, packing) in files.filter_map(|other| named(name.to_str()?, other, names)) {
+            let at = dir.join(other);
+            match disk.state(&at) {
+                Ok(state) if state.kind == FileKind::File => {
+                    out.push(Sibling { at, identity: state.identity, len: state.len, modified_ns: state.modified_ns, stamp, packing });
+                }
+                Ok(_) => {}
+                Err(fault) => is_whole &= fault.kind() != io::ErrorKind::NotFound,
+            }
+        }
         sort(&mut out);
-        Ok(out)
+        Ok((out, is_whole))
     }
 
-    /// Where a file lies in the directory of `path`, whatever it is called.
+    /// Where a file lies in the directory of `path`, whatever it is called. It is nowhere only when the directory has the same names
+    /// before and after it was looked for: others rotate meanwhile.
     ///
     /// # Errors
     /// What the disk says; in an absent directory there is none.
     pub fn place_of(&mut self, path: &Path, identity: FileIdentity) -> io::Result<Option<PathBuf>> {
+        self.until_same(path, |dirs| dirs.listed_place_of(path, identity))
+    }
+
+    /// What `look` finds in the directory of `path`; nothing only when nothing changed there meanwhile.
+    ///
+    /// # Errors
+    /// What the disk or `look` says.
+    pub fn until_same<T>(&mut self, path: &Path, mut look: impl FnMut(&mut Self) -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+        for round in 0..LISTED_MAX {
+            if let Some(found) = look(self)? {
+                return Ok(Some(found));
+            }
+            match self.list_anew(path)? {
+                Anew::Spent => break,
+                Anew::Same if round > 0 => break,
+                Anew::Same | Anew::Changed => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same by the names as they were listed.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn listed_place_of(&mut self, path: &Path, identity: FileIdentity) -> io::Result<Option<PathBuf>> {
         let disk = self.disk;
         let is_it = |at: &Path| disk.state(at).is_ok_and(|state| state.identity == identity);
         if is_it(path) {
@@ -158,7 +257,8 @@ impl<'d> Dirs<'d> {
     }
 }
 
-fn sibling(disk: &dyn Disk, dir: &Path, name: &str, other: &str, all: &BTreeMap<OsString, FileKind>) -> Option<Sibling> {
+/// What the name `other` says, if it is one of a sibling of `name` that counts.
+fn named<'n>(name: &str, other: &'n str, all: &BTreeMap<OsString, FileKind>) -> Option<(&'n str, Stamp, Option<Packing>)> {
     let suffix = other.strip_prefix(name)?;
     let ending = PACKED.iter().find(|packed| suffix.ends_with(**packed));
     let packing = Packing::of_name(Path::new(other)).filter(|_| ending.is_some());
@@ -166,9 +266,7 @@ fn sibling(disk: &dyn Disk, dir: &Path, name: &str, other: &str, all: &BTreeMap<
     if ending.is_some() && (packing.is_none() || all.contains_key(OsStr::new(plain))) {
         return None;
     }
-    let stamp = Stamp::of(plain.strip_prefix(name)?)?;
-    let state = disk.state(&dir.join(other)).ok().filter(|state| state.kind == FileKind::File)?;
-    Some(Sibling { at: dir.join(other), identity: state.identity, len: state.len, modified_ns: state.modified_ns, stamp, packing })
+    Some((other, Stamp::of(plain.strip_prefix(name)?)?, packing))
 }
 
 /// The newest date in the names of siblings; empty when there is none.

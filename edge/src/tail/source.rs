@@ -483,6 +483,7 @@ impl Source {
             after: self.after.clone(),
             done: is_done,
             begun: self.begun,
+            ..SourcePosition::default()
         }
     }
 

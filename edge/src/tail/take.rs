@@ -11,11 +11,12 @@ use std::sync::Arc;
 use edge_pipeline::Program;
 use edge_wal::SourcePosition;
 use proto_model::Timestamp;
+use proto_seam::FileIdentity;
 
 use super::archives::Done;
 use super::content::Packing;
 use super::rotation::Change;
-use super::siblings::{self, Dirs, Stamp};
+use super::siblings::{self, Dirs, LISTED_MAX, Stamp};
 use super::source::{Opening, Source};
 use super::{Missed, RETRY, SEARCH_FILES_MAX, Tail};
 use crate::discover::Found;
@@ -72,27 +73,55 @@ impl Tail {
     pub(super) fn take_up(&mut self, found: Found, dirs: &mut Dirs<'_>, now: Timestamp) {
         let path = found.path.clone();
         let packing = self.packing_of(&found);
-        if packing.is_none() {
-            self.take_up_older(&found, dirs, now);
-        }
-        match self.open(found, &path, packing, dirs, now) {
-            Ok(()) => drop(self.refused.remove(&path)),
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => {
-                if !self.refused.contains_key(&path) {
-                    tracing::warn!(path = %path.display(), %fault, "a file is not read");
-                }
-                self.refused.insert(path, (now.plus(RETRY), fault.to_string()));
+        for round in 0..LISTED_MAX {
+            if round > 0 && dirs.list_anew(&path).is_err() {
+                return;
             }
+            // What bears the name when it is opened must be what bore it when the older ones were looked for: others rotate meanwhile.
+            let present = if packing.is_none() { self.take_up_older(&found, dirs, now) } else { self.identity_at(&path) };
+            let Some(present) = present else {
+                if self.identity_at(&path).is_none() {
+                    return;
+                }
+                continue;
+            };
+            match self.open(found.clone(), &path, packing, present, dirs, now) {
+                Ok(()) => drop(self.refused.remove(&path)),
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
+                Err(fault) => {
+                    if !self.refused.contains_key(&path) {
+                        tracing::warn!(path = %path.display(), %fault, "a file is not read");
+                    }
+                    self.refused.insert(path, (now.plus(RETRY), fault.to_string()));
+                }
+            }
+            return;
         }
+    }
+
+    /// Which file lies there now.
+    pub(super) fn identity_at(&self, path: &Path) -> Option<FileIdentity> {
+        self.disk.state(path).map(|state| state.identity).ok()
     }
 
     pub(super) fn program(&self, job: usize) -> Arc<Program> {
         Arc::clone(&self.jobs[job].program)
     }
 
-    pub(super) fn open(&mut self, found: Found, at: &Path, packing: Option<Packing>, dirs: &mut Dirs<'_>, now: Timestamp) -> io::Result<()> {
+    /// Opens what lies at `at`, if it is the file that is expected there; otherwise nothing is found there.
+    pub(super) fn open(
+        &mut self,
+        found: Found,
+        at: &Path,
+        packing: Option<Packing>,
+        expected: FileIdentity,
+        dirs: &mut Dirs<'_>,
+        now: Timestamp,
+    ) -> io::Result<()> {
         let identity = self.disk.state(at)?.identity;
+        if expected != identity {
+            return Err(replaced());
+        }
         if let Some(source) = self.sources.get_mut(&identity) {
             // Another name of a file that is being read: a link, or a rename within the glob. It goes on
             // under the labels that its first lines had, once what took its name need not wait for it.
@@ -102,20 +131,19 @@ impl Tail {
             return Ok(());
         }
         let position = self.known.get(&identity).or_else(|| self.done.get(&identity).map(Done::position)).cloned();
-        self.open_at(found, at, packing, position, dirs, now)
+        self.open_at(found, at, (packing, identity), position, dirs, now)
     }
 
-    /// Opens what lies at `at`, going on at `position`: of the same file, or of one with the same content that is gone.
+    /// Opens the file `identity` at `at`, going on at `position`: of the same file, or of one with the same content that is gone.
     pub(super) fn open_at(
         &mut self,
         found: Found,
         at: &Path,
-        packing: Option<Packing>,
+        (packing, identity): (Option<Packing>, FileIdentity),
         position: Option<SourcePosition>,
         dirs: &mut Dirs<'_>,
         now: Timestamp,
     ) -> io::Result<()> {
-        let identity = self.disk.state(at)?.identity;
         let program = self.program(found.job);
         let text = self.jobs[found.job].reading.text;
         let is_renamed = found.path != at;
@@ -124,7 +152,7 @@ impl Tail {
         let opening = Opening { found, at, packing, text, program: &program, position: position.as_ref(), is_copy, after };
         let (mut source, change) = Source::open(opening, self.disk.as_ref(), now)?;
         if source.identity() != identity {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "it was replaced while it was opened"));
+            return Err(replaced());
         }
         self.known.remove(&identity);
         self.done.remove(&identity);
@@ -146,6 +174,10 @@ impl Tail {
         self.sources.insert(identity, source);
         Ok(())
     }
+}
+
+fn replaced() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "it was replaced while it was opened")
 }
 
 /// The date after which files were renamed from the path of `found` that were written after the one at `at`.

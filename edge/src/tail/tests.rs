@@ -17,6 +17,7 @@ mod sim_disk;
 mod due;
 mod packed;
 mod rows;
+mod unseen;
 
 const DIR: &str = "/logs/app";
 
@@ -29,6 +30,8 @@ fn jobs(globs: &[&str], stages: &str) -> Vec<Job> {
 /// An edge's reading, driven by hand on a disk in memory.
 struct Rig {
     disk: SimDisk,
+    /// The disk as the edge sees it.
+    seen: Arc<dyn Disk>,
     jobs: Vec<Job>,
     tail: Tail,
     gather: Gather,
@@ -55,7 +58,9 @@ impl Rig {
         let gather = Gather::new(GatherSettings { bytes_max: 1 << 20, wait_max: Duration::from_secs(1), compression: Compression::None });
         let (now, search_every) = (Timestamp(1_700_000_000_000_000_000), Duration::from_secs(1));
         let (lines, names, missed, positions) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { disk, jobs, tail, gather, now, search_every, next_search: now, lines, names, missed, positions }
+        disk.set_clock(now.nanos());
+        let seen = Arc::new(disk.clone());
+        Self { disk, seen, jobs, tail, gather, now, search_every, next_search: now, lines, names, missed, positions }
     }
 
     fn at(name: &str) -> PathBuf {
@@ -86,7 +91,8 @@ impl Rig {
     fn turn(&mut self) -> bool {
         if self.now >= self.next_search {
             if self.tail.needs_search(self.now) {
-                let mut listing = Listing::new(&self.disk);
+                let seen = Arc::clone(&self.seen);
+                let mut listing = Listing::new(seen.as_ref());
                 let found = discover_listed(&self.jobs, &mut listing, &mut |why| panic!("{why}"));
                 self.tail.found(&found, self.now);
                 self.tail.cover(&listing, &found, self.now);
@@ -128,6 +134,7 @@ impl Rig {
                 return;
             }
             self.now = self.now.plus(Duration::from_millis(100));
+            self.disk.set_clock(self.now.nanos());
         }
     }
 
@@ -138,7 +145,7 @@ impl Rig {
     /// The process ends between two WAL records and begins again on what the WAL holds.
     fn restart(&mut self) {
         self.gather.clear();
-        self.tail = Tail::new(Arc::new(self.disk.clone()), self.jobs.clone(), self.positions.values().cloned());
+        self.tail = Tail::new(Arc::clone(&self.seen), self.jobs.clone(), self.positions.values().cloned());
         self.next_search = self.now;
     }
 

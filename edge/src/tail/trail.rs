@@ -6,7 +6,8 @@
 //! its file is read on or told as [`Missed`]; a file that was read before under another name, or packed since, is not read
 //! again. Must not do: read lines.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use edge_wal::SourcePosition;
 use proto_model::Timestamp;
@@ -15,7 +16,7 @@ use proto_seam::FileIdentity;
 use super::archives::Done;
 use super::content::{Content, Packing};
 use super::rotation::{HEAD_BYTES, Head};
-use super::siblings::{Anchor, Dirs, Sibling, Stamp};
+use super::siblings::{Anchor, Anew, Dirs, LISTED_MAX, Sibling, Stamp};
 use super::source::Source;
 use super::{Missed, RETRY, Tail};
 use crate::discover::{Found, Owner, owner};
@@ -27,6 +28,17 @@ fn anchor_of(position: &SourcePosition) -> Anchor<'_> {
 /// Whether a file that begins with `first` can be the one that the position is of.
 fn is_of(position: &SourcePosition, first: &[u8]) -> bool {
     position.head_len > 0 && Head { hash: position.head_hash, len: position.head_len }.begins(first)
+}
+
+/// Files' times and the edge's clock may go so much apart, and what was read last is in the WAL so much later.
+const UNSEEN_SLACK: Duration = Duration::from_secs(2);
+
+/// What bore a name before those files that are looked for.
+enum Before {
+    /// This file, if it is still read; the newest date beside it when it was begun, and its last modification.
+    File(Option<FileIdentity>, String, i64),
+    /// None that is known: what was written since then came while nobody looked.
+    Nothing(Timestamp),
 }
 
 /// What became of a position.
@@ -41,54 +53,104 @@ enum Trail {
 
 impl Tail {
     /// What bore the name of `found` before: files whose positions are known, where they lie now, and files that came
-    /// and were renamed while nobody looked.
-    pub(super) fn take_up_older(&mut self, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) {
-        let present = self.disk.state(&found.path).map(|state| state.identity).ok();
+    /// and were renamed while nobody looked. Gives the file that bears it now.
+    pub(super) fn take_up_older(&mut self, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) -> Option<FileIdentity> {
+        let present = self.identity_at(&found.path);
+        if let Err(fault) = dirs.freshen(&found.path, now) {
+            tracing::warn!(path = %found.path.display(), %fault, "a directory cannot be listed now");
+        }
         // Inodes are given anew soon: the file there now may be another.
         let is_here = |position: &SourcePosition| Some(position.identity) == present && self.is_still(position, &found.path, found);
-        let is_lost = |position: &&SourcePosition| Path::new(&position.path) == found.path && !is_here(position);
-        let mut lost: Vec<SourcePosition> = self.known.values().filter(is_lost).cloned().collect();
+        let of_path = self.known.values().filter(|position| Path::new(&position.path) == found.path);
+        let (here, mut lost): (Vec<SourcePosition>, Vec<SourcePosition>) = of_path.cloned().partition(is_here);
         lost.sort_by(|one, two| (&one.after, one.modified_ns).cmp(&(&two.after, two.modified_ns)));
         let mut newest_vanished = None;
         for position in lost {
             match self.find_again(found, &position, dirs, now) {
                 Trail::Followed => newest_vanished = None,
                 Trail::Vanished => newest_vanished = Some(position),
-                Trail::Unknown => return,
+                Trail::Unknown => return present,
             }
         }
+        // Of one that was empty when it was seen last nothing tells that it is the same: what came after it may lie beside it.
+        let unsure = here.iter().find(|position| position.head_len == 0).cloned();
+        if let Some(position) = newest_vanished.or(unsure) {
+            self.take_up_later(found, &Before::File(None, position.after, position.modified_ns), present, dirs, now);
+            return present;
+        }
         let newest = self.sources.values().filter(|source| source.is_draining() && *source.path() == found.path).max_by_key(|source| source.rank);
-        let newest = newest.map(|source| (Some(source.identity()), source.after().to_owned(), source.modified_ns()));
-        let vanished = newest_vanished.map(|position| (None, position.after, position.modified_ns));
-        if let Some((identity, after, modified_ns)) = vanished.or(newest) {
-            self.take_up_later(found, identity, &after, modified_ns, present, dirs, now);
+        if let Some(newest) = newest {
+            let before = Before::File(Some(newest.identity()), newest.after().to_owned(), newest.modified_ns());
+            self.take_up_later(found, &before, present, dirs, now);
+        } else if !self.has_borne(&found.path) && present.is_none_or(|present| !self.done.contains_key(&present)) {
+            self.take_up_later(found, &Before::Nothing(self.unseen_since(found)), present, dirs, now);
+        }
+        present
+    }
+
+    /// Whether a file that bore this name is known.
+    fn has_borne(&self, path: &Path) -> bool {
+        let mut positions = self.known.values().chain(self.done.values().map(Done::position));
+        positions.any(|position| Path::new(&position.path) == path) || self.sources.values().any(|source| *source.path() == path)
+    }
+
+    /// Since when a file that bears a name may have come without being seen: since its directory was searched last, or, if it never
+    /// was, since this edge reads for that job.
+    fn unseen_since(&self, found: &Found) -> Timestamp {
+        let was_searched = found.path.parent().is_some_and(|dir| self.looked_in.contains(dir));
+        if was_searched { self.searched.minus(UNSEEN_SLACK) } else { self.jobs[found.job].since }
+    }
+
+    /// Files that bore the name of `found` after one that was read, or while nobody looked, and were renamed since, the oldest first.
+    fn take_up_later(&mut self, found: &Found, before: &Before, present: Option<FileIdentity>, dirs: &mut Dirs<'_>, now: Timestamp) {
+        for _ in 0..LISTED_MAX {
+            let Some(gone) = self.try_later(found, before, present, dirs, now) else { return };
+            // It was packed or removed since it was listed.
+            if dirs.list_anew(&found.path).is_ok_and(|anew| anew != Anew::Spent) {
+                continue;
+            }
+            tracing::warn!(path = %found.path.display(), at = %gone.at.display(), "a renamed file is gone before it was opened");
+            let source = gone.at.to_string_lossy().into_owned();
+            self.missed.push(Missed { source, reason: "vanished", bytes: gone.packing.is_none().then_some(gone.len), noticed: now });
+            return;
         }
     }
 
-    /// Files that bore the name of `found` after one that was read, and were renamed since, the oldest first.
-    #[expect(clippy::too_many_arguments, reason = "what is known of one file")]
-    fn take_up_later(
-        &mut self,
-        found: &Found,
-        anchor: Option<FileIdentity>,
-        after: &str,
-        modified_ns: i64,
-        present: Option<FileIdentity>,
-        dirs: &mut Dirs<'_>,
-        now: Timestamp,
-    ) {
-        let Ok(siblings) = dirs.siblings(&found.path) else { return };
-        let stamp = anchor.and_then(|anchor| self.stamp_of(anchor, found, &siblings));
-        let anchor = Anchor { stamp: stamp.as_ref(), after, modified_ns };
-        let is_new = |sibling: &&Sibling| Some(sibling.identity) != present && anchor.precedes(sibling) && !self.is_known(sibling, found);
+    /// The same by what is listed; the first of them that is not there any more ends it.
+    fn try_later(&mut self, found: &Found, before: &Before, present: Option<FileIdentity>, dirs: &mut Dirs<'_>, now: Timestamp) -> Option<Sibling> {
+        let siblings = dirs.siblings(&found.path).ok()?;
+        let stamp = if let Before::File(Some(identity), ..) = before { self.stamp_of(*identity, found, &siblings) } else { None };
+        let is_later = |sibling: &Sibling| match before {
+            Before::File(_, after, modified_ns) => Anchor { stamp: stamp.as_ref(), after, modified_ns: *modified_ns }.precedes(sibling),
+            Before::Nothing(since) => sibling.modified_ns >= since.nanos(),
+        };
+        let is_new = |sibling: &&Sibling| Some(sibling.identity) != present && is_later(sibling) && !self.is_known(sibling, found);
         let later: Vec<Sibling> = siblings.iter().filter(is_new).filter(|sibling| !self.is_copy(sibling, found)).cloned().collect();
         for sibling in later {
-            tracing::info!(path = %found.path.display(), at = %sibling.at.display(), "a file came and was renamed between two looks; it is read to its end");
-            if let Err(fault) = self.open(found.clone(), &sibling.at, sibling.packing, dirs, now) {
-                tracing::warn!(path = %sibling.at.display(), %fault, "a renamed file cannot be read");
-                let source = sibling.at.to_string_lossy().into_owned();
-                self.missed.push(Missed { source, reason: "unreadable", bytes: sibling.packing.is_none().then_some(sibling.len), noticed: now });
+            match self.open(found.clone(), &sibling.at, sibling.packing, sibling.identity, dirs, now) {
+                Ok(()) => {
+                    tracing::info!(path = %found.path.display(), at = %sibling.at.display(), "a file came and was renamed between two looks; it is read to its end");
+                }
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Some(sibling),
+                Err(fault) => {
+                    tracing::warn!(path = %sibling.at.display(), %fault, "a renamed file cannot be read");
+                    let source = sibling.at.to_string_lossy().into_owned();
+                    self.missed.push(Missed { source, reason: "unreadable", bytes: sibling.packing.is_none().then_some(sibling.len), noticed: now });
+                }
             }
+        }
+        None
+    }
+
+    /// A file was removed, and not packed, before anybody saw that it had been renamed, and files came after it: some of them may be gone too.
+    pub(super) fn tell_unseen(&mut self, removed: FileIdentity, found: &Found, dirs: &mut Dirs<'_>, now: Timestamp) {
+        let Ok(siblings) = dirs.siblings(&found.path) else { return };
+        if self.stamp_of(removed, found, &siblings).is_some() {
+            return;
+        }
+        if siblings.iter().any(|sibling| !self.is_known(sibling, found) && !self.is_copy(sibling, found)) {
+            tracing::error!(path = %found.path.display(), "a file was rotated and removed between two looks; what was rotated after it and removed too is gone");
+            self.missed.push(Missed { source: found.path.to_string_lossy().into_owned(), reason: "vanished", bytes: None, noticed: now });
         }
     }
 
@@ -159,20 +221,13 @@ impl Tail {
     /// packed or not, it is read to its end, otherwise it vanished. While it cannot be looked for or opened its position
     /// is kept: without it all its lines would be read a second time.
     fn find_again(&mut self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>, now: Timestamp) -> Trail {
-        let there = match dirs.place_of(&found.path, position.identity) {
-            Ok(there) => there.filter(|at| self.is_still(position, at, found)).map(|at| (at, None)),
+        let there = match self.whereabouts(found, position, dirs) {
+            Ok(there) => there,
             Err(fault) => return unknown(position, &fault),
-        };
-        let there = match there {
-            None => match self.by_content(found, position, dirs) {
-                Ok(sibling) => sibling.map(|sibling| (sibling.at.clone(), Some(sibling))),
-                Err(fault) => return unknown(position, &fault),
-            },
-            found => found,
         };
         let Some((at, copy)) = there else {
             // The same inode under the same path: it was cut, or it is another file; whoever opens it tells.
-            let is_here = self.disk.state(&found.path).is_ok_and(|state| state.identity == position.identity);
+            let is_here = self.identity_at(&found.path) == Some(position.identity);
             return if is_here { Trail::Vanished } else { self.vanished(position, now) };
         };
         if self.refused.get(&at).is_some_and(|(until, _)| *until > now) {
@@ -182,9 +237,9 @@ impl Tail {
             // What it was packed into before the edge ended: its name says how.
             None => {
                 let packing = if at == found.path { self.packing_of(found) } else { Packing::of_name(&at) };
-                self.open(found.clone(), &at, packing, dirs, now)
+                self.open(found.clone(), &at, packing, position.identity, dirs, now)
             }
-            Some(sibling) => self.open_at(found.clone(), &at, sibling.packing, Some(position.clone()), dirs, now),
+            Some(sibling) => self.open_at(found.clone(), &at, (sibling.packing, sibling.identity), Some(position.clone()), dirs, now),
         };
         if let Err(fault) = opened {
             tracing::warn!(path = position.path, %fault, "a file that was read before cannot be opened now; it is tried again");
@@ -198,6 +253,16 @@ impl Tail {
         }
         self.let_go(position);
         Trail::Followed
+    }
+
+    /// Where the file of a position lies now, and what it was packed into or copied to, if it was.
+    fn whereabouts(&self, found: &Found, position: &SourcePosition, dirs: &mut Dirs<'_>) -> std::io::Result<Option<(PathBuf, Option<Sibling>)>> {
+        dirs.until_same(&found.path, |dirs| {
+            if let Some(at) = dirs.listed_place_of(&found.path, position.identity)?.filter(|at| self.is_still(position, at, found)) {
+                return Ok(Some((at, None)));
+            }
+            Ok(self.by_content(found, position, dirs)?.map(|sibling| (sibling.at.clone(), Some(sibling))))
+        })
     }
 
     /// A sibling with the content of the file that `position` is of: packed since, or copied and removed.
@@ -236,7 +301,7 @@ impl Tail {
         for position in lost {
             match owner(&self.jobs, Path::new(&position.path)) {
                 // Its path is gone as a whole, or it could not be taken up: nothing else came after it there.
-                Owner::Target(found) if self.known.contains_key(&position.identity) => self.take_up_older(&found, dirs, now),
+                Owner::Target(found) if self.known.contains_key(&position.identity) => drop(self.take_up_older(&found, dirs, now)),
                 Owner::Target(_) => {}
                 Owner::Awaited => {}
                 // Its target is not discovered any more, or the operator took its job out and may bring it back: as long as

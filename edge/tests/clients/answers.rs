@@ -86,7 +86,7 @@ async fn a_stuck_client_stalls_nobody_and_gets_everything_once_it_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_lags_too_far_is_cut_forward_with_a_counted_loss() {
     let (place, stuck, good) = (Place::new(), Loki::start(Mood::Answers(500)).await, Loki::start(Mood::Answers(204)).await);
-    let clients = format!("[{{url: '{}', name: stuck, {BACKOFF}}}}}, {{url: '{}', name: good}}]", stuck.url(), good.url());
+    let clients = format!("[{{url: '{}', name: stuck, batchsize: 32KiB, {BACKOFF}}}}}, {{url: '{}', name: good}}]", stuck.url(), good.url());
     // One hundredth of 16 MiB.
     place.settings(&clients, "", "wal: {max_bytes: 16MiB, sink_max_lag: 1%}\nbatch: {max_bytes: 32KiB, max_wait: 100ms}");
     let edge = place.start();
@@ -96,9 +96,9 @@ async fn a_client_that_lags_too_far_is_cut_forward_with_a_counted_loss() {
         assert!(written < 200_000, "no cut\n{}", place.said());
         // Noise, so that it does not shrink to nothing.
         let noise: String =
-            (0..1_000).map(|n| format!("{} {:032x}{:032x}{:032x}\n", written + n, entropy.next_u128(), entropy.next_u128(), entropy.next_u128())).collect();
+            (0..3_000).map(|n| format!("{} {:032x}{:032x}{:032x}\n", written + n, entropy.next_u128(), entropy.next_u128(), entropy.next_u128())).collect();
         place.append("a.log", &noise);
-        written += 1_000;
+        written += 3_000;
         until("the good one has it", &place, async || good.lines().len() as u64 == written).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -107,12 +107,41 @@ async fn a_client_that_lags_too_far_is_cut_forward_with_a_counted_loss() {
     assert!(edge.client("stuck").await["lag_bytes"].as_u64().unwrap() < 1_000_000);
     assert_eq!(edge.client("good").await["lost_lines"], 0);
     stuck.feels(Mood::Answers(204));
-    until("the rest arrives", &place, async || stuck.lines().len() as u64 + lost().await >= written && edge.client("stuck").await["lag_bytes"] == 0).await;
+    until("the rest arrives", &place, async || stuck.lines().len() as u64 + lost().await >= written).await;
+    until("nothing is left", &place, async || edge.client("stuck").await["lag_bytes"] == 0).await;
     let got = stuck.lines();
     assert_eq!(got.last().unwrap().split(' ').next().unwrap(), (written - 1).to_string());
-    // What was on its way when it was cut counts as lost and can arrive all the same.
     let once: std::collections::BTreeSet<&String> = got.iter().collect();
-    assert!(once.len() as u64 + lost().await >= written && lost().await < written, "{} of {written}, {} lost", once.len(), lost().await);
+    assert_eq!((once.len() as u64 + lost().await, got.len()), (written, once.len()), "each line came once or is counted as lost, to the line");
     assert!(place.said().contains("the WAL could not keep lines for a client"));
+    edge.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_wal_gives_up_is_counted_to_the_line() {
+    let (place, away) = (Place::new(), Loki::start(Mood::Answers(503)).await);
+    place.settings(
+        &format!("[{{url: '{}', name: away, {BACKOFF}}}}}]", away.url()),
+        "",
+        "wal: {max_bytes: 16MiB, when_full: drop_oldest}\nbatch: {max_bytes: 256KiB, max_wait: 100ms}",
+    );
+    let edge = place.start();
+    let entropy = proto_seam::Entropy::seeded(1);
+    // Noise, so that a batch does not shrink to nothing.
+    let noise: Vec<String> = (0..250).map(|_| (0..30).map(|_| format!("{:032x}", entropy.next_u128())).collect()).collect();
+    let (mut written, lost) = (0_usize, async || edge.client("away").await["lost_lines"].as_u64().unwrap_or(0) as usize);
+    while lost().await < 1_000 {
+        assert!(written < 100_000, "nothing was given up\n{}", place.said());
+        let text: String = (written..written + 6_000).map(|n| format!("{n} {}\n", noise[n % noise.len()])).collect();
+        place.append("a.log", &text);
+        written += 6_000;
+        until("it is read", &place, async || edge.metric("tributary_edge_lines_read_total").await as usize == written).await;
+    }
+    away.feels(Mood::Answers(204));
+    until("the rest arrives", &place, async || edge.client("away").await["lag_bytes"] == 0).await;
+    let got = away.lines();
+    let once: std::collections::BTreeSet<&String> = got.iter().collect();
+    assert_eq!((once.len() + lost().await, got.len()), (written, once.len()), "each line came once or is counted as lost, to the line");
+    assert_eq!(edge.metric("tributary_edge_sink_lines_lost_total{client=\"away\",reason=\"wal_full\"}").await as usize, lost().await);
     edge.end();
 }

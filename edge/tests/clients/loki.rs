@@ -27,6 +27,8 @@ pub(crate) struct Asked {
 pub(crate) enum Mood {
     /// With this status.
     Answers(u16),
+    /// With 429 and `Retry-After`, so many seconds.
+    Limits(u64),
     /// Not at all.
     Silent,
     /// Taken, after so many milliseconds.
@@ -112,6 +114,7 @@ async fn take(State(loki): State<Loki>, uri: Uri, headers: HeaderMap, body: Byte
     let mut status = StatusCode::NO_CONTENT;
     match mood {
         Mood::Answers(answered) => status = StatusCode::from_u16(answered).unwrap(),
+        Mood::Limits(_) => status = StatusCode::TOO_MANY_REQUESTS,
         Mood::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Mood::Silent => {
             loki.asked.lock().unwrap().push(asked);
@@ -122,7 +125,11 @@ async fn take(State(loki): State<Loki>, uri: Uri, headers: HeaderMap, body: Byte
     asked.status = status.as_u16();
     loki.asked.lock().unwrap().push(asked);
     let text = if status.is_success() { "" } else { "the stand-in says no:\nbecause" };
-    (status, text).into_response()
+    let mut answer = (status, text).into_response();
+    if let Mood::Limits(seconds) = mood {
+        answer.headers_mut().insert("retry-after", seconds.into());
+    }
+    answer
 }
 
 /// Gives `token-1`, `token-2` and so on, to who names itself by Basic authentication.

@@ -72,6 +72,35 @@ impl Place {
         Program { child, address: event["http"].as_str().unwrap().to_owned() }
     }
 
+    /// Runs an edge with these flags to its end, with a home of its own and `input` as its standard input. Gives its exit code.
+    pub(crate) fn fed(&self, flags: &[&str], input: &str) -> Option<i32> {
+        self.fed_until(flags, input, || false)
+    }
+
+    /// The same, ended as soon as there is `enough`.
+    pub(crate) fn fed_until(&self, flags: &[&str], input: &str, enough: impl Fn() -> bool) -> Option<i32> {
+        let err = std::fs::OpenOptions::new().append(true).create(true).open(self.path("err")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary-edge"));
+        command
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(err)
+            .env("HOSTNAME", "h1")
+            .env("HOME", self.path("home"))
+            .env_remove("XDG_STATE_HOME");
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let began = Instant::now();
+        while !enough() && child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if child.try_wait().unwrap().is_none() {
+            drop(Command::new("kill").args(["-TERM", &child.id().to_string()]).status());
+        }
+        child.wait().unwrap().code()
+    }
+
     /// All that the edges said.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.path("err")).unwrap_or_default()
@@ -90,6 +119,10 @@ impl Program {
     pub(crate) async fn page(&self, path: &str) -> (u16, String) {
         let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(format!("http://{}{path}", self.address)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) async fn reload(&self) -> (u16, String) {

@@ -305,6 +305,66 @@ async fn a_container_that_ends_is_drained_and_goes_on_under_its_id() {
 }
 
 #[tokio::test]
+async fn pages_show_containers_and_what_rules_made_of_them() {
+    let fake = Fake::new();
+    let daemon = fake.serve();
+    fake.run("aa", "shop");
+    fake.run("bb", "hidden");
+    fake.write("aa", pieces(0, 8));
+    let site = Site::start(&fake.job()).await;
+    site.until(ENTRIES, "", 8.0).await;
+    let until = async |is_so: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{:?} {:?}", site.board.containers(), site.board.discovered());
+    };
+    until(&|| site.board.containers().iter().any(|container| container.lines == 8)).await;
+    let jobs = site.board.discovered();
+    assert_eq!((jobs.len(), jobs[0].job.as_str(), jobs[0].kept, jobs[0].dropped), (1, "t", 2, 2), "{jobs:?}");
+    let rows: Vec<(String, String, Option<String>, &str)> = jobs[0]
+        .sets
+        .iter()
+        .map(|set| {
+            let named = |name| set.discovered.value(name).unwrap_or_default().to_owned();
+            (named("__meta_docker_container_name"), named("__meta_docker_container_log_stream"), set.kept.as_ref().map(ToString::to_string), set.why)
+        })
+        .collect();
+    let row = |name: &str, stream: &str, kept: Option<&str>, why| (name.to_owned(), stream.to_owned(), kept.map(str::to_owned), why);
+    assert_eq!(
+        rows,
+        [
+            row("/aa", "stdout", Some("{app=\"shop\", stream=\"stdout\"}"), ""),
+            row("/aa", "stderr", Some("{app=\"shop\", stream=\"stderr\"}"), ""),
+            row("/bb", "stdout", None, "dropped"),
+            row("/bb", "stderr", None, "dropped"),
+        ]
+    );
+    let only = || {
+        let containers = site.board.containers();
+        assert_eq!(containers.len(), 1, "one that is dropped is no target: {containers:?}");
+        containers[0].clone()
+    };
+    let read = only();
+    assert_eq!((read.job.as_str(), read.id.as_str(), read.name.as_str(), read.state, read.lines), ("t", "aa", "/aa", "reading", 8));
+    assert_eq!((read.position.as_str(), read.host), ("2023-11-14T22:13:20.000000010Z", format!("unix://{}", fake.socket().display())));
+    // It ends, and is still shown; the daemon goes, which is told; what is removed is not shown any more.
+    fake.set_running("aa", false);
+    until(&|| only().state == "ended").await;
+    daemon.abort();
+    assert!(daemon.await.is_err(), "it was aborted");
+    until(&|| !site.board.discovered()[0].trouble.is_empty()).await;
+    let daemon = fake.serve();
+    fake.change(|docker| docker.containers.clear());
+    until(&|| site.board.containers().is_empty() && site.board.discovered()[0].trouble.is_empty()).await;
+    drop(site.end().await);
+    daemon.abort();
+}
+
+#[tokio::test]
 async fn a_container_that_is_gone_is_forgotten_and_one_that_ended_meanwhile_is_read_on() {
     let fake = Fake::new();
     let daemon = fake.serve();

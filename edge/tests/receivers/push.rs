@@ -230,3 +230,26 @@ async fn receivers_are_ended_and_started_again_on_the_same_address() {
     assert!(reqwest::Client::new().post(&url).send().await.is_err(), "nobody listens");
     drop(tokio::net::TcpListener::bind(address).await.expect("the address is free"));
 }
+
+#[tokio::test]
+async fn a_sender_that_closes_its_side_hears_that_it_was_taken() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let site = Site::start(JOB).await;
+    let mut stream = tokio::net::TcpStream::connect(site.address("http")).await.unwrap();
+    let body = promtail(&["whole"]);
+    let head = format!("POST {PUSH} HTTP/1.1\r\nhost: edge\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer:?}");
+    // Half a body is none, and not waited for.
+    let mut stream = tokio::net::TcpStream::connect(site.address("http")).await.unwrap();
+    stream.write_all(&[head.as_bytes(), &body[..body.len() / 2]].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+    assert!(ended.is_ok() && !answer.contains("204"), "{answer:?}");
+    let (rows, _) = site.crash().await;
+    assert_eq!(lines(&rows), ["whole"]);
+}

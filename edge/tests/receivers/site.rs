@@ -7,6 +7,7 @@ use std::time::Duration;
 use certs::authority::{Authority, Validity};
 use certs::{Issued, TrustDomain};
 use edge::metrics::EdgeMetrics;
+use edge::receive::board::Board;
 use edge::receive::{self, Intake, Receivers};
 use edge::settings::EdgeSettings;
 use edge::status::Status;
@@ -29,6 +30,7 @@ pub(crate) struct Site {
     pub(crate) disk: SimDisk,
     pub(crate) metrics: Metrics,
     pub(crate) receivers: Receivers,
+    pub(crate) board: Board,
     edge: Edge,
     stop: CancellationToken,
     wal: WalSettings,
@@ -50,10 +52,19 @@ impl Site {
         Self::on(SimDisk::new(&Entropy::seeded(3)), job, "").await
     }
 
+    /// The same with more top-level keys.
+    pub(crate) async fn with(job: &str, keys: &str) -> Self {
+        Self::configured(SimDisk::new(&Entropy::seeded(3)), job, "", keys).await
+    }
+
     /// On a disk that is there, with more keys under `wal`.
     pub(crate) async fn on(disk: SimDisk, job: &str, wal: &str) -> Self {
+        Self::configured(disk, job, wal, "").await
+    }
+
+    async fn configured(disk: SimDisk, job: &str, wal: &str, keys: &str) -> Self {
         let text = format!(
-            "scrape_configs: [{{job_name: t, {job}}}]\nhub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /wal{wal}}}\nbatch: {{max_wait: 200ms}}\n"
+            "scrape_configs: [{{job_name: t, {job}}}]\nhub: {{url: 'https://hub:9443', ca_file: /c, identity_dir: /i}}\nwal: {{dir: /wal{wal}}}\nbatch: {{max_wait: 200ms}}\n{keys}"
         );
         let (parsed, mistakes) = parse_all::<EdgeSettings>("e.yaml", &text);
         assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");
@@ -77,7 +88,7 @@ impl Site {
         let mut edge = edge::run(parts, &stop).await.unwrap();
         intake.stands.recovered(edge.take_pulled());
         let receivers = receive::start(&jobs, &intake, &status, &world, &stop).await.unwrap_or_else(|fault| panic!("{fault}"));
-        Self { disk, metrics, receivers, edge, stop, wal, _hub: hub }
+        Self { disk, metrics, receivers, board: intake.board.clone(), edge, stop, wal, _hub: hub }
     }
 
     pub(crate) fn address(&self, kind: &str) -> SocketAddr {

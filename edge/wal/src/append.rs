@@ -13,7 +13,7 @@ use crate::entry::{Head, pb};
 use crate::fault::WalFault;
 use crate::index::Track;
 use crate::limits::{ACK_LAG_BATCHES, ACK_LAG_BYTES, BODY_BYTES_MAX, HEAD_BYTES_MAX, PENDING_BYTES_MAX, TEXT_BYTES_MAX, TRACKS_MAX};
-use crate::position::{self, SourcePosition};
+use crate::position::{self, Beginnings, SourcePosition};
 use crate::recover::TrackState;
 use crate::slot::{Slot, SlotKind};
 use crate::wal::{Wal, locked};
@@ -55,6 +55,7 @@ impl Wal {
     pub fn append_batch(&mut self, track: TrackId, frozen: &FrozenBatch, positions: &[SourcePosition], now: Timestamp) -> Result<Sequence, WalFault> {
         within("a batch in bytes", frozen.body.len(), BODY_BYTES_MAX)?;
         let (sequence, chain) = self.end_of(track)?;
+        let (told, stamped) = self.stamped(track.0, positions);
         let head = pb::BatchHead {
             chain_previous: Bytes::copy_from_slice(&chain.0),
             digest: Bytes::copy_from_slice(&frozen.digest.0),
@@ -63,15 +64,14 @@ impl Wal {
             min_ns: frozen.min.nanos(),
             max_ns: frozen.max.nanos(),
             written_ns: now.nanos(),
-            positions: position::all_to_pb(positions),
+            positions: told.clone(),
             positions_before: self.before.clone(),
             rebased: self.rebased(track),
             synced: 0,
         };
         let slot = Slot::new(SlotKind::Batch, sequence, frozen.digest.0, now, frozen.lines);
-        let told = head.positions.clone();
         self.append(track, slot, Head::Batch(head), frozen.body.clone())?;
-        self.told(told);
+        self.told(told, &stamped);
         Ok(Sequence(sequence))
     }
 
@@ -82,6 +82,7 @@ impl Wal {
     pub fn append_loss(&mut self, track: TrackId, loss: &Loss, positions: &[SourcePosition], now: Timestamp) -> Result<Sequence, WalFault> {
         within("the texts of a loss in bytes", loss.reason.len().max(loss.source.len()), TEXT_BYTES_MAX)?;
         let (sequence, chain) = self.end_of(track)?;
+        let (told, stamped) = self.stamped(track.0, positions);
         let head = pb::GapHead {
             to: sequence,
             chain_previous: Bytes::copy_from_slice(&chain.0),
@@ -93,15 +94,14 @@ impl Wal {
             reason: loss.reason.clone(),
             source: loss.source.clone(),
             written_ns: now.nanos(),
-            positions: position::all_to_pb(positions),
+            positions: told.clone(),
             positions_before: self.before.clone(),
             rebased: self.rebased(track),
             synced: 0,
         };
         let slot = Slot::gap(sequence, &head);
-        let told = head.positions.clone();
         self.append(track, slot, Head::Gap(head), Bytes::new())?;
-        self.told(told);
+        self.told(told, &stamped);
         Ok(Sequence(sequence))
     }
 
@@ -110,11 +110,11 @@ impl Wal {
     /// # Errors
     /// As [`Self::append_batch`].
     pub fn append_positions(&mut self, positions: &[SourcePosition]) -> Result<(), WalFault> {
-        let told = position::all_to_pb(positions);
+        let (told, stamped) = self.stamped(0, positions);
         let kind = pb::control_head::Kind::Positions(pb::Positions { positions: told.clone(), positions_before: self.before.clone() });
         let pending = Pending::control(0, kind);
         self.put(pending)?;
-        self.told(told);
+        self.told(told, &stamped);
         Ok(())
     }
 
@@ -133,6 +133,21 @@ impl Wal {
     /// # Errors
     /// [`WalFault::DiskFull`], [`WalFault::Io`], [`WalFault::TooLarge`] for too many positions.
     pub fn adopt(&mut self, track: TrackId, producer: ProducerId, last: Sequence, chain: Chain, positions: &[SourcePosition]) -> Result<(), WalFault> {
+        self.adopt_with_cuts(track, producer, (last, chain), positions, &[])
+    }
+
+    /// The same; of other tracks what comes from a `cuts` number on is void too.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn adopt_with_cuts(
+        &mut self,
+        track: TrackId,
+        producer: ProducerId,
+        (last, chain): (Sequence, Chain),
+        positions: &[SourcePosition],
+        cuts: &[(TrackId, Sequence)],
+    ) -> Result<(), WalFault> {
         self.known(track)?;
         // What waits for a sync is void too, but it must not be written after the adoption.
         self.flush()?;
@@ -141,10 +156,23 @@ impl Wal {
             last: last.0,
             chain: Bytes::copy_from_slice(&chain.0),
             positions: position::all_to_pb(positions),
+            cuts: cuts.iter().map(|(track, next)| pb::Cut { track: track.0, next: next.0 }).collect(),
         };
         self.control(track, pb::control_head::Kind::Adopt(told))?;
         self.before.clear();
+        self.beginnings = Beginnings::of(positions);
         Ok(())
+    }
+
+    /// Begins `track` anew where the hub stands, as [`Self::adopt`]; later tracks have the sources: where those are read stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn adopt_numbers(&mut self, track: TrackId, producer: ProducerId, last: Sequence, chain: Chain) -> Result<(), WalFault> {
+        // What waits for a sync tells positions too.
+        self.flush()?;
+        let positions = self.positions();
+        self.adopt(track, producer, last, chain, &positions)
     }
 
     /// Opens a track beside the others; it is on disk with its first record.
@@ -159,12 +187,25 @@ impl Wal {
         Ok(TrackId(number))
     }
 
+    /// Takes up a track that this WAL knew before it was set back; it is on disk with its first record.
+    ///
+    /// # Errors
+    /// [`WalFault::TooLarge`] at `limits::TRACKS_MAX`.
+    pub fn know_track(&mut self, track: TrackId) -> Result<(), WalFault> {
+        let mut index = locked(&self.shared);
+        within("the number of tracks", index.tracks.len() + 1, TRACKS_MAX)?;
+        index.tracks.entry(track.0).or_insert_with(|| Track::new(0, Chain::default()));
+        Ok(())
+    }
+
     /// No more batches join `track`; durable when it returns.
     ///
     /// # Errors
     /// [`WalFault::NoTrack`], [`WalFault::DiskFull`], [`WalFault::Io`].
     pub fn close_track(&mut self, track: TrackId) -> Result<(), WalFault> {
         self.known(track)?;
+        // A closed track is not asked for again: its newest acks must not be known in memory alone.
+        self.queue_acks();
         self.control(track, pb::control_head::Kind::Close(pb::Close {}))
     }
 
@@ -254,8 +295,10 @@ impl Wal {
         }
         let bytes = (pending.head.len() + pending.body.len()) as u64;
         self.make_room(bytes)?;
-        self.ready()?;
-        self.write(&mut pending)?;
+        match self.ready().and_then(|()| self.write(&mut pending)) {
+            Err(WalFault::DiskFull { .. }) if self.relieve(bytes) => self.ready().and_then(|()| self.write(&mut pending))?,
+            written => written?,
+        }
         let place = pending.place.unwrap_or_default();
         self.pending_bytes += bytes;
         self.pending.push_back(pending);
@@ -269,7 +312,10 @@ impl Wal {
         within("the positions of a record in bytes", pending.head.len(), HEAD_BYTES_MAX)?;
         self.pending.push_back(pending);
         self.pending.push_back(Pending::control(track.0, kind));
-        let done = self.flush();
+        let done = match self.flush() {
+            Err(WalFault::DiskFull { .. }) if self.relieve(0) => self.flush(),
+            done => done,
+        };
         for _ in 0..2 {
             if done.is_err() && self.pending.back().is_some_and(|last| last.place.is_none()) {
                 self.pending.pop_back();
@@ -278,7 +324,15 @@ impl Wal {
         done
     }
 
-    fn told(&mut self, positions: Vec<pb::Position>) {
+    /// The positions of a record of `track` as they lie in it, and what is known of their beginnings once it is written.
+    fn stamped(&self, track: u32, positions: &[SourcePosition]) -> (Vec<pb::Position>, Vec<SourcePosition>) {
+        let mut stamped = positions.to_vec();
+        stamped.iter_mut().for_each(|told| self.beginnings.stamp(track, told));
+        (position::all_to_pb(&stamped), stamped)
+    }
+
+    fn told(&mut self, positions: Vec<pb::Position>, stamped: &[SourcePosition]) {
+        self.beginnings.take(stamped);
         if !positions.is_empty() {
             self.before = positions;
         }

@@ -72,7 +72,13 @@ pub(crate) fn position(source: u64, offset: u64) -> SourcePosition {
         after: "20260101-000000".to_owned(),
         done: false,
         begun: 0,
+        ..SourcePosition::default()
     }
+}
+
+/// [`position`] as a batch of the first track told it.
+pub(crate) fn told(inode: u64, offset: u64) -> SourcePosition {
+    SourcePosition { track: TRACK.0, ..position(inode, offset) }
 }
 
 /// A producer.

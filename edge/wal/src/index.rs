@@ -170,6 +170,21 @@ impl Track {
         self.slots.insert(at + 1, rest);
     }
 
+    /// Takes back all from `next` on, which the hub does not have.
+    pub(crate) fn cut(&mut self, next: u64) {
+        let next = next.max(self.acked + 1).max(self.base + 1);
+        if next >= self.next {
+            return;
+        }
+        self.split_after(next - 1);
+        let keep = self.slots.partition_point(|slot| slot.from < next);
+        self.slots.truncate(keep);
+        self.next = next;
+        self.durable = self.durable.min(next - 1);
+        self.sent = self.sent.min(next - 1);
+        self.refold();
+    }
+
     /// Forgets all up to `sequence`, which the hub has.
     pub(crate) fn forget_through(&mut self, sequence: u64) {
         let sequence = sequence.min(self.acked);
@@ -381,8 +396,16 @@ pub(crate) struct Clear {
 impl Index {
     /// The files that no unacked entry and no sink needs; never the newest, which alone may tell of acks, bindings and positions.
     pub(crate) fn clear_files(&self) -> BTreeMap<u32, Clear> {
-        let newest = self.files.keys().next_back();
-        let files = self.files.keys().filter(|number| Some(*number) != newest);
+        self.clear_but(self.files.keys().next_back().copied())
+    }
+
+    /// Bytes of the files that would be clear if a new one were begun.
+    pub(crate) fn bytes_done(&self) -> u64 {
+        self.clear_but(None).keys().filter_map(|number| self.files.get(number)).map(|file| file.bytes).sum()
+    }
+
+    fn clear_but(&self, newest: Option<u32>) -> BTreeMap<u32, Clear> {
+        let files = self.files.keys().filter(|number| Some(**number) != newest);
         let mut clear: BTreeMap<u32, Clear> = files.map(|number| (*number, Clear { is_durable: true, holds_acked: false })).collect();
         for track in self.tracks.values() {
             for (slot, to) in track.after(track.oldest() - 1).filter(|(slot, _)| slot.kind() != SlotKind::Hole) {

@@ -10,7 +10,7 @@
 //! Parts, from bytes to promises: `entry` and `file` (records and files, pure), `scan` and `walk`
 //! (what a directory holds, whatever happened to it), `recover` (the longest true state, pure), `slot` and
 //! `index` (where each entry lies, and the chain), `writer` and `append` (in), `read` (out), `settle` and `carry` (the
-//! hub's word), `trim` and `quota` (what goes, what is given up), `sinks` (who reads beside the hub), `inspect` (for people).
+//! hub's word), `trim`, `relief` and `quota` (what goes, what is given up), `sinks` (who reads beside the hub), `inspect` (for people).
 //!
 //! Promises: what `sync` returned for survives a power cut, with the positions it advances, and is read
 //! back byte for byte; what it did not return for is either whole or gone; damage costs the damaged
@@ -30,6 +30,7 @@ mod position;
 mod quota;
 mod read;
 mod recover;
+mod relief;
 mod scan;
 mod settle;
 mod sinks;
@@ -49,7 +50,7 @@ pub use read::{Entry, WalReader};
 pub use recover::{Lost, Recovered, TrackState, reason};
 pub use settle::Settled;
 pub use sinks::{Cursor, SinkEntry, SinkId, SinkLost, SinkUsage};
-pub use wal::{Wal, WalSettings, positions};
+pub use wal::{Unacked, Wal, WalSettings, positions};
 
 #[cfg(test)]
 mod bed;

@@ -22,6 +22,8 @@ pub const SCAN_BYTES: usize = 256 * 1024;
 pub const SEARCH_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Records not yet durable that are kept in memory (they must be written anew after a failed sync); above it an append syncs first.
 pub const PENDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Least size of the file that keeps room for the opening of the next one on a full disk; a 64th of a small WAL.
+pub const RESERVE_BYTES: u64 = 64 * 1024;
 /// Acks that may be known in memory alone, in batches: at most so many the hub has that a restart does not know of, beside those in flight.
 pub const ACK_LAG_BATCHES: u64 = proto_wire::limits::WINDOW_BATCHES as u64;
 /// Batches after the durable ack that an earlier process may have sent: in flight, and acked without this directory knowing. Never dropped.

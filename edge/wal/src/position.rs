@@ -42,9 +42,18 @@ pub struct SourcePosition {
     pub done: bool,
     /// Where this edge began: what lies before was read by another program, and is never read here.
     pub begun: u64,
+    /// The track of the batch that told it last; 0 = none did. The WAL's to say, as is `from`.
+    pub track: u32,
+    /// Where that track began with it, in this generation.
+    pub from: u64,
+    /// A loss that is to be told: so many bytes before `offset` are nowhere; [`Self::MISSING_UNKNOWN`]: it is not known how many.
+    pub missing: u64,
 }
 
 impl SourcePosition {
+    /// In [`Self::missing`]: some, perhaps.
+    pub const MISSING_UNKNOWN: u64 = u64::MAX;
+
     /// As it lies in a record.
     pub(crate) fn to_pb(&self) -> pb::Position {
         pb::Position {
@@ -63,6 +72,9 @@ impl SourcePosition {
             after: self.after.clone(),
             done: self.done,
             begun: self.begun,
+            track: self.track,
+            from: self.from,
+            missing: self.missing,
         }
     }
 
@@ -83,6 +95,9 @@ impl SourcePosition {
             after: position.after,
             done: position.done,
             begun: position.begun,
+            track: position.track,
+            from: position.from,
+            missing: position.missing,
         }
     }
 }
@@ -92,10 +107,65 @@ pub(crate) fn all_to_pb(positions: &[SourcePosition]) -> Vec<pb::Position> {
     positions.iter().map(SourcePosition::to_pb).collect()
 }
 
+/// What names a source.
+type Key = (FileIdentity, String);
+
+fn key_of(position: &SourcePosition) -> Key {
+    (position.identity, if position.identity == FileIdentity::default() { position.path.clone() } else { String::new() })
+}
+
+/// Where the newest track of each source began with it, as all that was appended tells, durable or not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beginnings(BTreeMap<Key, Begun>);
+
+/// Of one source.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    track: u32,
+    generation: u32,
+    from: u64,
+    resume: u64,
+}
+
+impl Begun {
+    const fn of(told: &SourcePosition) -> Self {
+        Self { track: told.track, generation: told.generation, from: told.from, resume: told.resume }
+    }
+}
+
+impl Beginnings {
+    /// As these positions say.
+    pub(crate) fn of<'p>(positions: impl IntoIterator<Item = &'p SourcePosition>) -> Self {
+        Self(positions.into_iter().map(|told| (key_of(told), Begun::of(told))).collect())
+    }
+
+    /// Says in `told`, which is of `track` (0: of none, no line goes with it), where that track began.
+    pub(crate) fn stamp(&self, track: u32, told: &mut SourcePosition) {
+        let known = self.0.get(&key_of(told)).filter(|known| known.generation == told.generation);
+        (told.track, told.from) = match known {
+            Some(known) if track == 0 || known.track == track => (known.track, known.from),
+            Some(known) if known.track == 0 => (track, known.from),
+            Some(known) => (track, known.resume),
+            None => (track, 0),
+        };
+    }
+
+    /// Takes what was stamped and written.
+    pub(crate) fn take(&mut self, told: &[SourcePosition]) {
+        for told in told {
+            if told.gone {
+                self.0.remove(&key_of(told));
+            } else {
+                self.0.insert(key_of(told), Begun::of(told));
+            }
+        }
+    }
+}
+
 /// The newest position of each source that is not gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Positions {
-    by_source: BTreeMap<(FileIdentity, String), SourcePosition>,
+    by_source: BTreeMap<Key, SourcePosition>,
 }
 
 impl Positions {
@@ -103,8 +173,7 @@ impl Positions {
     pub(crate) fn apply(&mut self, positions: &[pb::Position]) {
         for position in positions {
             let position = SourcePosition::from_pb(position.clone());
-            let path = if position.identity == FileIdentity::default() { position.path.clone() } else { String::new() };
-            let key = (position.identity, path);
+            let key = key_of(&position);
             if position.gone {
                 self.by_source.remove(&key);
             } else {

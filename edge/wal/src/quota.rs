@@ -18,7 +18,7 @@ use crate::index::{FileFact, Index, Track};
 use crate::read::Fetched;
 use crate::recover::{Lost, TrackState};
 use crate::slot::{GapCode, Slot, SlotKind};
-use crate::wal::{Wal, locked};
+use crate::wal::{Wal, can_grow, locked};
 use crate::writer::Pending;
 
 /// What to do when `max_bytes` or `max_age` is reached.
@@ -230,6 +230,10 @@ impl Wal {
     pub fn has_room(&self, bytes: u64) -> Room {
         let index = locked(&self.shared);
         let (used, max, when_full) = (index.bytes(), self.settings.max_bytes, self.settings.when_full);
+        // A disk that was full at the last try, when all that the hub has was deleted already.
+        if index.stalled && when_full == WhenFull::DropOldest {
+            return Room::DropOldest;
+        }
         match room(used, 0, bytes, max, when_full) {
             Room::Yes => Room::Yes,
             Room::Block | Room::DropOldest => {
@@ -248,6 +252,10 @@ impl Wal {
     pub fn drop_oldest(&mut self, bytes: u64, now: Timestamp) -> Result<Vec<Lost>, WalFault> {
         let mut need = self.over(bytes);
         if locked(&self.shared).stalled {
+            if need == 0 && can_grow(&self.settings.dir, &*self.disk, bytes)? {
+                locked(&self.shared).stalled = false;
+                return Ok(Vec::new());
+            }
             need = need.max(bytes);
         }
         need = need.saturating_sub(self.remove_clear(need)?);
@@ -264,7 +272,10 @@ impl Wal {
         let freed = match self.flush() {
             Ok(()) => self.remove_clear(need),
             // The gap needs room itself. Without it a restart finds the same hole, with less to say of it.
-            Err(WalFault::DiskFull { .. }) => self.remove_clear(need).and_then(|freed| self.flush().map(|()| freed)),
+            Err(WalFault::DiskFull { .. }) => {
+                self.relieve(need);
+                self.flush().map(|()| 0)
+            }
             Err(other) => Err(other),
         };
         told(lost, freed.map(|_| ()))

@@ -64,6 +64,8 @@ pub mod reason {
     pub const HUB_ROLLBACK: &str = "hub_rollback";
     /// A sink lagged too far behind and was moved on.
     pub const SINK_LAG: &str = "sink_lag";
+    /// The WAL could not keep a batch that was on its way to a sink, and the sink ended before it was taken.
+    pub const WAL_GONE: &str = "wal_gone";
     /// The WAL goes on where the hub stands: what sinks were due of before is gone.
     pub const WAL_VOIDED: &str = "wal_voided";
 }
@@ -283,6 +285,11 @@ impl Replay {
                 let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed(told.last, chain));
                 *track = Track::replayed_after(rebased, told.last, chain);
                 track.producer = ProducerId::from_bytes(&told.producer);
+                for cut in &told.cuts {
+                    if let Some(track) = self.index.tracks.get_mut(&cut.track).filter(|_| cut.track != number) {
+                        track.cut(cut.next);
+                    }
+                }
                 self.positions.replace(&told.positions);
                 self.before.clear();
             }

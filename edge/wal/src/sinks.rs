@@ -4,9 +4,10 @@
 //! but nothing moves a batch), [`SinkEntry`], [`SinkUsage`], [`SinkLost`]; `Sinks`, which the index holds; what is asked of
 //! [`WalReader`] and [`Wal`]. Batches come in the order in which they were written, whatever their track: lines of one stream
 //! stay in order. Promises: a file with a batch that a sink has not passed is not deleted; what a sink cannot get any more
-//! is counted for that sink; reading for a sink does not count as sent to the hub. Must not do: keep cursors on disk.
+//! is counted for that sink, but for batches that were handed to it: what becomes of their lines it knows itself; reading for a sink does not
+//! count as sent to the hub. Must not do: keep cursors on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proto_model::{Sequence, Timestamp, TrackId};
@@ -41,6 +42,8 @@ pub struct SinkEntry {
     pub body: Bytes,
     /// When it was appended.
     pub written: Timestamp,
+    /// Lines in it.
+    pub lines: u64,
 }
 
 /// Where a sink stands.
@@ -61,7 +64,7 @@ pub struct SinkUsage {
 pub struct SinkLost {
     /// Why: a word fit for a metric label.
     pub reason: String,
-    /// Lines in them, as far as known.
+    /// Lines in them.
     pub lines: u64,
 }
 
@@ -72,6 +75,8 @@ pub(crate) struct Sinks(BTreeMap<SinkId, Sink>);
 #[derive(Debug, Default)]
 struct Sink {
     passed: Cursor,
+    /// The last batch that was handed to it.
+    handed: Cursor,
     lost: BTreeMap<String, u64>,
 }
 
@@ -82,6 +87,11 @@ impl Cursor {
 }
 
 impl Sink {
+    /// Whether a batch is still the WAL's to account for.
+    fn is_owed(&self, at: Cursor) -> bool {
+        at > self.passed.max(self.handed)
+    }
+
     fn lose(&mut self, reason: &str, lines: u64) {
         let count = self.lost.entry(reason.to_owned()).or_default();
         *count = count.saturating_add(lines);
@@ -99,10 +109,10 @@ impl Sinks {
         slot.kind() == SlotKind::Batch && self.passed_by_all().is_some_and(|passed| Cursor::of(slot.where_it_lies()) > passed)
     }
 
-    /// The entry cannot be read any more: it is lost to those who have yet to get it.
+    /// The entry cannot be read any more: it is lost to those to whom it was not handed.
     pub(crate) fn lose(&mut self, slot: &Slot, reason: &str) {
         let at = Cursor::of(slot.where_it_lies());
-        for sink in self.0.values_mut().filter(|sink| slot.kind() == SlotKind::Batch && at > sink.passed) {
+        for sink in self.0.values_mut().filter(|sink| slot.kind() == SlotKind::Batch && sink.is_owed(at)) {
             sink.lose(reason, u64::from(slot.lines));
         }
     }
@@ -119,10 +129,10 @@ fn batches_after(track: &Track, passed: Cursor) -> impl Iterator<Item = (Slot, u
 }
 
 impl Index {
-    /// Lines of the batches of `track` that each sink has yet to get.
+    /// Lines of the batches of `track` that were not handed to each sink.
     pub(crate) fn due_to_sinks(&self, track: u32) -> BTreeMap<SinkId, u64> {
         let Some(track) = self.tracks.get(&track) else { return BTreeMap::new() };
-        let lines = |sink: &Sink| batches_after(track, sink.passed).map(|(slot, _)| u64::from(slot.lines)).sum();
+        let lines = |sink: &Sink| batches_after(track, sink.passed.max(sink.handed)).map(|(slot, _)| u64::from(slot.lines)).sum();
         self.sinks.0.iter().map(|(id, sink)| (*id, lines(sink))).collect()
     }
 
@@ -144,6 +154,17 @@ impl Index {
         Some(next).filter(|(_, slot)| slot.is_durable())
     }
 
+    /// The batch at `at`, the next after `after`, goes to a sink: false when it is not there any more, or the sink was moved on behind it.
+    fn hand_over(&mut self, id: SinkId, after: Cursor, at: Cursor) -> bool {
+        let is_there = self.next_batch(after).is_some_and(|(_, slot)| Cursor::of(slot.where_it_lies()) == at);
+        let Some(sink) = self.sinks.0.get_mut(&id) else { return is_there };
+        let is_due = is_there && at > sink.passed;
+        if is_due {
+            sink.handed = at;
+        }
+        is_due
+    }
+
     /// Moves a sink on until what it alone keeps here is at most `bytes_max`: what the hub or another sink has passed.
     fn cut_sink(&mut self, id: SinkId, bytes_max: u64) {
         let Some(passed) = self.sinks.0.get(&id).map(|sink| sink.passed) else { return };
@@ -162,8 +183,10 @@ impl Index {
                 break;
             }
             kept -= if alone { len } else { 0 };
+            if sink.is_owed(at) {
+                sink.lose(reason::SINK_LAG, lines);
+            }
             sink.passed = at;
-            sink.lose(reason::SINK_LAG, lines);
         }
     }
 }
@@ -171,7 +194,7 @@ impl Index {
 impl WalReader {
     /// From now on `id` reads too, and has all up to `passed`.
     pub fn add_sink(&self, id: SinkId, passed: Cursor) {
-        locked(&self.shared).sinks.0.insert(id, Sink { passed, lost: BTreeMap::new() });
+        locked(&self.shared).sinks.0.insert(id, Sink { passed, handed: passed, lost: BTreeMap::new() });
     }
 
     /// `id` reads no more and keeps nothing here.
@@ -179,13 +202,15 @@ impl WalReader {
         locked(&self.shared).sinks.0.remove(&id);
     }
 
-    /// The oldest batch after `after`, for the sink `id`; `None` when there is none yet. A damaged one is passed over and counted.
+    /// Hands the oldest batch after `after` to the sink `id`; `None` when there is none yet. A damaged one is passed over and counted. From then on
+    /// the sink accounts for its lines, whatever becomes of it here.
     ///
     /// # Errors
     /// [`WalFault::Io`] when the disk does not answer; the third time for one record it counts as damaged.
     pub fn next_for(&self, id: SinkId, after: Cursor) -> Result<Option<SinkEntry>, WalFault> {
         let mut after = after;
         loop {
+            after = after.max(self.sink_passed(id));
             let Some((track, slot)) = locked(&self.shared).next_batch(after) else {
                 self.close();
                 return Ok(None);
@@ -193,7 +218,12 @@ impl WalReader {
             let place = slot.where_it_lies();
             let at = Cursor::of(place);
             match self.fetch(place) {
-                Ok(Fetched::Record(_, Head::Batch(head), body)) => return Ok(Some(SinkEntry { at, body, written: Timestamp(head.written_ns) })),
+                Ok(Fetched::Record(_, Head::Batch(head), body)) => {
+                    if locked(&self.shared).hand_over(id, after, at) {
+                        return Ok(Some(SinkEntry { at, body, written: Timestamp(head.written_ns), lines: u64::from(slot.lines) }));
+                    }
+                    continue;
+                }
                 Err(fault) if self.may_retry(place) => return Err(fault),
                 Ok(Fetched::Record(..) | Fetched::Damaged) | Err(_) => self.damaged_for(id, track, &slot),
             }
@@ -239,6 +269,13 @@ impl WalReader {
         locked(&self.shared).sinks.0.get(&id).map_or_else(Cursor::default, |sink| sink.passed)
     }
 
+    /// Where the batches lie that a sink at `passed` would get after a restart.
+    #[must_use]
+    pub fn batches_after(&self, passed: Cursor) -> BTreeSet<Cursor> {
+        let index = locked(&self.shared);
+        index.tracks.values().flat_map(|track| batches_after(track, passed)).map(|(slot, _)| Cursor::of(slot.where_it_lies())).collect()
+    }
+
     /// What was lost to `id` since the last call, by reason.
     #[must_use]
     pub fn take_sink_lost(&self, id: SinkId) -> Vec<SinkLost> {
@@ -246,8 +283,8 @@ impl WalReader {
         lost.into_iter().map(|(reason, lines)| SinkLost { reason, lines }).collect()
     }
 
-    /// Moves each sink on that keeps more than `bytes_max` here which the hub or another sink has passed: what it does not
-    /// get is lost to it ([`Self::take_sink_lost`]).
+    /// Moves each sink on that keeps more than `bytes_max` here which the hub or another sink has passed: what was not handed to it is
+    /// lost ([`Self::take_sink_lost`]), the rest is its own to count.
     pub fn cut_sinks(&self, bytes_max: u64) {
         let mut index = locked(&self.shared);
         let ids: Vec<SinkId> = index.sinks.0.keys().copied().collect();

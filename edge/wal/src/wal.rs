@@ -14,15 +14,16 @@ use std::time::Duration;
 use proto_model::{Chain, Sequence, Timestamp, TrackId, WalId};
 use proto_seam::{Disk, DiskLock, Entropy, OpenHow};
 
+use crate::append::Loss;
 use crate::entry::{Head, Seal, pb};
 use crate::fault::{WalFault, is_full};
 use crate::file::{self, HEAD_BYTES, HeadState};
 use crate::index::{FileFact, Index};
 use crate::limits::{FILE_BYTES_MAX, FILE_BYTES_MIN, FILES_MIN};
-use crate::position::{Positions, SourcePosition};
+use crate::position::{Beginnings, Positions, SourcePosition};
 use crate::quota::{TrackUsage, Usage, WhenFull};
 use crate::read::{Entry, Fetched, WalReader};
-use crate::recover::{Recovered, Replay, TrackState};
+use crate::recover::{Recovered, Replay, TrackState, reason};
 use crate::slot::{Slot, SlotKind};
 use crate::walk::{Met, Survey, Surveyed, walk};
 use crate::writer::{Current, Pending};
@@ -46,6 +47,17 @@ pub struct WalSettings {
     pub file_bytes: u64,
 }
 
+/// One entry that waits for an ack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unacked {
+    /// Its first sequence.
+    pub from: Sequence,
+    /// What it advances.
+    pub positions: Vec<SourcePosition>,
+    /// Of a gap: what it says.
+    pub loss: Option<Loss>,
+}
+
 /// The WAL, open for writing. One at a time per directory.
 #[derive(Debug)]
 pub struct Wal {
@@ -63,11 +75,15 @@ pub struct Wal {
     pub(crate) hollow: u32,
     /// One such file too many: it goes when the next is begun.
     pub(crate) surplus: Option<u32>,
+    /// Bytes of the file that keeps room on a full disk.
+    pub(crate) reserve: u64,
     /// Records that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) pending_bytes: u64,
     /// As the durable records tell them.
     pub(crate) positions: Positions,
+    /// As all records do, durable or not.
+    pub(crate) beginnings: Beginnings,
     /// What the last record that told any advanced.
     pub(crate) before: Vec<pb::Position>,
     pub(crate) reader: WalReader,
@@ -109,7 +125,7 @@ impl Wal {
         let dir = settings.dir.clone();
         let lock = lock(&dir, &*disk)?;
         let survey = Survey::new(file::list(&dir, &*disk)?, &*disk)?;
-        let stalled = !can_grow(&dir, &*disk)?;
+        let stalled = !can_grow(&dir, &*disk, PROBE_BYTES)?;
         let wal_id = survey.wal_id.unwrap_or_else(|| WalId(entropy.next_u64()));
         let mut replay = Replay::default();
         let tails = survey.files.iter().map(|file| replay_file(file, &*disk, &mut replay)).collect::<Result<Vec<_>, _>>()?;
@@ -131,18 +147,24 @@ impl Wal {
             before_len: 0,
             hollow: 0,
             surplus: None,
+            reserve: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
+            beginnings: Beginnings::of(replayed.positions.iter()),
             positions: replayed.positions,
             before: replayed.before,
             _lock: lock,
         };
         wal.mend(&survey, &tails)?;
+        wal.find_reserve();
         if wal.current.is_none() && !stalled {
             match wal.begin_file() {
                 Ok(()) | Err(WalFault::DiskFull { .. }) => {}
                 Err(other) => return Err(other),
             }
+        }
+        if !stalled {
+            wal.keep_reserve();
         }
         Ok((wal, replayed.recovered))
     }
@@ -241,6 +263,36 @@ impl Wal {
         index.tracks.iter().filter(|(_, track)| !track.closed).map(|(number, track)| TrackUsage::of(*number, track)).collect()
     }
 
+    /// All that waits in `track` for an ack, oldest first, as far as it can be read. Reads all of it.
+    pub fn each_unacked(&self, track: TrackId, visit: &mut dyn FnMut(Unacked)) {
+        let slots: Vec<(Slot, u64)> = locked(&self.shared).tracks.get(&track.0).map(|track| track.after(track.acked).collect()).unwrap_or_default();
+        for (slot, _) in slots {
+            let from = Sequence(slot.from);
+            let fetched = if slot.kind() == SlotKind::Hole { None } else { self.reader.fetch(slot.where_it_lies()).ok() };
+            match fetched {
+                Some(Fetched::Record(_, Head::Batch(head), _)) => {
+                    let positions = head.positions.into_iter().map(SourcePosition::from_pb).collect();
+                    visit(Unacked { from, positions, loss: None });
+                }
+                Some(Fetched::Record(_, Head::Gap(head), _)) => {
+                    let loss = Loss {
+                        lines: head.lines,
+                        bytes: head.bytes,
+                        min: Timestamp(head.min_ns),
+                        max: Timestamp(head.max_ns),
+                        reason: head.reason,
+                        source: head.source,
+                    };
+                    let positions = head.positions.into_iter().map(SourcePosition::from_pb).collect();
+                    visit(Unacked { from, positions, loss: Some(loss) });
+                }
+                Some(_) | None => {
+                    visit(Unacked { from, positions: Vec::new(), loss: Some(Loss { reason: reason::WAL_DAMAGED.to_owned(), ..Loss::default() }) })
+                }
+            }
+        }
+    }
+
     /// The sources that unacked batches of `track` tell of, each as the newest of them does. Reads all of them.
     #[must_use]
     pub fn sources_unacked(&self, track: TrackId) -> Vec<SourcePosition> {
@@ -310,15 +362,18 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn DiskLock>, WalFault> {
     disk.lock(&path).map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { WalFault::Locked { path } } else { unusable(dir, e) })
 }
 
-/// Tries a page: `false` when the disk is full.
-fn can_grow(dir: &Path, disk: &dyn Disk) -> Result<bool, WalFault> {
+/// A page: what the disk must have for the WAL to open as one that can be written.
+const PROBE_BYTES: u64 = 4096;
+
+/// Tries to write so many bytes: `false` when the disk is full.
+pub(crate) fn can_grow(dir: &Path, disk: &dyn Disk, bytes: u64) -> Result<bool, WalFault> {
     let path = dir.join("probe.tmp");
     match disk.remove(&path) {
         Ok(()) => {}
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
         Err(other) => return Err(unusable(dir, other)),
     }
-    let tried = disk.open(&path, OpenHow::CreateNew).and_then(|mut file| file.append(&[0; 4096]));
+    let tried = disk.open(&path, OpenHow::CreateNew).and_then(|mut file| file.append(&vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)]));
     match disk.remove(&path) {
         Ok(()) => {}
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}

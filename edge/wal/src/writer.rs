@@ -6,7 +6,7 @@
 //! how much of the old one counts. Limits: what is pending is kept in memory, bounded by the callers.
 //! Must not do: decide what is written.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -205,9 +205,11 @@ impl Wal {
                 }
                 Head::Control(pb::ControlHead { kind: Some(kind), .. }) => {
                     let voids = matches!(kind, pb::control_head::Kind::Adopt(_) | pb::control_head::Kind::Rebase(_));
-                    let due = if voids { index.due_to_sinks(track) } else { BTreeMap::new() };
+                    let cuts = if let pb::control_head::Kind::Adopt(told) = &kind { told.cuts.iter().map(|cut| cut.track).collect() } else { Vec::new() };
+                    let voided = cuts.into_iter().chain(voids.then_some(track));
+                    let due: Vec<_> = voided.map(|track| (track, index.due_to_sinks(track))).collect();
                     commit_control(&mut index, &mut self.positions, track, kind, place);
-                    if voids {
+                    for (track, due) in due {
                         index.voided(track, &due);
                     }
                 }
@@ -263,12 +265,14 @@ impl Wal {
         }
         index.stalled = false;
         self.number_next = next;
+        drop(index);
         self.current = Some(Current { file, path, number, seal: self.seal(number), len, synced: len, opening: len });
+        self.keep_reserve();
         Ok(())
     }
 
     /// The first bytes of file `number`. The checkpoint stands twice, because nothing else in the directory may hold it.
-    fn opening(&self, number: u32) -> Vec<u8> {
+    pub(crate) fn opening(&self, number: u32) -> Vec<u8> {
         let head = FileHead { wal_id: self.wal_id, number: u64::from(number), before_len: self.before_len };
         let mut out = head.encode().to_vec();
         let (seal, parts) = (self.seal(number), self.checkpoint());
@@ -327,12 +331,12 @@ fn checkpoint_track(number: u32, track: &mut Track) -> pb::Track {
     }
 }
 
-fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind: pb::control_head::Kind, place: Option<Place>) {
+fn commit_control(index: &mut Index, positions: &mut Positions, number: u32, kind: pb::control_head::Kind, place: Option<Place>) {
     use pb::control_head::Kind;
     let track = match &kind {
         Kind::Positions(told) => return positions.apply(&told.positions),
         Kind::Bind(_) | Kind::Acked(_) | Kind::Close(_) | Kind::Adopt(_) | Kind::Rebase(_) => {
-            index.tracks.entry(track).or_insert_with(|| Track::new(0, Chain::default()))
+            index.tracks.entry(number).or_insert_with(|| Track::new(0, Chain::default()))
         }
     };
     match kind {
@@ -345,6 +349,11 @@ fn commit_control(index: &mut Index, positions: &mut Positions, track: u32, kind
             *track = Track::new(told.last, Chain::from_bytes(&told.chain).unwrap_or_default());
             track.rebased = rebased;
             track.producer = ProducerId::from_bytes(&told.producer);
+            for cut in &told.cuts {
+                if let Some(track) = index.tracks.get_mut(&cut.track).filter(|_| cut.track != number) {
+                    track.cut(cut.next);
+                }
+            }
             positions.replace(&told.positions);
         }
         // It stands twice; the second does nothing.

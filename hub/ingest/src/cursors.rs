@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use hub_store::limits::SOURCES_MAX;
 use hub_store::{Fold, LaneRecord, SourceKey};
-use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence};
+use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, TrackId};
 use proto_wire::digest;
 use proto_wire::edge_hub::Position;
 
@@ -44,6 +44,8 @@ pub struct Opened {
     pub positions: Vec<Position>,
     /// What stands of the producer before.
     pub carry: Option<CarryOver>,
+    /// The oldest later track of this WAL that is open.
+    pub later: Option<TrackId>,
     /// The process that opened it, or the one before it, last.
     pub before: Option<[u8; 16]>,
 }
@@ -155,8 +157,10 @@ impl<'f> Draftboard<'f> {
             (None, Some(target)) => Drafted::begun(target),
             (None, None) => return Opening::Walk,
         };
-        if stand.quarantined && target.is_none() {
-            // It may have been released by way of another hub: a hub that has nothing to write would not notice.
+        // A quarantined one may have been released by way of another hub: a hub that has nothing to write would not notice.
+        // And the WAL of a process that is new may have been set back to before a later track began, in whatever lane.
+        let is_new = !open.followed && stand.nonce != Some(open.nonce);
+        if target.is_none() && (stand.quarantined || is_new) {
             return Opening::Walk;
         }
         if stand.quarantined {
@@ -180,6 +184,7 @@ impl<'f> Draftboard<'f> {
             chain: stand.chain,
             positions: self.positions(&producer),
             carry: target.and_then(|target| target.carry.clone()),
+            later: target.and_then(|target| target.later),
             before: stand.nonce,
         };
         Opening::Open(Box::new(opened))

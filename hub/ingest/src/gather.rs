@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_store::limits::TEXT_BYTES_MAX;
-use hub_store::{BatchDraft, Draft, Fold, LaneRecord, Origin, SectionDraft};
+use hub_store::{BatchDraft, Draft, Fold, LaneRecord, Loss, Origin, SectionDraft};
 use hub_tenant::{Grant, Tenants};
 use proto_model::{Epoch, ProducerId, Sequence, TenantId, Timestamp};
 use tokio::sync::mpsc;
@@ -36,6 +36,10 @@ pub struct Plan {
     pub taken: Taken,
     /// Lines that stand by an object of this hub whose create was not answered, counted as [`Self::lines`] are.
     pub found: BTreeMap<(TenantId, String), u64>,
+    /// Losses that are in the object.
+    pub lost: Vec<Loss>,
+    /// Losses that stand by an object of this hub whose create was not answered.
+    pub lost_found: Vec<Loss>,
     /// Opens whose chain of producers is to be walked, by their place among the requests.
     pub walks: Vec<usize>,
     /// Opens that are in the object, and the process before each, by their place among the requests.
@@ -118,6 +122,8 @@ pub fn plan(requests: &[Request], basis: Basis<'_>) -> Plan {
         duplicates: 0,
         taken: Taken::default(),
         found: BTreeMap::new(),
+        lost: Vec::new(),
+        lost_found: Vec::new(),
         walks: Vec::new(),
         opened: Vec::new(),
     };
@@ -146,6 +152,20 @@ fn clipped(text: &str) -> String {
     text[..end].to_owned()
 }
 
+fn loss_of(gap: &GapOffer, grant: &Grant) -> Loss {
+    Loss {
+        tenant: grant.tenant().clone(),
+        cluster: gap.speaker.cluster.clone(),
+        edge: gap.speaker.edge.clone(),
+        source: clipped(&gap.source),
+        reason: clipped(&gap.reason),
+        from_ns: gap.range.0.nanos(),
+        to_ns: gap.range.1.nanos(),
+        lines: gap.lines,
+        bytes: gap.bytes,
+    }
+}
+
 impl Build<'_> {
     fn open(&mut self, at: usize, open: &Open) {
         let refused = |why| Reply::Refused { producer: open.producer, sequence: Sequence(0), why };
@@ -156,8 +176,8 @@ impl Build<'_> {
         match self.board.open(open, self.basis.clones) {
             Opening::Open(opened) => {
                 self.plan.opened.push((at, opened.before));
-                let Opened { producer, epoch, last, chain, positions, carry, .. } = *opened;
-                self.plan.after.push((open.reply.clone(), Reply::Opened { track: open.track, producer, epoch, last, chain, positions, carry }));
+                let Opened { producer, epoch, last, chain, positions, carry, later, .. } = *opened;
+                self.plan.after.push((open.reply.clone(), Reply::Opened { track: open.track, producer, epoch, last, chain, positions, carry, later }));
             }
             Opening::Walk => self.plan.walks.push(at),
             // After the object: it may hold the quarantine that is the reason.
@@ -200,20 +220,19 @@ impl Build<'_> {
             return;
         };
         let verdict = self.board.gap(gap);
-        if verdict == Verdict::Take {
-            self.board.note(LaneRecord::Loss {
-                tenant: grant.tenant().clone(),
-                cluster: gap.speaker.cluster.clone(),
-                edge: gap.speaker.edge.clone(),
-                source: clipped(&gap.source),
-                reason: clipped(&gap.reason),
-                from_ns: gap.range.0.nanos(),
-                to_ns: gap.range.1.nanos(),
-                lines: gap.lines,
-                bytes: gap.bytes,
-            });
-        }
+        let name = (gap.producer, gap.from);
         let acked = Reply::Acked { producer: gap.producer, epoch: gap.epoch, sequence: gap.to };
+        if matches!(verdict, Verdict::Committed(_)) && self.basis.unsure.batches.contains(&name) {
+            self.plan.lost_found.push(loss_of(gap, &grant));
+            self.plan.now.push((gap.reply.clone(), acked));
+            return;
+        }
+        if verdict == Verdict::Take {
+            let loss = loss_of(gap, &grant);
+            self.plan.taken.batches.insert(name);
+            self.plan.lost.push(loss.clone());
+            self.board.note(loss.into());
+        }
         self.answer(&verdict, &gap.reply, (gap.producer, gap.epoch, gap.from), acked);
     }
 

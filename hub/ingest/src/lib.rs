@@ -4,7 +4,7 @@
 //! (what may be said when; pure), [`admit`] (a batch checked and labelled; pure), [`room`] (bytes that may wait),
 //! [`queue`] (who gets into the next object; pure), [`gather`] (what becomes of each request; pure, on [`cursors`]
 //! and [`clones`]), [`seal`] (object, store, acks). Edges that come over from another lane go by [`mover`] (on
-//! [`moves`]; pure). Pushes join at the sealer of their tenant's lane ([`pushes`]). Beside the path: [`meter`] (how
+//! [`moves`]; pure). Pushes join at the sealer of their tenant's lane ([`pushes`]), unless the hub has just slept ([`awake`]). Beside the path: [`meter`] (how
 //! fast edges send and may, on [`pace`]; pure), [`registry`] (edges for the pages), [`metrics`], [`limits`].
 //!
 //! Promises: an ack means the lines are durable and visible; nothing is acked twice as new; memory is
@@ -13,6 +13,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod awake;
 pub mod clones;
 pub mod cursors;
 pub mod fault;
@@ -49,7 +50,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use accept::Door;
-use limits::{LANE_LOOK_EVERY, PUSH_ANSWER_MAX, PUSH_REQUESTS_MAX, TICK, TICK_LATE_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX, WALKS_WAITING};
+use awake::Awake;
+use limits::{LANE_LOOK_EVERY, PUSH_ANSWER_MAX, PUSH_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX, WALKS_WAITING};
 use meter::{Gauge, Meters};
 use metrics::IngestMetrics;
 use mover::Mover;
@@ -89,6 +91,7 @@ pub struct Ingest {
     rooms: Rooms,
     registry: Registry,
     world: World,
+    awake: Awake,
     wake: watch::Receiver<u64>,
 }
 
@@ -133,8 +136,9 @@ impl Ingest {
         tasks.spawn(Mover { store: Arc::clone(&store), asked, back: requests.clone(), world: world.clone(), stop: stop.clone() }.run());
         tasks.spawn(Router { pushes: pushed, own: requests, with }.run());
         tasks.spawn(meter::run(meters, gauge, rooms.clone(), Arc::clone(&store), metrics, world.clone(), stop.clone()));
-        tasks.spawn(tick(world.clone(), woke, stop.clone()));
-        (Self { pushes, lanes: PushLanes::new(store), rooms, registry, world, wake }, tasks)
+        let awake = Awake::new(Timestamp(world.clock.now_ns()));
+        tasks.spawn(awake::tick(world.clone(), awake.clone(), woke, stop.clone()));
+        (Self { pushes, lanes: PushLanes::new(store), rooms, registry, world, awake, wake }, tasks)
     }
 
     /// Stores a push; answers when it is durable and visible.
@@ -148,6 +152,9 @@ impl Ingest {
 
     async fn try_push(&self, grant: Grant, key: Vec<u8>, rows: Vec<HubRow>, body: Bytes, lines: u64) -> Result<PushDone, PushRefused> {
         let arrived = Timestamp(self.world.clock.now_ns());
+        if !self.awake.is_sure(arrived) {
+            return Err(PushRefused::Unavailable);
+        }
         let room = self.rooms.part(self.rooms.budget()).enter(Some(grant.tenant()), body.len()).await;
         let lane = loop {
             match self.lanes.of(&grant).await {
@@ -176,24 +183,5 @@ impl Ingest {
     #[must_use]
     pub fn wake(&self) -> watch::Receiver<u64> {
         self.wake.clone()
-    }
-}
-
-/// Finds out whether this process slept (lane rule 10): how long requests lay in its sockets meanwhile
-/// cannot be known.
-async fn tick(world: World, woke: watch::Sender<u64>, stop: CancellationToken) {
-    let mut last = world.clock.now_ns();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TICK) => {}
-        }
-        let now = world.clock.now_ns();
-        if Timestamp(now).since(Timestamp(last)) > TICK + TICK_LATE_MAX {
-            tracing::warn!("this hub slept for more than 30 s: closing all connections");
-            woke.send_modify(|count| *count += 1);
-        }
-        last = now;
     }
 }

@@ -5,13 +5,13 @@
 //! handed back to the sealer, or answered, once; a lane that cannot be read refuses those alone that need it.
 //! Must not do: open anything in the own lane.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use hub_store::{Draft, Fold, ProducerState, Store, StoreFault};
-use proto_model::{Chain, Epoch, LaneId, ProducerId, Sequence};
+use proto_model::{Chain, Epoch, LaneId, ProducerId, Sequence, TrackId};
 use proto_seam::World;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,16 @@ struct Anew {
     open: Open,
     asker: Asker,
     carry: Option<CarryOver>,
+}
+
+/// What was found of an identity.
+struct Look {
+    /// `None`: a new producer is to be minted.
+    walk: Option<Walk>,
+    /// As in [`Walking`].
+    others: Vec<(ProducerId, ProducerState)>,
+    /// The oldest later track of the WAL that is open.
+    later: Option<TrackId>,
 }
 
 /// Lanes as read in one round.
@@ -105,9 +115,9 @@ impl Mover {
         let mut looks = futures::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
         while let Some((Anew { open, carry, .. }, found)) = looks.next().await {
             match found {
-                Ok((Some(walk), others)) => walking.push(Walking { open, walk, others }),
-                Ok((None, _)) => {
-                    let target = Target { producer: self.fresh(own), beginning: Beginning::default(), carry, nonce: None };
+                Ok(Look { walk: Some(walk), others, .. }) => walking.push(Walking { open, walk, others }),
+                Ok(Look { walk: None, later, .. }) => {
+                    let target = Target { producer: self.fresh(own), beginning: Beginning::default(), carry, nonce: None, later };
                     self.hand_back(open, target).await;
                 }
                 Err(fault) => refuse(&open, unavailable(&fault.to_string())),
@@ -115,7 +125,7 @@ impl Mover {
         }
     }
 
-    async fn look(&self, anew: &Anew, own: LaneId) -> Result<(Option<Walk>, Vec<(ProducerId, ProducerState)>), StoreFault> {
+    async fn look(&self, anew: &Anew, own: LaneId) -> Result<Look, StoreFault> {
         let Anew { asker, carry, .. } = anew;
         let all = self.store.producers_of(&asker.speaker.to_string()).await?;
         // One that brings a carry-over gets a numbering beside the chain of its identity.
@@ -126,7 +136,8 @@ impl Mover {
         };
         let ends_others = Walk::ends_others(asker, &all);
         let walk = Walk::begin(asker.clone(), first, &all).map(|walk| walk.carrying(carry.clone()));
-        Ok((walk, if ends_others { all } else { Vec::new() }))
+        let later = asker.later(all.iter().map(|(_, state)| state));
+        Ok(Look { walk, others: if ends_others { all } else { Vec::new() }, later })
     }
 
     /// One step of each walk; those that are not over are left in `walking`, those that begin anew in `anew`.
@@ -149,7 +160,7 @@ impl Mover {
             match step {
                 Step::Follow | Step::Close(_) => walking.push(going),
                 Step::Unknown => {
-                    let asker = Asker { producer: None, ..going.walk.asker().clone() };
+                    let asker = Asker { producer: None, is_unknown: true, ..going.walk.asker().clone() };
                     anew.push(Anew { open: going.open, asker, carry: None });
                 }
                 Step::Mint(carry) => anew.push(Anew { asker: going.walk.asker().clone(), open: going.open, carry: Some(carry) }),
@@ -192,6 +203,13 @@ impl Mover {
                 Err(fault) => return refuse(&going.open, unavailable(&fault.to_string())),
             }
         }
+        if going.others.is_empty() && !going.open.followed {
+            match self.later(&going.walk).await {
+                Ok(Ok(later)) => target.later = later,
+                Ok(Err(why)) => return refuse(&going.open, why),
+                Err(fault) => return refuse(&going.open, unavailable(&fault.to_string())),
+            }
+        }
         if !going.others.is_empty() {
             match self.end_others(&going, &target, own).await {
                 Ok(Some(positions)) => target.beginning.positions = positions,
@@ -200,6 +218,21 @@ impl Mover {
             }
         }
         self.hand_back(going.open, target).await;
+    }
+
+    /// The oldest track after the newest of the asker's WAL that is open: that WAL was set back. One of the name that the edge had before is none that it
+    /// could go on with.
+    async fn later(&self, walk: &Walk) -> Result<Result<Option<TrackId>, Refusal>, StoreFault> {
+        let (asker, identity) = (walk.asker(), walk.asker().speaker.to_string());
+        let takes_over = walk.takes_over();
+        let all = self.store.producers_where(|state| state.identity == identity || (takes_over && asker.is_neighbour(state))).await?;
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().map(|(_, state)| state).partition(|state| state.identity == identity);
+        if asker.later(&others).is_some() {
+            let why =
+                "its WAL was put back to before a later track began, and goes by another name since: remove the WAL folder, or retire that track's producer";
+            return Ok(Err(Refusal::Diverged(why.to_owned())));
+        }
+        Ok(Ok(asker.later(&own)))
     }
 
     /// Closes all other open producers of the identity into the target; the positions of all together. `None`: one of
@@ -212,6 +245,7 @@ impl Mover {
             lanes.entry(id.lane).or_default().push(*id);
         }
         let mut positions = target.beginning.positions.clone();
+        let mut open: Vec<ProducerState> = Vec::new();
         for (lane, ids) in lanes {
             let judge = |fold: &Fold| {
                 let records: Vec<_> = ids.iter().filter_map(|id| close_other(*id, fold.producer(id), end)).collect();
@@ -220,7 +254,7 @@ impl Mover {
             let fold = self.store.amend(lane, judge).await?;
             for state in ids.iter().filter_map(|id| fold.producer(id)) {
                 match state.closed {
-                    Some(next) if next == end => positions.extend(state.positions.values().cloned()),
+                    Some(next) if next == end => open.push(state.clone()),
                     Some(_) => return Ok(None),
                     // Quarantined meanwhile.
                     None => {}
@@ -228,11 +262,16 @@ impl Mover {
             }
         }
         let stands = self.store.fold_of(own).await?;
-        positions.extend(stands.producer(&end).into_iter().flat_map(|state| state.positions.values().cloned()));
+        open.extend(stands.producer(&end).cloned());
+        positions.extend(open.iter().flat_map(|state| state.positions.values().cloned()));
+        // A try that was not finished may have ended some of them.
+        let tracks = || open.iter().chain(going.others.iter().map(|(_, state)| state).filter(|state| state.closed.is_none_or(|next| next == end)));
+        let oldest = tracks().map(|state| state.track).min().filter(|oldest| tracks().any(|state| state.track > *oldest));
+        let begun: BTreeSet<_> = tracks().filter(|state| Some(state.track) == oldest).flat_map(|state| state.positions.keys().cloned()).collect();
         let into_this = |next: ProducerId| next == end || going.walk.passed(&next);
         // Those that the walk passed among them: a track that was drained ended in one that had begun before, without what it knew.
         let ended = going.others.iter().filter(|(id, state)| *id != end && state.closed.is_some_and(into_this)).flat_map(|(_, state)| state.positions.values());
-        Ok(Some(merged(&positions, ended)))
+        Ok(Some(merged(&positions, ended, oldest.map(|_| &begun))))
     }
 
     async fn hand_back(&self, mut open: Open, target: Target) {

@@ -17,6 +17,8 @@ use proto_wire::edge_hub::Position;
 
 use crate::request::{CarryOver, Open, Refusal, Speaker};
 
+/// Of a source in `Position.missing`: it is not known how many bytes are.
+const MISSING_UNKNOWN: u64 = u64::MAX;
 /// Of a released producer: whoever takes its successor first has it.
 const GONE_ON: &str = "another holder of this WAL has gone on in its place";
 
@@ -31,8 +33,10 @@ pub struct Asker {
     pub wal_id: u64,
     /// Its process.
     pub nonce: [u8; 16],
-    /// The producer it believes it is.
+    /// The producer it believes it is; `None` as well when no lane knows that one.
     pub producer: Option<ProducerId>,
+    /// No lane knows the producer it believes it is (the bucket was rolled back): it holds a numbering all the same.
+    pub is_unknown: bool,
     /// Newest sequence it holds an ack for, and the chain there.
     pub acked: (Sequence, Chain),
     /// No new batches join its track: a later one follows.
@@ -45,7 +49,7 @@ impl Asker {
     pub fn of(open: &Open) -> Self {
         let Open { speaker, track, producer, nonce, wal_id, acked, followed, .. } = open;
         let (speaker, track, wal_id, nonce) = (speaker.clone(), *track, *wal_id, *nonce);
-        Self { speaker, track, wal_id, nonce, producer: *producer, acked: *acked, followed: *followed }
+        Self { speaker, track, wal_id, nonce, producer: *producer, is_unknown: false, acked: *acked, followed: *followed }
     }
 
     fn identity(&self) -> String {
@@ -58,7 +62,8 @@ impl Asker {
     }
 
     /// Of the same cluster: an edge that was enrolled anew, or a clone that was.
-    fn is_neighbour(&self, state: &ProducerState) -> bool {
+    #[must_use]
+    pub fn is_neighbour(&self, state: &ProducerState) -> bool {
         state.identity.split_once('/').is_some_and(|(cluster, _)| cluster == self.speaker.cluster.as_str())
     }
 
@@ -70,6 +75,14 @@ impl Asker {
 
     fn same_track(&self, state: &ProducerState) -> bool {
         state.wal_id == self.wal_id && state.track == self.track.0
+    }
+
+    /// Of `all` the oldest track of its WAL that is open and later than its own, which is the newest that its WAL knows: that was set back to
+    /// before the later one began.
+    #[must_use]
+    pub fn later<'s>(&self, all: impl IntoIterator<Item = &'s ProducerState>) -> Option<TrackId> {
+        let is_later = |state: &&ProducerState| state.wal_id == self.wal_id && state.track > self.track.0 && state.closed.is_none();
+        all.into_iter().filter(is_later).map(|state| TrackId(state.track)).min().filter(|_| !self.followed)
     }
 
     /// Whether its WAL may still hold what `state` is of: its own track, or one before it. Later ones were lost with what came after it.
@@ -103,6 +116,8 @@ pub struct Target {
     pub carry: Option<CarryOver>,
     /// The process that opened it, or the one before it, last.
     pub nonce: Option<[u8; 16]>,
+    /// The oldest later track of the asker's WAL that is open.
+    pub later: Option<TrackId>,
 }
 
 /// What is to be done next.
@@ -204,6 +219,12 @@ impl Walk {
         &self.asker
     }
 
+    /// Whether it was opened by another name before, and the asker has shown that it holds the WAL.
+    #[must_use]
+    pub const fn takes_over(&self) -> bool {
+        self.proven
+    }
+
     /// Whether the walk went over `producer`.
     #[must_use]
     pub fn passed(&self, producer: &ProducerId) -> bool {
@@ -247,7 +268,7 @@ impl Walk {
     fn cross(&mut self, state: &ProducerState) -> Option<Step> {
         let before = self.from.as_ref().filter(|before| state.after != Some(before.producer))?;
         // What it began with stood in a skipped object, if nobody knows whose it is: the edge compares the chains.
-        if self.ended.is_some() || self.asker.producer.is_none() || state.identity.is_empty() {
+        if self.ended.is_some() || (self.asker.producer.is_none() && !self.asker.is_unknown) || state.identity.is_empty() {
             return None;
         }
         let Before { epoch, carry, .. } = before;
@@ -338,7 +359,7 @@ impl Walk {
         }
         if self.at.lane == own && self.asker.owns(state) {
             let stands = Beginning { sequence: state.last, chain: state.chain, positions: Vec::new(), after: None };
-            let target = Target { producer: self.at, beginning: stands, carry, nonce: self.nonce };
+            let target = Target { producer: self.at, beginning: stands, carry, nonce: self.nonce, later: None };
             return Step::OpenHere(Box::new(target));
         }
         Step::Close(vec![LaneRecord::Close { producer: self.at, sequence: state.last, chain: state.chain, next: fresh }])
@@ -346,7 +367,7 @@ impl Walk {
 
     fn open_here(&self, beginning: Beginning) -> Step {
         let beginning = if cfg!(planted = "acks_forgotten_at_close") { Beginning { after: beginning.after, ..Beginning::default() } } else { beginning };
-        let target = Target { producer: self.at, beginning, carry: self.brought(), nonce: self.nonce };
+        let target = Target { producer: self.at, beginning, carry: self.brought(), nonce: self.nonce, later: None };
         Step::OpenHere(Box::new(target))
     }
 
@@ -365,15 +386,57 @@ pub fn close_other(producer: ProducerId, known: Option<&ProducerState>, end: Pro
     Some(LaneRecord::Close { producer, sequence: state.last, chain: state.chain, next: end })
 }
 
-/// How far the sources of an identity are durable: of each source the farthest of `open`, and of sources that are not
-/// among them what `ended` knew (they ended in the same producer, in a try that was not finished).
+/// How far the sources of an identity are durable: of each source the farthest of `open`, and what `ended` knew (they ended in the same
+/// producer, in a try that was not finished) of sources that are not among them, or behind where those stand. What an older track had not sent
+/// yet, while a later one was ahead of it, is missing; `oldest` are the sources of the oldest track, if several were open.
 #[must_use]
-pub fn merged<'s>(open: impl IntoIterator<Item = &'s Position>, ended: impl IntoIterator<Item = &'s Position>) -> Vec<Position> {
-    let mut all = farthest(open);
-    for (key, position) in farthest(ended) {
-        all.entry(key).or_insert(position);
+pub fn merged<'s>(
+    open: impl IntoIterator<Item = &'s Position> + Clone,
+    ended: impl IntoIterator<Item = &'s Position> + Clone,
+    oldest: Option<&BTreeSet<SourceKey>>,
+) -> Vec<Position> {
+    let mut all = farthest(open.clone());
+    let mut behind: Vec<&Position> = ended.clone().into_iter().collect();
+    behind.sort_by_key(|position| position.from);
+    for position in behind {
+        let known = all.entry(SourceKey::of(position)).or_insert(position);
+        if follows(position, known) {
+            *known = position;
+        }
     }
-    bounded(all.into_values().cloned().collect())
+    let mut told: BTreeMap<SourceKey, Vec<&Position>> = BTreeMap::new();
+    for position in open.into_iter().chain(ended) {
+        told.entry(SourceKey::of(position)).or_default().push(position);
+    }
+    let whole = all.into_iter().map(|(key, position)| {
+        let is_begun = oldest.is_none_or(|oldest| oldest.contains(&key));
+        Position { from: 0, missing: told.get(&key).map_or(0, |told| missing(position, told, is_begun)), ..position.clone() }
+    });
+    bounded(whole.collect())
+}
+
+/// Whether `later` is of a track that began where `known` is or further on. Else it may be of a file that had the same number before.
+fn follows(later: &Position, known: &Position) -> bool {
+    later.generation == known.generation && later.from >= known.offset
+}
+
+/// Bytes of a source that are in none of the tracks, up to `end`, the farthest of `told`. `is_begun`: what lies before all of them was of tracks that
+/// have ended.
+fn missing(end: &Position, told: &[&Position], is_begun: bool) -> u64 {
+    let older = || told.iter().filter(|position| position.generation < end.generation);
+    let mut ranges: Vec<(u64, u64)> = told.iter().filter(|position| position.generation == end.generation).map(|told| (told.from, told.offset)).collect();
+    ranges.sort_unstable();
+    if ranges.first().is_some_and(|(from, _)| *from > 0) && older().next().is_some() {
+        return MISSING_UNKNOWN;
+    }
+    let known = told.iter().map(|position| position.missing).max().unwrap_or_default();
+    let mut reached = ranges.first().filter(|_| is_begun).map_or(0, |(from, _)| *from);
+    let mut between = 0_u64;
+    for (from, to) in ranges {
+        between = between.saturating_add(from.saturating_sub(reached));
+        reached = reached.max(to);
+    }
+    between.max(known)
 }
 
 fn farthest<'s>(positions: impl IntoIterator<Item = &'s Position>) -> BTreeMap<SourceKey, &'s Position> {

@@ -251,6 +251,8 @@ pub enum Reply {
         positions: Vec<Position>,
         /// What stands of the producer before, when this one has a numbering of its own.
         carry: Option<CarryOver>,
+        /// The oldest later track of this WAL that is open.
+        later: Option<TrackId>,
     },
     /// A track has ended.
     Closed {

@@ -169,6 +169,7 @@ impl Sealer {
                 Ok(_) => {
                     self.with.metrics.sealed(&plan.lines, self.now().since(started));
                     self.with.gauge.took(bytes);
+                    self.with.store.count_lost(&plan.lost);
                     self.answer(plan, requests);
                     return true;
                 }
@@ -295,6 +296,7 @@ impl Sealer {
     fn answer(&mut self, plan: Plan, requests: Vec<Request>) {
         self.with.metrics.duplicates(plan.duplicates);
         self.with.metrics.lines(&plan.found);
+        self.with.store.count_lost(&plan.lost_found);
         for (to, reply) in newest_acks(plan.now.into_iter().chain(plan.after)) {
             // A session that does not read its answers is slow or gone; it will ask again after it reconnects.
             drop(to.try_send(reply));

@@ -274,7 +274,7 @@ pub fn slow(limit: Option<u64>) -> Message {
 pub fn message_of(reply: Reply, window_bytes: u64) -> (Message, bool) {
     let bytes = |producer: &ProducerId| Bytes::copy_from_slice(&producer.to_bytes());
     let (kind, ends) = match reply {
-        Reply::Opened { track, producer, epoch, last, chain, positions, carry } => {
+        Reply::Opened { track, producer, epoch, last, chain, positions, carry, later } => {
             let welcome = Welcome {
                 track: track.0,
                 producer: bytes(&producer),
@@ -291,6 +291,7 @@ pub fn message_of(reply: Reply, window_bytes: u64) -> (Message, bool) {
                     digests: carry.digests.iter().flat_map(|digest| digest.0).collect(),
                     ended: carry.ended,
                 }),
+                later: later.map_or(0, |later| later.0),
             };
             (Kind::Welcome(welcome), false)
         }

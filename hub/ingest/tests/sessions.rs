@@ -539,6 +539,37 @@ async fn a_lost_wal_ends_its_tracks_on_all_hubs_and_their_positions_come_togethe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wal_that_knows_one_track_is_told_of_the_later_one_by_whichever_hub() {
+    let hubs = two_hubs().await;
+    let mut before = hubs[0].greeted("alpha", "one").await;
+    let first = before.open(&Bytes::new()).await;
+    let second = before.open_as(Open { track: 2, ..Open::default() }).await;
+    assert_eq!((first.later, second.later), (0, 0));
+    let wal = Wal::new("one", 3);
+    before.say(Kind::Batch(wal.batch(&second, 1))).await;
+    before.acked(1).await;
+    let nonce = |byte| Hello { nonce: Bytes::copy_from_slice(&[byte; 16]), ..hello() };
+    // The same process: it has not lost what it knew.
+    assert_eq!(before.open(&first.producer).await.later, 0);
+    let mut at = first.producer;
+    for (hub, byte) in [(0, 8), (1, 9), (0, 10)] {
+        let mut restored = hubs[hub].greeted_as("alpha", "one", nonce(byte)).await;
+        let welcome = restored.open(&at).await;
+        assert_eq!(welcome.later, 2, "hub {hub}");
+        at = welcome.producer;
+        // Its own again, whatever the lane, with what it has stored; the one before is fenced.
+        let later = restored.open_as(Open { track: 2, ..Open::default() }).await;
+        assert_eq!((later.later, later.last, later.chain.as_ref()), (0, 1, &wal.chains[1].0[..]));
+        assert_eq!(restored.open_as(Open { track: 1, producer: at.clone(), followed: true, ..Open::default() }).await.later, 0);
+    }
+    before.say(Kind::Batch(wal.batch(&second, 2))).await;
+    assert_eq!(before.refused().await.code(), RefuseCode::RefuseFenced);
+    // Another WAL of the edge has no part in that numbering.
+    let mut new = hubs[1].greeted_as("alpha", "one", Hello { wal_id: 4, ..nonce(11) }).await;
+    assert_eq!(new.open(&Bytes::new()).await.later, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drained_track_is_closed_and_its_end_told_again() {
     let hub = hub().await;
     let wal = Wal::new("one", 2);

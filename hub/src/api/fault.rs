@@ -10,6 +10,9 @@ use proto_model::Remedy;
 /// Headers of every error.
 pub const TEXT: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
 
+/// What a tenant is told of a store that cannot be read.
+const STORE_AWAY: &str = "the log store cannot be read now: ask again in a moment\n";
+
 /// Why a request is not answered.
 #[derive(Debug)]
 pub enum ApiFault {
@@ -88,7 +91,9 @@ impl ApiFault {
                     Remedy::RetryAfter(span) if fault.status() == 503 => Some(span.as_secs().max(1)),
                     Remedy::RetryAfter(_) | Remedy::Fix | Remedy::Drop | Remedy::Stop => None,
                 };
-                (fault.status(), format!("{fault}\n"), retry)
+                // Which request to the store failed, at which address, is the operator's to know: `into_response` logs it.
+                let text = if matches!(fault, QueryFault::Store(_)) { STORE_AWAY.to_owned() } else { format!("{fault}\n") };
+                (fault.status(), text, retry)
             }
             Self::Foreign(text) => (403, format!("{text}\n"), None),
             Self::Wrong(text) | Self::Refused { text, .. } => (400, format!("{text}\n"), None),
@@ -107,6 +112,9 @@ impl IntoResponse for ApiFault {
         if let Self::Access(fault) = &self {
             tracing::info!(reason = fault.reason(), "a request was refused");
         }
+        if let Self::Query(QueryFault::Store(fault)) = &self {
+            tracing::warn!(%fault, "a query is not answered: the store cannot be read");
+        }
         let (status, text, retry_after_s) = self.parts();
         let mut response = (status, TEXT, text).into_response();
         if let Some(value) = retry_after_s.and_then(|secs| secs.to_string().parse().ok()) {
@@ -115,3 +123,6 @@ impl IntoResponse for ApiFault {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,9 +141,6 @@ impl Store {
     /// [`StoreFault::NoConditionalCreate`] on a store that must not be used; else what stands in the way.
     pub async fn open(settings: StoreSettings, world: World) -> Result<Arc<Self>, StoreFault> {
         let StoreSettings { objects, prefix, keys, cache_bytes, lane_object_max, writer, snapshot_every, lane_idle } = settings;
-        if keys.is_empty() {
-            tracing::warn!("no store_key_file: headers bear checksums but no MAC");
-        }
         let metrics = StoreMetrics::default();
         let objects = Objects::new(objects, prefix, world, metrics.clone());
         probe::prove(&objects).await?;
@@ -187,6 +184,11 @@ impl Store {
     #[must_use]
     pub fn metrics(&self) -> StoreMetrics {
         self.shore.objects.metrics.clone()
+    }
+
+    /// Counts losses that stand in a lane by an object of this hub.
+    pub fn count_lost(&self, losses: &[Loss]) {
+        losses.iter().for_each(|loss| self.shore.objects.metrics.lost(loss));
     }
 
     /// The only lane, in tests.

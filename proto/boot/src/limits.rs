@@ -23,6 +23,9 @@ pub const QUOTED_CHARS_MAX: usize = 80;
 /// Longest value of one field in our own log, in bytes; longer ones are cut with a mark.
 pub const LOG_VALUE_BYTES_MAX: usize = 4096;
 
+/// Warnings and errors of one place of the program that its log tells in a minute; the others are counted.
+pub const LOG_WARNINGS_MAX: u32 = 10;
+
 /// Most label sets of one metric; what comes after is counted under `_other`.
 pub const SERIES_PER_METRIC_MAX: usize = 10_000;
 

@@ -47,13 +47,15 @@ pub struct Serving {
     pub header_timeout: Duration,
     /// For open requests once the stop came.
     pub drain: Duration,
+    /// A request is answered though its client sends nothing more; else the client counts as gone, and its request is dropped.
+    pub answers_half_closed: bool,
 }
 
 impl Serving {
     /// These routes within the limits of [`crate::limits`].
     #[must_use]
     pub const fn new(router: Router) -> Self {
-        Self { router, connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT, drain: DRAIN }
+        Self { router, connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT, drain: DRAIN, answers_half_closed: false }
     }
 }
 
@@ -171,6 +173,7 @@ async fn connection<T>(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(serving.header_timeout).max_headers(HEADERS_MAX).max_buf_size(HEADER_BYTES_MAX);
+    builder.half_close(serving.answers_half_closed);
     let serving = builder.serve_connection(TokioIo::new(StallGuard::new(stream)), service).with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -5,6 +5,7 @@
 
 pub mod log;
 pub mod metrics;
+mod quota;
 
 pub use log::{LogFormat, LogHandle, LogLevel, LogSettings};
 pub use metrics::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Metrics, SECONDS};

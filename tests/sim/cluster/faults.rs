@@ -124,11 +124,14 @@ impl Cluster {
         }
         let at = self.pick(self.edges.len());
         let away = Duration::from_millis(10 + self.entropy.below(3_000));
+        let was_ahead = self.most_tracks > 1;
         if self.strikes(faults.wal_lost) {
             self.lose_wal(at, away);
+            self.lose_backlog(at, was_ahead);
         }
         if self.strikes(faults.wal_restored) {
             self.restore_wal(at, away);
+            self.lose_backlog(at, was_ahead);
         }
         if self.strikes(faults.wal_bit_rot) && self.rot(at) {
             self.fired.add("wal bit rot");
@@ -137,6 +140,14 @@ impl Cluster {
         if self.strikes(faults.wal_file_lost) && self.lose_wal_file(at) {
             self.fired.add("wal file lost");
             self.crash_edge(at, false, away);
+        }
+    }
+
+    /// With a track that went on ahead, what an older one had not sent is on no disk any more but that of the files.
+    fn lose_backlog(&mut self, at: usize, was_ahead: bool) {
+        if was_ahead && self.down.contains_key(&self.edges[at].name) {
+            self.fired.add("wal lost or restored with several tracks");
+            self.may_lose(at);
         }
     }
 

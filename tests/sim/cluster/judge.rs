@@ -5,7 +5,7 @@
 
 use tests::invariants::{self, Found};
 use tests::ledger::cluster_of;
-use tests::oracle::Oracle;
+use tests::oracle::{Losses, Oracle};
 use tests::quic::CLUSTERS;
 
 use super::{ANSWER_MAX, Cluster, DRAIN_MAX, TENANTS, TIDY_MAX};
@@ -165,6 +165,16 @@ impl Cluster {
             Some((source, numbers)) => Err(format!("{numbers:?} of {source} are missing")),
             None => Ok(()),
         }
+    }
+
+    /// What loss records say of an edge's cluster.
+    pub fn losses(&self, at: usize) -> Losses {
+        self.ground.bucket.oracle(|oracle| oracle.losses().get(self.edges[at].cluster).copied()).unwrap_or_default()
+    }
+
+    /// Lines of an edge may be missing, if they are counted.
+    pub fn may_lose(&mut self, at: usize) {
+        self.may_lose.insert(self.edges[at].cluster);
     }
 
     /// Newest ack that an edge knows of, and newest sequence of it that is committed.

@@ -30,4 +30,6 @@ fn every_stage_tells_what_it_changed() {
     assert_eq!(told, expected);
     assert_eq!(inspected("[{drop: {expression: x}}]", "x"), "[inspect: drop stage]: dropped or held\n");
     assert_eq!(inspected("[{timestamp: {source: job, format: Unix}}]", "x"), "[inspect: timestamp stage]: none\n");
+    let told = inspected("[{regex: {expression: '(?P<t>.*)'}}, {timestamp: {source: t, format: UnixMs}}]", "1700000000250");
+    assert!(told.ends_with("timestamp:\n\t-: 1970-01-01T00:00:00.000000001Z\n\t+: 2023-11-14T22:13:20.25Z\n"), "{told}");
 }

@@ -225,10 +225,12 @@ impl Graph<'_> {
         rules
     }
 
-    /// Rules of a `loki.relabel`.
+    /// Rules of a `loki.relabel`, or of a `discovery.relabel` that is named for them.
     pub(super) fn relabel_rules(&mut self, block: &Block) -> Vec<Node> {
         let mut fields = Fields::new(block);
+        // Of a `discovery.relabel` too only the rules are wanted here.
         fields.take(self, "forward_to");
+        fields.take(self, "targets");
         let rules = self.rules(&mut fields);
         fields.ignore(self, &["max_cache_size"], "results are kept without a bound of their own");
         fields.end(self);

@@ -89,6 +89,14 @@ pub async fn connect(access: &Access, world: &World) -> Result<(Client, String),
         }
         Access::Server(server) => world.workers.run(move || config(&server, disk.as_ref())).await?,
     };
+    if let Some(path) = config.auth_info.token_file.clone().filter(|_| config.auth_info.token.is_none()) {
+        let (disk, path) = (std::sync::Arc::clone(&world.disk), PathBuf::from(path));
+        let token = world.workers.run(move || text(disk.as_ref(), &path)).await?;
+        // A file with a line ending, as an editor writes it, would be no token; as a text it is taken anew with the next client.
+        if token.trim() != token {
+            (config.auth_info.token, config.auth_info.token_file) = (Some(token.trim().to_owned().into()), None);
+        }
+    }
     // A server that is away is found out within one round of the retries.
     config.connect_timeout = Some(std::time::Duration::from_secs(10));
     // Retries are the watches' own: within the client they would hide for minutes that nobody answers.

@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use super::client::ServerAccess;
+use super::client::{Secret, ServerAccess};
 use super::*;
 use crate::discover::groups::{Feed as GroupFeed, feed};
 
@@ -26,6 +26,7 @@ struct Stored {
     /// The next watch from a version is told that it is too old.
     forgets: bool,
     asked: Vec<BTreeMap<String, String>>,
+    tokens: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -71,7 +72,8 @@ impl Api {
     async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Router::new().route("/api/v1/pods", get(pods)).with_state(self.clone());
+        let routes = Router::new().route("/api/v1/pods", get(pods)).route("/api/v1/namespaces/n/pods", get(pods));
+        let routes = routes.route("/api/v1/namespaces/closed/pods", get(|| async { status(403, "no") })).with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         url
     }
@@ -82,7 +84,9 @@ fn status(code: u16, text: &str) -> Response {
     (StatusCode::from_u16(code).unwrap(), axum::Json(body)).into_response()
 }
 
-async fn pods(State(api): State<Api>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+async fn pods(State(api): State<Api>, headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    let token = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    api.with(|stored| stored.tokens.push(token));
     let events = api.events.subscribe();
     let has = |name: &str| query.get(name).is_some_and(|value| value == "true");
     api.with(|stored| stored.asked.push(query.clone()));
@@ -127,21 +131,27 @@ fn list(api: &Api, query: &BTreeMap<String, String>) -> Response {
 
 struct Bed {
     dir: tempfile::TempDir,
+    metrics: proto_boot::Metrics,
     settings: Arc<KubeSettings>,
 }
 
 impl Bed {
     fn new(url: &str) -> Self {
-        let access = Access::Server(Box::new(ServerAccess { url: url.to_owned(), ..ServerAccess::default() }));
+        Self::with(ServerAccess { url: url.to_owned(), ..ServerAccess::default() })
+    }
+
+    fn with(access: ServerAccess) -> Self {
+        let access = Access::Server(Box::new(access));
         let selectors = vec![Selector { kind: Kind::Pod, label: String::new(), field: "spec.nodeName=node1".to_owned() }];
         let settings = KubeSettings { role: Kind::Pod, access, namespaces: Vec::new(), own_namespace: false, selectors, attach_node: false };
-        Self { dir: tempfile::tempdir().unwrap(), settings: Arc::new(settings) }
+        Self { dir: tempfile::tempdir().unwrap(), metrics: proto_boot::Metrics::new(), settings: Arc::new(settings) }
     }
 
     fn start(&self) -> (GroupFeed, CancellationToken, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = feed();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(Arc::clone(&self.settings), self.dir.path().to_path_buf(), sender, World::real(), stop.clone()));
+        let metrics = FeedMetrics::new(&self.metrics);
+        let task = tokio::spawn(run(Arc::clone(&self.settings), self.dir.path().to_path_buf(), sender, (World::real(), metrics), stop.clone()));
         (receiver, stop, task)
     }
 }
@@ -259,13 +269,59 @@ async fn a_refusal_says_what_to_do_and_knows_nothing() {
     let bed = Bed::new(&api.serve().await);
     let (mut feed, stop, task) = bed.start();
     let found = until(&mut feed, "trouble", |groups| !groups.trouble.is_empty()).await;
-    assert!(!found.known && found.trouble.contains("rbac.yaml"), "{}", found.trouble);
+    assert!(
+        !found.known && found.trouble.starts_with("Pod cannot be watched: 403 ") && found.trouble.ends_with("(deploy/edge/rbac.yaml)"),
+        "{}",
+        found.trouble
+    );
+    assert!(bed.metrics.text().contains("tributary_edge_discovery_failures_total{kind=\"kubernetes\"}"), "{}", bed.metrics.text());
     // A damaged memory is no memory.
     World::real().disk.write_all(&bed.dir.path().join(bed.settings.memory_name()), b"TRBDISC\x01 damaged").unwrap();
     stop.cancel();
     task.await.unwrap();
     let (mut feed, stop, task) = bed.start();
     assert!(!until(&mut feed, "trouble", |groups| !groups.trouble.is_empty()).await.known);
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_file_with_a_line_ending_is_a_token() {
+    let api = Api::new(true);
+    api.put("a", "Running");
+    let dir = tempfile::tempdir().unwrap();
+    let (url, file) = (api.serve().await, dir.path().join("token"));
+    for written in ["abc", "abc\n", " abc\r\n"] {
+        World::real().disk.write_all(&file, written.as_bytes()).unwrap();
+        let bed = Bed::with(ServerAccess { url: url.clone(), token: Secret::File(file.clone()), ..ServerAccess::default() });
+        let (mut feed, stop, task) = bed.start();
+        until(&mut feed, written, |groups| groups.groups.len() == 1).await;
+        stop.cancel();
+        task.await.unwrap();
+        let tokens = api.with(|stored| std::mem::take(&mut stored.tokens));
+        assert!(!tokens.is_empty() && tokens.iter().all(|token| token == "Bearer abc"), "{tokens:?}");
+    }
+    // One that is not there is told, not retried in silence.
+    let bed = Bed::with(ServerAccess { url, token: Secret::File(dir.path().join("none")), ..ServerAccess::default() });
+    let (mut feed, stop, task) = bed.start();
+    assert!(until(&mut feed, "none", |groups| !groups.trouble.is_empty()).await.trouble.contains("none"));
+    assert!(bed.metrics.text().contains("{kind=\"kubernetes\"} 1"), "{}", bed.metrics.text());
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_refused_does_not_keep_the_others_from_being_read() {
+    let api = Api::new(true);
+    api.put("a", "Running");
+    let mut bed = Bed::new(&api.serve().await);
+    bed.settings = Arc::new(KubeSettings { namespaces: vec!["closed".to_owned(), "n".to_owned()], ..KubeSettings::clone(&bed.settings) });
+    let (mut feed, stop, task) = bed.start();
+    let found = until(&mut feed, "the open one", |groups| groups.known && !groups.trouble.is_empty()).await;
+    assert_eq!(names(&found), ["pod/n/a/u-a"]);
+    assert!(found.trouble.contains("403"), "{}", found.trouble);
+    api.put("b", "Running");
+    until(&mut feed, "what comes there", |groups| groups.groups.len() == 2).await;
     stop.cancel();
     task.await.unwrap();
 }

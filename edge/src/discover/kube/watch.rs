@@ -148,15 +148,21 @@ fn cannot_stream(fault: &Error) -> bool {
 
 /// What went wrong, and whose doing it is.
 fn explain(kind: Kind, fault: &Error) -> String {
-    let cause = match fault {
-        Error::InitialListFailed(cause) | Error::WatchStartFailed(cause) | Error::WatchFailed(cause) => Some(cause),
-        Error::WatchError(_) | Error::NoResourceVersion => None,
+    let status = match fault {
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status)) => Some(status),
+        Error::WatchError(status) => Some(status),
+        Error::InitialListFailed(_) | Error::WatchStartFailed(_) | Error::WatchFailed(_) | Error::NoResourceVersion => None,
     };
-    let remedy = match cause {
-        Some(kube::Error::Api(status)) if status.code == 403 => ": give its service account list and watch on it (deploy/edge/rbac.yaml)",
-        Some(kube::Error::Api(status)) if status.code == 401 => ": the API server does not know this token or certificate",
-        _ => "",
-    };
+    if let Some(status) = status {
+        let remedy = match status.code {
+            403 => ": give its service account list and watch on it (deploy/edge/rbac.yaml)",
+            401 => ": the API server does not know this token or certificate",
+            _ => "",
+        };
+        return format!("{kind:?} cannot be watched: {} {}{remedy}", status.code, status.message);
+    }
     let mut text = fault.to_string();
     let mut source = std::error::Error::source(fault);
     while let Some(deeper) = source {
@@ -166,5 +172,5 @@ fn explain(kind: Kind, fault: &Error) -> String {
         }
         source = deeper.source();
     }
-    format!("{kind:?} cannot be watched: {text}{remedy}")
+    format!("{kind:?} cannot be watched: {text}")
 }

@@ -69,6 +69,11 @@ impl Cursor {
         *side = Some(Seen { time, count: before.saturating_add(1), open_bytes: line.open_bytes });
     }
 
+    /// The time of the last line that was taken.
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        self.sides.iter().flatten().map(|seen| seen.time).max()
+    }
+
     /// From when the log must be asked for; `None` = from its beginning.
     pub(super) fn since(&self) -> Option<Timestamp> {
         let times = || self.sides.iter().flatten().map(|seen| seen.time);

@@ -22,6 +22,7 @@ use super::super::{Arrival, NotTaken, PULLED_BYTES_MAX};
 use super::api::Api;
 use super::cursor::{Cursor, Resume};
 use super::lines::{Line, Lines, Stream};
+use super::sighted::Progress;
 
 /// Lines wait so long for others to join their delivery.
 const LINGER: Duration = Duration::from_millis(50);
@@ -44,6 +45,7 @@ pub(super) struct Follow {
     /// A path its cursor was under before.
     pub(super) former: Option<String>,
     pub(super) labels: watch::Receiver<Sides>,
+    pub(super) progress: Arc<Progress>,
     pub(super) entropy: Entropy,
     pub(super) stop: CancellationToken,
 }
@@ -171,6 +173,7 @@ impl<'f> Reading<'f> {
 
     /// Reads to the end; an unfinished line is whole when the container `has_ended`.
     async fn read(&mut self, mut answer: Response, has_ended: bool) -> Result<Read, String> {
+        let sender = self.pull.sender();
         loop {
             let due = self.waiting.map(|since| since + LINGER);
             let chunk = tokio::select! {
@@ -184,7 +187,7 @@ impl<'f> Reading<'f> {
                     settled.map_err(|fault| fault.to_string())?;
                     continue;
                 }
-                chunk = answer.chunk() => chunk.map_err(|_| "the connection to the daemon broke".to_owned())?,
+                chunk = async { sender.ready().await; answer.chunk().await } => chunk.map_err(|_| "the connection to the daemon broke".to_owned())?,
             };
             let mut found = Vec::new();
             match &chunk {
@@ -237,6 +240,7 @@ impl<'f> Reading<'f> {
         }
         self.bytes = 0;
         let passed = std::mem::take(&mut self.passed);
+        self.follow.progress.took(self.records.len() as u64, self.cursor.last());
         self.pull.hand_in(std::mem::take(&mut self.records), self.cursor.to_bytes(), passed).await
     }
 }
@@ -249,10 +253,15 @@ async fn until(due: Option<Instant>) {
 }
 
 /// The labels of both streams of a container.
-pub(super) fn sides(post: &Post, discovered: &Labels) -> Sides {
+pub(super) fn sides(post: &Post, container: &Labels) -> Sides {
+    discovered(container).map(|labels| post.labels(labels).filter(|labels| !labels.is_empty()))
+}
+
+/// What rules make them of.
+pub(super) fn discovered(container: &Labels) -> [Labels; 2] {
     Stream::BOTH.map(|stream| {
-        let mut labels = discovered.clone();
+        let mut labels = container.clone();
         labels.set("__meta_docker_container_log_stream", stream.name());
-        post.labels(labels).filter(|labels| !labels.is_empty())
+        labels
     })
 }

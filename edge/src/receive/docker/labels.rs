@@ -65,6 +65,13 @@ pub(super) struct Port {
     kind: String,
 }
 
+impl Container {
+    /// Its name, with the slash that Docker puts before it.
+    pub(super) fn name(&self) -> &str {
+        self.names.iter().flatten().next().map_or("", String::as_str)
+    }
+}
+
 /// One of `/networks`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

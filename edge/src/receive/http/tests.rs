@@ -26,6 +26,6 @@ fn keys_are_bounded_and_never_those_of_bodies() {
 
 #[test]
 fn a_refusal_says_when_to_come_back() {
-    assert_eq!(Refusal::Later("x").header(), Some((header::RETRY_AFTER, "5")));
+    assert_eq!(Refusal::Later("x").header(), Some((header::RETRY_AFTER, 5.into())));
     assert_eq!(Refusal::NoEntry.told().0, StatusCode::UNAUTHORIZED);
 }

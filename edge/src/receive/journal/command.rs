@@ -82,13 +82,13 @@ impl Puller {
     async fn follow(&self, pull: &mut Pull, shape: &mut Shape, begun: Option<Cursor>, mut out: ChildStdout) -> Option<End> {
         let since = begun.map_or(0, |cursor| cursor.since);
         let (mut export, mut batch, mut buffer) = (Export::default(), Batch::default(), vec![0; READ_BYTES]);
-        let mut due = Instant::now();
+        let (mut due, sender) = (Instant::now(), pull.sender());
         loop {
             let read = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Some(End::Stopped),
                 () = tokio::time::sleep_until(due), if batch.passed > 0 => None,
-                read = out.read(&mut buffer) => Some(read),
+                read = async { sender.ready().await; out.read(&mut buffer).await } => Some(read),
                 settled = pull.settle_first() => {
                     if settled.is_err() {
                         return Some(End::NotTaken);

@@ -209,7 +209,9 @@ fn unpacked_zstd(bytes: &[u8]) -> Result<(Vec<u8>, Option<u64>), Damage> {
     let mut out = Vec::new();
     let decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|_| BROKEN)?;
     decoder.take(FIELD_BYTES_MAX as u64 + 1).read_to_end(&mut out).map_err(|_| BROKEN)?;
-    let whole = (out.len() <= FIELD_BYTES_MAX).then_some(out.len() as u64);
+    // Of a longer one its frame tells how long it is, where journald wrote that.
+    let told = || zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten().filter(|told| *told > FIELD_BYTES_MAX as u64);
+    let whole = if out.len() <= FIELD_BYTES_MAX { Some(out.len() as u64) } else { told() };
     out.truncate(FIELD_BYTES_MAX);
     Ok((out, whole))
 }

@@ -1,11 +1,12 @@
 //! A journal's files as one sequence of entries: found, merged in order, read on as they grow.
 //!
-//! Parts: [`Reader`], [`Filled`] (what one call gives), `scan` (which files there are). Reading goes in rounds: all headers are read, then
+//! Parts: [`Reader`], [`Filled`] (what one call gives), `scan` (which files there are), `numbers` (which entries are missing). Reading goes in rounds: all headers are read, then
 //! the folders, then all that the headers counted, in order of time; when a round is through, all entries up to the numbers of its beginning
 //! are read in every file, so that the cursor needs no list of files. Limits: [`FILES_MAX`] open files. Promises: an entry is given once; a
 //! file that is removed while it is open is read to its end; entries that journald moved from memory to disk are not given again. What cannot be
 //! read is skipped and counted. Blocks: run it on workers. Must not do: wait.
 
+mod numbers;
 mod scan;
 
 use std::cmp::Ordering;
@@ -23,6 +24,7 @@ use super::file::{Field, JournalFile};
 use super::object::{EntryHead, Id};
 use crate::receive::post::Post;
 use crate::receive::{Arrival, PULLED_BYTES_MAX};
+use numbers::Numbers;
 
 /// Files open at once: a journal keeps about 100.
 const FILES_MAX: usize = 512;
@@ -30,6 +32,8 @@ const FILES_MAX: usize = 512;
 const ENTRIES_MAX: u64 = 16_384;
 /// Between two looks at the folders.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
+/// Gaps that a line of the log names.
+const TOLD_MAX: usize = 8;
 
 /// Where journal files lie.
 #[derive(Debug, Clone)]
@@ -49,8 +53,10 @@ pub(super) struct Counts {
     pub(super) damaged_entries: u64,
     /// Files of which something cannot be read.
     pub(super) damaged_files: u64,
-    /// Times that entries were gone before they were read; how many is not known.
+    /// Times that entries were gone before they were read.
     pub(super) gone: u64,
+    /// How many of them, as far as that is known.
+    pub(super) gone_entries: u64,
 }
 
 /// What one call gave.
@@ -87,6 +93,9 @@ pub(super) struct Reader {
     closed: BTreeMap<FileIdentity, (u64, i64)>,
     /// Files that are read to their end and closed, past their run's floor.
     finished: BTreeMap<Id, (Id, FilePlace)>,
+    numbers: Numbers,
+    /// There is a file that must not be read: what is in it is not missing.
+    is_barred: bool,
     /// Files that need another reader are skipped: there is none.
     skips_unknown: bool,
     /// The newest numbers at the beginning of this round; `None` between two rounds.
@@ -118,6 +127,8 @@ impl Reader {
             roots,
             post,
             shape,
+            numbers: Numbers::new(&cursor),
+            is_barred: false,
             cursor,
             files: Vec::new(),
             closed: BTreeMap::new(),
@@ -187,6 +198,10 @@ impl Reader {
 
     fn begin_round(&mut self, now: Timestamp) -> Result<(), Unreadable> {
         self.refresh();
+        // journald went on in another file: a small one is full soon.
+        if self.files.iter().any(|file| file.header.is_archived || file.is_removed()) {
+            self.next_scan = now;
+        }
         let mut round = Round::default();
         for file in &self.files {
             let newest = round.newest.entry(file.header.seqnum_id).or_default();
@@ -208,7 +223,9 @@ impl Reader {
             if let Err(fault) = file.refresh() {
                 tracing::warn!(path = %file.path.display(), %fault, "a journal file became unreadable; what was not read of it is skipped");
                 self.counts.damaged_files += 1;
-                self.counts.damaged_entries += file.give_up();
+                let lost = file.give_up();
+                self.numbers.note_unknown(lost);
+                self.counts.damaged_entries += lost;
                 self.close(at);
                 continue;
             }
@@ -220,6 +237,7 @@ impl Reader {
     fn end_round(&mut self) {
         let round = self.round.take().filter(|round| round.is_scanned);
         for (run, newest) in round.map(|round| round.newest).unwrap_or_default() {
+            self.tell_missing(run, newest);
             let known = self.cursor.runs.entry(run).or_default();
             (known.floor, known.newest) = (known.floor.max(newest), known.newest.max(newest));
         }
@@ -233,6 +251,25 @@ impl Reader {
             }
         }
         self.note_files();
+    }
+
+    /// All files were read up to `newest`: what was in none of them is gone.
+    fn tell_missing(&mut self, run: Id, newest: u64) {
+        let floor = self.cursor.runs.get(&run).map_or(0, |known| known.floor);
+        let (gaps, missing) = self.numbers.settle(run, floor, newest);
+        if missing == 0 || self.is_barred {
+            return;
+        }
+        let what: Vec<String> = gaps.iter().take(TOLD_MAX).map(|(first, last)| format!("{first} to {last}")).collect();
+        let (job, what) = (self.post.name(), what.join(", "));
+        tracing::error!(
+            job,
+            missing,
+            what,
+            "the journal was shortened before it was read: these entries are lost; keep more of it (SystemMaxUse in journald.conf)"
+        );
+        self.counts.gone += 1;
+        self.counts.gone_entries += missing;
     }
 
     fn close(&mut self, at: usize) {
@@ -285,11 +322,13 @@ impl Reader {
                     if file.is_cut_off() {
                         let lost = file.give_up();
                         tracing::error!(path = %file.path.display(), %fault, lost, "a journal file is damaged: the rest of it is skipped");
+                        self.numbers.note_unknown(lost);
                         self.counts.damaged_entries += lost;
                         self.counts.damaged_files += 1;
                         return None;
                     }
                     file.pass();
+                    self.numbers.note_unknown(1);
                     self.counts.damaged_entries += 1;
                     if is_first {
                         tracing::error!(path = %file.path.display(), %fault, "a journal file is damaged: an entry is skipped");
@@ -309,6 +348,7 @@ impl Reader {
         let run = file.header.seqnum_id;
         let newest = &mut self.cursor.runs.entry(run).or_default().newest;
         *newest = head.seqnum.max(*newest);
+        self.numbers.note(run, head.seqnum);
         if file.is_runtime {
             let until = self.cursor.runtime.filter(|(boot, _)| *boot == head.boot_id).map_or(0, |(_, until)| until);
             self.cursor.runtime = Some((head.boot_id, head.monotonic.max(until)));

@@ -66,6 +66,7 @@ impl Bed {
         self.counts.damaged_entries += counts.damaged_entries;
         self.counts.damaged_files += counts.damaged_files;
         self.counts.gone += counts.gone;
+        self.counts.gone_entries += counts.gone_entries;
         self.counts.no_message += counts.no_message;
         Ok((filled.records.iter().map(|record| String::from_utf8_lossy(&record.line).into_owned()).collect(), filled.is_all))
     }
@@ -208,12 +209,31 @@ fn entries_that_were_removed_unread_are_told_and_reading_goes_on_behind() {
     new.save(&bed.path("new.journal"));
     bed.begin(Some(&cursor), 1);
     assert_eq!(bed.all(), lines(21..=30));
-    assert_eq!(bed.counts.gone, 1);
+    assert_eq!((bed.counts.gone, bed.counts.gone_entries), (1, 10));
     // With the file in between nothing is missing.
     middle.save(&bed.path("middle.journal"));
     bed.begin(Some(&cursor), 1);
     assert_eq!(bed.all(), lines(11..=30));
     assert_eq!(bed.counts.gone, 1);
+}
+
+#[test]
+fn entries_that_come_and_go_between_two_looks_are_told() {
+    let mut bed = Bed::new();
+    let (mut first, mut third) = (Journal::new(1, 9), Journal::new(3, 9));
+    write(&mut first, 1..=10);
+    first.save(&bed.path("system.journal"));
+    bed.begin(None, 1);
+    assert_eq!(bed.all(), lines(1..=10));
+    // It grew, was archived and removed, as was a second file that nobody saw.
+    write(&mut first, 11..=15);
+    first.archive();
+    first.save(&bed.path("system.journal"));
+    RealDisk::new().remove(&bed.path("system.journal")).unwrap();
+    write(&mut third, 41..=50);
+    third.save(&bed.path("system.journal"));
+    assert_eq!(bed.all(), lines((11..=15).chain(41..=50)));
+    assert_eq!((bed.counts.gone, bed.counts.gone_entries), (1, 25));
 }
 
 #[test]

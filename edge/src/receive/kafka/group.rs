@@ -290,7 +290,7 @@ impl Generation {
     async fn fetch(&mut self, reader: &Reader) -> Result<Vec<Fetched>, Fault> {
         let Self { parts, leaders, cluster, turn, .. } = self;
         let mut wanted: BTreeMap<i32, Vec<(String, i32, i64)>> = BTreeMap::new();
-        for part in parts.iter_mut() {
+        for part in parts.iter_mut().filter(|part| part.pull.sender().wait().is_none()) {
             let Some((host, port)) = cluster.brokers.get(&part.leader) else { return Err(Fault::Refused(5)) };
             let leader = match leaders.entry(part.leader) {
                 Entry::Occupied(known) => known.into_mut(),

@@ -6,6 +6,7 @@
 //! Must not do: other services.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,19 +57,19 @@ pub(super) async fn start(
     let listener = listen::tcp(job, address).await?;
     let bound = listener.local_addr().ok();
     let ending = stop.clone();
-    let connection = move |stream, _| connection(stream, tls.clone(), Arc::clone(&sink), ending.clone());
+    let connection = move |stream, peer| connection(stream, peer, tls.clone(), Arc::clone(&sink), ending.clone());
     let task = tokio::spawn(listen::accept(listener, CONNECTIONS_MAX, stop, connection));
     Ok(Running { job: job.to_owned(), kind: "grpc", address: bound, task })
 }
 
-async fn connection(stream: TcpStream, tls: Option<Tls>, sink: Arc<Sink>, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, sink: Arc<Sink>, stop: CancellationToken) {
     let stream = match Tls::accept_if(tls.as_ref(), stream).await {
         Ok(stream) => stream,
         Err(fault) => return tracing::debug!(%fault, "a sender's handshake failed"),
     };
     let service = service_fn(move |request| {
         let sink = Arc::clone(&sink);
-        async move { Ok::<_, Infallible>(call(&sink, request).await) }
+        async move { Ok::<_, Infallible>(call(&sink, peer, request).await) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -99,23 +100,26 @@ async fn connection(stream: TcpStream, tls: Option<Tls>, sink: Arc<Sink>, stop: 
 struct Outcome {
     code: u8,
     text: String,
-    retry: bool,
+    /// It may be sent again after so many seconds.
+    retry_after: Option<u64>,
 }
 
-async fn call(sink: &Arc<Sink>, request: Request<Incoming>) -> Response<impl hyper::body::Body<Data = Bytes, Error = Infallible> + use<>> {
-    let outcome = match called(sink, request).await {
-        Ok(()) => Outcome { code: 0, text: String::new(), retry: false },
-        Err(Fault::Method) => Outcome { code: 12, text: "only LogsService/Export is served".to_owned(), retry: false },
-        Err(Fault::Encoding(other)) => Outcome { code: 12, text: format!("messages packed with {other:?} cannot be read; use gzip or none"), retry: false },
+async fn call(sink: &Arc<Sink>, peer: SocketAddr, request: Request<Incoming>) -> Response<impl hyper::body::Body<Data = Bytes, Error = Infallible> + use<>> {
+    let outcome = match called(sink, peer, request).await {
+        Ok(()) => Outcome { code: 0, text: String::new(), retry_after: None },
+        Err(Fault::Method) => Outcome { code: 12, text: "only LogsService/Export is served".to_owned(), retry_after: None },
+        Err(Fault::Encoding(other)) => {
+            Outcome { code: 12, text: format!("messages packed with {other:?} cannot be read; use gzip or none"), retry_after: None }
+        }
         Err(Fault::Refused(refusal)) => {
             refusal.count(&sink.post);
             let code = match &refusal {
                 Refusal::Wrong(_) => 3,
                 Refusal::TooLarge(_) => 3,
                 Refusal::NoEntry => 16,
-                Refusal::Later(_) => 14,
+                Refusal::Later(_) | Refusal::Wait(_) => 14,
             };
-            Outcome { code, text: refusal.told().1, retry: code == 14 }
+            Outcome { code, text: refusal.told().1, retry_after: (code == 14).then(|| refusal.wait_seconds()) }
         }
     };
     let mut trailers = HeaderMap::new();
@@ -123,8 +127,8 @@ async fn call(sink: &Arc<Sink>, request: Request<Incoming>) -> Response<impl hyp
     if let Ok(text) = HeaderValue::from_str(&percent_encoded(&outcome.text)) {
         trailers.insert(HeaderName::from_static("grpc-message"), text);
     }
-    if outcome.retry {
-        trailers.insert(HeaderName::from_static("grpc-retry-pushback-ms"), HeaderValue::from_static("5000"));
+    if let Some(seconds) = outcome.retry_after {
+        trailers.insert(HeaderName::from_static("grpc-retry-pushback-ms"), HeaderValue::from(seconds * 1_000));
     }
     // An empty response, as a message of no bytes; a refusal has none.
     let body = if outcome.code == 0 { Bytes::from_static(&[0; FRAME_HEAD_BYTES]) } else { Bytes::new() };
@@ -146,12 +150,13 @@ impl From<Refusal> for Fault {
     }
 }
 
-async fn called(sink: &Arc<Sink>, request: Request<Incoming>) -> Result<(), Fault> {
+async fn called(sink: &Arc<Sink>, peer: SocketAddr, request: Request<Incoming>) -> Result<(), Fault> {
     let (head, body) = request.into_parts();
     if head.uri.path() != EXPORT || head.method != axum::http::Method::POST {
         return Err(Fault::Method);
     }
     User::lets_in(sink.user.as_ref(), &head.headers)?;
+    let caller = http::caller(&sink.post, peer, &head.headers)?;
     let encoding = http::header_text(&head.headers, "grpc-encoding").to_owned();
     if !matches!(encoding.as_str(), "" | "identity" | "gzip") {
         return Err(Fault::Encoding(encoding));
@@ -163,7 +168,7 @@ async fn called(sink: &Arc<Sink>, request: Request<Incoming>) -> Result<(), Faul
     if packed && encoding != "gzip" {
         return Err(Refusal::Wrong("a message says that it is packed, and not how".to_owned()).into());
     }
-    sink.take(key, message, Form::Protobuf, encoding).await?;
+    sink.take(&caller, key, message, Form::Protobuf, encoding).await?;
     drop(room);
     Ok(())
 }

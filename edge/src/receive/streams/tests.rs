@@ -33,7 +33,7 @@ fn arrival(app: &str, line: &str) -> Arrival {
 
 async fn handed_in(streams: &mut Streams, program: &Arc<Program>, records: Vec<Arrival>, positions: Vec<SourcePosition>) -> Durable {
     let (intake, mut taken) = Intake::new(&Metrics::new());
-    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, records, positions).await.unwrap();
+    let durable = intake.deliver(&Inlet { name: "j}{".into(), program: Arc::clone(program) }, &Arc::default(), records, positions).await.unwrap();
     streams.accept(vec![taken.recv().await.unwrap()]);
     durable
 }
@@ -257,4 +257,24 @@ async fn what_follows_the_very_first_delivery_is_not_taken_when_that_was_discard
     let _again = handed_in(&mut streams, &program, vec![arrival("a", "one"), arrival("a", "two")], cursor(0, 2)).await;
     drop(streams.turn(NOW, &mut gather));
     assert_eq!(lines_of(&mut gather), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_is_held_of_a_source_that_ends_goes_out_and_the_wal_forgets_it() {
+    let (mut streams, mut gather) = (Streams::new(&[], &[], NOW), gather(1 << 20));
+    let program = joining();
+    let _first = handed_in(&mut streams, &program, vec![arrival("a", "A1"), arrival("a", "more")], Vec::new()).await;
+    streams.turn(NOW, &mut gather);
+    assert!(gather.due_in(NOW).is_none(), "all of it is held");
+    assert!(streams.freeze().iter().all(|position| is_held(position) && !position.gone));
+    let (intake, mut taken) = Intake::new(&Metrics::new());
+    let ended = intake.end(&Inlet { name: "j}{".into(), program: Arc::clone(&program) }, &Arc::default()).await.unwrap();
+    streams.accept(vec![taken.recv().await.unwrap()]);
+    streams.turn(NOW, &mut gather);
+    assert_eq!(lines_of(&mut gather), ["A1\nmore"]);
+    let positions = streams.freeze();
+    assert!(positions.len() == 1 && positions[0].gone && is_held(&positions[0]), "{positions:?}");
+    streams.written();
+    streams.synced();
+    ended.wait().await.unwrap();
 }

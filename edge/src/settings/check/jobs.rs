@@ -25,7 +25,8 @@ use crate::tail::text::Text;
 const FILE_ENDINGS: [&str; 3] = [".json", ".yml", ".yaml"];
 
 impl Checker<'_> {
-    pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str) -> Vec<Job> {
+    /// With `stdin` no job's source is read: the first one's labels and stages count, and nobody needs a `__path__`.
+    pub(super) fn jobs(&mut self, scrapes: &[ScrapeSettings], host: &str, stdin: bool) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
         for scrape in scrapes {
             if jobs.iter().any(|job| job.name == scrape.job_name.value) {
@@ -34,7 +35,7 @@ impl Checker<'_> {
             if scrape.job_name.value.is_empty() {
                 self.mistake(&scrape.job_name, "job_name is empty", "give the job a name");
             }
-            let origin = self.origin(scrape);
+            let origin = if stdin { Some(Origin::Files(Vec::new())) } else { self.origin(scrape) };
             let reading = self.reading(scrape);
             self.traps(scrape);
             let file = self.file;
@@ -45,7 +46,7 @@ impl Checker<'_> {
             let relabel = Relabel { rules: relabel, host: host.to_owned() };
             let mut job = Job::new(scrape.job_name.value.clone(), Vec::new(), program);
             for written in scrape.statics() {
-                let (target, why) = self.target(written, &relabel);
+                let (target, why) = if stdin { self.unread(written) } else { self.target(written, &relabel) };
                 let kept = target.as_ref().map(|target| target.labels.clone());
                 job.named.push(Discovered { discovered: Arc::new(written.labels.value.labels()), kept, why });
                 job.targets.extend(target);
@@ -210,6 +211,12 @@ impl Checker<'_> {
             Discovery::Consul(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, false, at)?))),
             Discovery::ConsulAgent(consul) => Some(feeds::Discovery::Consul(Arc::new(self.consul(consul, true, at)?))),
         }
+    }
+
+    /// A target that is not read.
+    fn unread(&mut self, written: &StaticSettings) -> (Option<Target>, &'static str) {
+        self.label_names(&written.labels.value);
+        (None, "stdin")
     }
 
     fn target(&mut self, written: &StaticSettings, relabel: &Relabel) -> (Option<Target>, &'static str) {

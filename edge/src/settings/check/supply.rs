@@ -38,6 +38,8 @@ const SINK_LAG_PERCENT_MAX: u64 = 75;
 const WAL_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Name of the WAL's folder beside Promtail's positions file.
 const WAL_DIR: &str = "tributary-wal";
+/// Folders that a restart empties: Promtail's positions often lie there, since they are cheap to lose.
+const PASSING: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
 
 /// What of [`Prepared`](super::Prepared) is not jobs.
 pub(super) struct Supply {
@@ -65,7 +67,8 @@ impl Checker<'_> {
         let packings = [("zstd", Compression::Zstd), ("snappy", Compression::Snappy), ("none", Compression::None)];
         let compression = self.word(hub.and_then(|hub| hub.compression.as_ref()), "compression", &packings);
         let positions = settings.positions.filename.as_ref().map_or_else(|| PathBuf::from(POSITIONS_FILE), |written| written.value.clone());
-        let wal = self.wal(&settings.wal, &positions, purpose, hub.is_some());
+        let told = purpose == Purpose::Run && (hub.is_some() || !settings.target_config.stdin);
+        let wal = self.wal(&settings.wal, &positions, told, hub.is_some());
         let sink_lag_max = self.sink_lag_max(settings.wal.sink_max_lag.as_ref(), wal.max_bytes);
         let import = self.import(&settings.positions, positions);
         let canary = self.canary(&settings.canary, host);
@@ -100,13 +103,19 @@ impl Checker<'_> {
         }
     }
 
-    fn wal(&mut self, wal: &WalYaml, positions: &Path, purpose: Purpose, has_hub: bool) -> WalSettings {
+    fn wal(&mut self, wal: &WalYaml, positions: &Path, told: bool, has_hub: bool) -> WalSettings {
         let max_bytes = wal.max_bytes.as_ref().map_or(10 << 30, |written| self.between(written, "wal.max_bytes", WAL_BYTES_MIN, u64::MAX / 2));
         let when_full = self.word(wal.when_full.as_ref(), "when_full", &[("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
         let beside = positions.parent().unwrap_or(Path::new("/var/log")).join(WAL_DIR);
         let dir = wal.dir.as_ref().map_or_else(|| beside.clone(), |dir| dir.value.clone());
-        if wal.dir.is_none() && purpose == Purpose::Run {
-            self.remark((0, 0), format!("the WAL lies in {}, beside Promtail's positions", beside.display()), "write wal.dir to have it elsewhere");
+        if wal.dir.is_none() && told {
+            let place = format!("the WAL lies in {}, beside Promtail's positions", beside.display());
+            if PASSING.iter().any(|folder| beside.starts_with(folder)) {
+                let text = format!("{place}: a folder that most systems empty at a restart, or keep in memory; lines that wait there are gone then");
+                self.remark((0, 0), text, "write wal.dir: a folder on the disk, in Kubernetes a hostPath below /var/lib");
+            } else {
+                self.remark((0, 0), place, "write wal.dir to have it elsewhere");
+            }
         }
         WalSettings {
             dir,

@@ -26,11 +26,12 @@ fn ack(unique: u128, sequence: u64) -> Kind {
 /// Tracks 1..=count, track n bound to producer n, all open and acked up to 0.
 fn open(count: u32, backlog_mille: u32) -> Tracks {
     let windows = (1..=count).map(|track| Window::new(TrackId(track), Some(producer(track.into())), Sequence(0), Chain::default()));
-    let mut tracks = Tracks::new(windows, backlog_mille);
+    let mut tracks = Tracks::new(windows, (backlog_mille, BACKLOG_AGE));
     for track in tracks.to_open(NOW) {
         drop(tracks.window(track).unwrap().open(Sequence(1), Sequence(1), false, NOW));
         tracks.hear(&welcome(track.0, track.0.into(), 0), NOW);
         tracks.window(track).unwrap().settled(Sequence(0), Chain::default());
+        tracks.join(track);
     }
     tracks
 }

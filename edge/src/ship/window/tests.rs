@@ -155,14 +155,24 @@ fn an_expect_rewinds_to_what_was_not_acked() {
     send_all(&mut window, 7);
     window.hear(&expect(5), NOW);
     assert_eq!(send_all(&mut window, 7), [5, 6, 7]);
-    for unfit in [0, 3, 8, 9, u64::MAX] {
-        window.hear(&expect(unfit), NOW);
+    for unfit in [8, 9, u64::MAX] {
+        assert_eq!(window.hear(&expect(unfit), NOW), []);
         assert_eq!(window.wanted(Sequence(100)), None, "{unfit}: the window is still full");
     }
     // The hub held it after all: it is not sent a second time.
     window.hear(&expect(5), NOW);
     assert_eq!(window.hear(&ack(6), NOW), [Step::Acked(Sequence(6))]);
     assert_eq!(send_all(&mut window, 7), [7]);
+}
+
+#[test]
+fn a_hub_that_asks_for_what_it_acknowledged_is_asked_again_where_it_stands() {
+    let mut window = open_at(3);
+    send_all(&mut window, 7);
+    for told in [0, 2, 3] {
+        assert!(matches!(&window.hear(&expect(told), NOW)[..], [Step::Redial(_)]), "{told}: the session would stand still for ever");
+    }
+    assert_eq!(window.report().2, Sequence(3), "what is acked is not taken back before the hub has said where it stands");
 }
 
 #[test]
@@ -276,6 +286,12 @@ proptest! {
         for event in events {
             let steps = match event {
                 Heard::Ack(sequence) => window.hear(&ack(sequence), NOW),
+                Heard::Expect(sequence) if sequence <= acked => {
+                    let steps = window.hear(&expect(sequence), NOW);
+                    prop_assert!(matches!(steps[..], [Step::Redial(_)]));
+                    window.closed();
+                    Vec::new()
+                }
                 Heard::Expect(sequence) => window.hear(&expect(sequence), NOW),
                 Heard::Refuse(code, sequence) => window.hear(&refuse(CODES[code], sequence), NOW),
                 Heard::Close => { window.closed(); Vec::new() }

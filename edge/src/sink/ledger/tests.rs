@@ -151,3 +151,29 @@ proptest! {
         prop_assert_eq!((ledger.bytes, ledger.entries.len()), (0, 0));
     }
 }
+
+#[test]
+fn what_is_cut_is_counted_to_the_line_and_what_is_on_its_way_arrives() {
+    let mut ledger = Ledger::new(4, Duration::ZERO);
+    ledger.add(at(1), portions(&[("a", &["a1", "a2"]), ("b", &["b1"])]), ms(0));
+    ledger.add(at(2), portions(&[("a", &["a3", "a4", "a5"])]), ms(0));
+    ledger.add(at(3), portions(&[("a", &["a6", "a7"]), ("b", &["b2"])]), ms(0));
+    let first = ledger.next(8).unwrap();
+    assert_eq!(lines(&first), ["a1", "a2"]);
+    // a3 and a4 are lost; a5 shares a request with a6, b1 with b2.
+    assert_eq!(ledger.cut(at(2)), 2);
+    assert_eq!(ledger.left_behind(|_| true), 4, "a1 and a2 on their way, a5 and b1 behind them");
+    assert_eq!(ledger.left_behind(|_| false), 7);
+    assert_eq!(ledger.done(&first.split().0), None, "batch 3 is not delivered");
+    ledger.seal(ms(1));
+    assert_eq!(take(&mut ledger), (vec!["b1".into(), "b2".into()], None));
+    assert_eq!(take(&mut ledger), (vec!["a5".into(), "a6".into()], None));
+    assert_eq!(take(&mut ledger), (vec!["a7".into()], Some(at(3))));
+    assert_eq!((ledger.cut(at(9)), ledger.left_behind(|_| false), ledger.bytes, ledger.lanes.len()), (0, 0, 0, 0));
+    // Beyond all that was read.
+    ledger.add(at(10), portions(&[("a", &["a8"])]), ms(0));
+    assert_eq!((ledger.cut(at(20)), ledger.bytes, ledger.entries.len()), (1, 0, 0));
+    ledger.add(at(21), portions(&[("a", &["a9"])]), ms(0));
+    ledger.seal(ms(1));
+    assert_eq!(take(&mut ledger), (vec!["a9".into()], Some(at(21))));
+}

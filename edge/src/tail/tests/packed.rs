@@ -10,14 +10,14 @@ use super::super::reading::{Archives, Reading};
 use super::super::text::Text;
 use super::*;
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// As the kubelet does it: packed beside it under another name, renamed, the plain one removed.
-fn pack(rig: &Rig, name: &str) {
+pub(super) fn pack(rig: &Rig, name: &str) {
     let bytes = rig.disk.contents(&Rig::at(name)).unwrap();
     rig.append(&format!("{name}.tmp"), gzip(&bytes));
     if name.starts_with("x.log") {
@@ -30,7 +30,7 @@ fn pack(rig: &Rig, name: &str) {
 }
 
 /// One rotation of the kubelet: older ones packed, the newest renamed, the oldest removed when there are more than `kept`.
-fn rotate(rig: &Rig, stamp: &str, kept: usize) {
+pub(super) fn rotate(rig: &Rig, stamp: &str, kept: usize) {
     let names = |rig: &Rig| -> Vec<String> {
         let names = rig.disk.paths().into_iter().filter_map(|path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
         names.filter(|name| name.starts_with("0.log.")).collect()

@@ -2,7 +2,7 @@ use proto_model::Chain;
 use proto_seam::FileIdentity;
 
 use super::*;
-use crate::bed::{self, NOW, TRACK, batch, disk, open, position};
+use crate::bed::{self, NOW, TRACK, batch, disk, open, position, told};
 use crate::{Entry, Settled};
 
 #[test]
@@ -17,14 +17,15 @@ fn positions_alone_and_gone_sources_are_kept_and_forgotten() {
     wal.append_batch(TRACK, &batch(1, 10), &[gone.clone(), position(2, 25)], NOW).unwrap();
     wal.sync().unwrap();
     let Some(Entry::Batch { positions, .. }) = wal.read(TRACK, Sequence(1)).unwrap() else { panic!("no batch") };
-    assert_eq!(positions, [gone, position(2, 25)], "the hub hears of it");
+    // Positions alone are of no track, and no track's beginning.
+    assert_eq!(positions, [SourcePosition { track: 1, ..gone }, told(2, 25)], "the hub hears of it");
     // A source without device and inode is known by its path.
     let stream = |path: &str, offset| SourcePosition { path: path.to_owned(), identity: FileIdentity::default(), offset, ..SourcePosition::default() };
     wal.append_positions(&[stream("a", 1), stream("b", 2)]).unwrap();
     wal.append_positions(&[stream("a", 3)]).unwrap();
     wal.sync().unwrap();
     drop(wal);
-    assert_eq!(open(&disk).1.positions, [stream("a", 3), stream("b", 2), position(2, 25)]);
+    assert_eq!(open(&disk).1.positions, [stream("a", 3), stream("b", 2), told(2, 25)]);
 }
 
 #[test]
@@ -113,6 +114,19 @@ fn tracks_are_numbered_bound_and_closed_apart() {
     let told: Vec<_> = recovered.tracks.iter().map(|t| (t.track.0, t.next.0, t.acked.0, t.closed, t.producer.is_some())).collect();
     assert_eq!(told, [(1, 2, 0, true, false), (2, 3, 1, false, true)]);
     assert!(matches!(wal.read(second, Sequence(2)).unwrap(), Some(Entry::Batch { chain_previous, .. }) if chain_previous != Chain::default()));
+}
+
+#[test]
+fn a_track_that_is_closed_is_known_to_be_acked() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.append_batch(TRACK, &batch(1, 10), &[], NOW).unwrap();
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(1)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    drop(wal);
+    let (wal, recovered) = open(&disk);
+    assert_eq!((recovered.tracks[0].closed, recovered.tracks[0].acked, wal.usage().unacked_batches), (true, Sequence(1), 0), "nobody would ever ask for it");
 }
 
 #[test]
@@ -240,4 +254,62 @@ fn a_long_unsynced_run_syncs_itself() {
     let appended = (1..=30).take_while(|_| wal.append_batch(TRACK, &frozen, &[], NOW).is_ok()).count();
     assert_eq!(appended, 30);
     assert!(wal.durable(TRACK).0 >= 20 && wal.pending_bytes <= PENDING_BYTES_MAX + 2_000_000);
+}
+
+#[test]
+fn a_position_says_where_its_track_began() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    let plain = |inode, offset| SourcePosition { resume: offset, held: Vec::new(), ..position(inode, offset) };
+    let from = |wal: &Wal, inode: u64| {
+        let found = wal.positions().into_iter().find(|position| position.identity.inode == inode).unwrap();
+        (found.track, found.from, found.resume)
+    };
+    wal.append_positions(&[plain(2, 7)]).unwrap();
+    wal.append_batch(TRACK, &batch(1, 10), &[plain(1, 10), plain(2, 20)], NOW).unwrap();
+    wal.append_batch(TRACK, &batch(2, 10), &[plain(1, 30)], NOW).unwrap();
+    let second = wal.new_track().unwrap();
+    // Not durable yet, and yet the track before is known to have it.
+    wal.append_batch(second, &batch(3, 10), &[plain(1, 50)], NOW).unwrap();
+    wal.append_positions(&[plain(1, 55)]).unwrap();
+    wal.sync().unwrap();
+    assert_eq!((from(&wal, 1), from(&wal, 2)), ((2, 30, 55), (1, 0, 20)));
+    drop(wal);
+    let (mut wal, _) = open(&disk);
+    wal.append_batch(second, &batch(4, 10), &[plain(1, 60), plain(2, 25), plain(3, 5)], NOW).unwrap();
+    wal.append_batch(second, &batch(5, 10), &[SourcePosition { generation: 4, ..plain(2, 3) }], NOW).unwrap();
+    wal.sync().unwrap();
+    assert_eq!([1, 2, 3].map(|inode| from(&wal, inode)), [(2, 30, 60), (2, 0, 3), (2, 0, 5)], "a file that was cut begins again");
+}
+
+#[test]
+fn a_track_that_is_adopted_cuts_others() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.bind(TRACK, bed::producer(1)).unwrap();
+    for n in 1..=9 {
+        wal.append_batch(TRACK, &batch(n, 10), &[position(n, n)], NOW).unwrap();
+    }
+    wal.sync().unwrap();
+    wal.acked(TRACK, Sequence(3)).unwrap();
+    wal.write_acks().unwrap();
+    wal.know_track(TrackId(4)).unwrap();
+    let mut seen = Vec::new();
+    wal.each_unacked(TRACK, &mut |entry| seen.push((entry.from.0, entry.positions.len(), entry.loss)));
+    assert_eq!(seen, (4..=9).map(|n| (n, 1, None)).collect::<Vec<_>>());
+    let before = wal.chain_at(TRACK, Sequence(6)).unwrap();
+    wal.adopt_with_cuts(TrackId(4), bed::producer(2), (Sequence(80), Chain([7; 16])), &[position(9, 900)], &[(TRACK, Sequence(7))]).unwrap();
+    let stands = |wal: &Wal| {
+        let stands: Vec<_> = wal.tracks().iter().map(|state| (state.track.0, state.next.0, state.acked.0, state.closed)).collect();
+        assert_eq!(stands, [(1, 7, 3, false), (4, 81, 80, false)]);
+        assert_eq!((wal.durable(TRACK), wal.chain_at(TRACK, Sequence(6)), wal.read(TRACK, Sequence(7)).unwrap()), (Sequence(6), Some(before), None));
+        assert!(wal.read(TRACK, Sequence(6)).unwrap().is_some());
+    };
+    stands(&wal);
+    drop(wal);
+    let (mut wal, _) = open(&disk);
+    stands(&wal);
+    // The numbers of the older one go on, the sources stay where they are.
+    wal.adopt_numbers(TRACK, bed::producer(1), Sequence(30), Chain([8; 16])).unwrap();
+    assert_eq!((wal.positions(), wal.durable(TRACK)), (vec![position(9, 900)], Sequence(30)));
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proto_seam::{Disk, Entropy};
 
 use super::*;
-use crate::bed::{self, NOW, TRACK, batch, disk, open, position};
+use crate::bed::{self, NOW, TRACK, batch, disk, open, position, told};
 use crate::{Wal, inspect};
 
 /// Where batch `sequence` lies: its file's path, the offset of its body's last byte.
@@ -33,7 +33,7 @@ fn what_turns_out_damaged_becomes_a_gap_and_blocks_nobody() {
     let Some(Entry::Gap { from, to, lines, reason, chain_to, .. }) = reader.read(TRACK, Sequence(2)).unwrap() else { panic!("no gap") };
     assert_eq!((from.0, to.0, lines, reason.as_str()), (2, 2, Some(2), "wal_damaged"));
     let Some(Entry::Batch { chain_previous, body, positions, .. }) = reader.read(TRACK, Sequence(3)).unwrap() else { panic!("no batch") };
-    assert_eq!((chain_previous, body, positions), (chain_to, batches[2].body.clone(), vec![position(1, 5)]));
+    assert_eq!((chain_previous, body, positions), (chain_to, batches[2].body.clone(), vec![told(1, 5)]));
     assert_eq!(wal.usage().damaged_reads, 1);
     assert_eq!(wal.append_batch(TRACK, &batches[0], &[], NOW).unwrap(), Sequence(5));
     wal.sync().unwrap();
@@ -107,6 +107,6 @@ fn readers_follow_a_writer_on_a_real_disk() {
     assert!(wal.trim(NOW).unwrap() > 300_000);
     drop(wal);
     let (wal, recovered) = Wal::open(settings, real, &Entropy::seeded(2), NOW).unwrap();
-    assert_eq!((recovered.tracks[0].next.0, recovered.tracks[0].acked.0, recovered.positions), (count + 1, count, vec![position(1, count)]));
+    assert_eq!((recovered.tracks[0].next.0, recovered.tracks[0].acked.0, recovered.positions), (count + 1, count, vec![told(1, count)]));
     assert!(wal.usage().bytes < 70_000);
 }

@@ -385,7 +385,7 @@ fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: 
             count - 1
         }
         Some(sequence) => {
-            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason())]);
+            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason::WAL_DAMAGED)]);
             assert_eq!(recovered.bad_records, 1);
             count
         }
@@ -405,10 +405,6 @@ fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: 
     let told: BTreeMap<u64, u64> = recovered.positions.iter().map(|p| (p.identity.inode, p.offset)).collect();
     let due: BTreeMap<u64, u64> = (1..=expected).map(|n| (n % 3 + 1, n)).collect();
     assert_eq!(told, due, "no source is set back by one damaged record");
-}
-
-fn reason() -> &'static str {
-    crate::reason::WAL_DAMAGED
 }
 
 /// A WAL of `count` batches of `bytes`, each synced by itself.
@@ -479,7 +475,7 @@ fn a_restart_goes_on_where_it_was() {
     assert_eq!(again.wal_id, first.wal_id);
     assert_eq!((again.tracks[0].producer, again.tracks[0].next), (Some(bed::producer(1)), Sequence(2)));
     assert_eq!(again.tracks[0].acked, Sequence(0), "acks are written with the next sync");
-    assert_eq!(again.positions, [position(1, 5)]);
+    assert_eq!(again.positions, [bed::told(1, 5)]);
     let two = batch(2, 10);
     assert_eq!(wal.append_batch(TRACK, &two, &[], NOW).unwrap(), Sequence(2));
     wal.acked(TRACK, Sequence(1)).unwrap();

@@ -49,7 +49,7 @@ fn open(edge: &str, producer: Option<ProducerId>, acked: (u64, Chain)) -> Open {
 
 /// An opening whose walk ended at `producer`, which begins at 0 if it stands nowhere.
 fn walked(edge: &str, producer: ProducerId) -> Open {
-    let target = Target { producer, beginning: moves::Beginning::default(), carry: None, nonce: None };
+    let target = Target { producer, beginning: moves::Beginning::default(), carry: None, nonce: None, later: None };
     Open { target: Some(Box::new(target)), ..open(edge, None, (0, Chain::default())) }
 }
 
@@ -406,7 +406,7 @@ fn a_producer_moved_here_goes_on_at_its_number_with_its_positions() {
     let (there, here) = (ProducerId { lane: LaneId(8), unique: 4 }, ProducerId { lane: LANE, unique: 5 });
     let at = |path: &str, offset| Position { path: path.to_owned(), offset, ..Position::default() };
     let beginning = moves::Beginning { sequence: Sequence(5), chain: chain_at(5), positions: vec![at("/a", 7), at("/b", 8)], after: Some(there) };
-    let target = Target { producer: here, beginning, carry: None, nonce: Some([8; 16]) };
+    let target = Target { producer: here, beginning, carry: None, nonce: Some([8; 16]), later: None };
     let asked = Open { target: Some(Box::new(target)), ..open("one", Some(there), (4, chain_at(4))) };
     let mut board = Draftboard::new(&fold);
     let Opening::Open(opened) = board.open(&asked, &Clones::default()) else { panic!("not opened") };

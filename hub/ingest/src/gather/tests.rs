@@ -24,7 +24,7 @@ fn speaker(name: &str) -> Speaker {
 fn open(name: &str, target: Option<ProducerId>) -> Request {
     let (reply, _) = mpsc::channel(1);
     let acked = (Sequence(0), Chain::default());
-    let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None }));
+    let target = target.map(|producer| Box::new(Target { producer, beginning: Beginning::default(), carry: None, nonce: None, later: None }));
     Request::Open(Open {
         speaker: speaker(name),
         track: TrackId(1),
@@ -267,10 +267,9 @@ fn a_divergence_is_marked_in_the_object_and_others_go_on() {
     assert!(fold.producer(&producer(1)).unwrap().quarantined);
 }
 
-#[test]
-fn a_loss_with_a_long_text_is_shortened_to_what_a_record_holds() {
-    let fold = opened();
-    let gap = GapOffer {
+/// Numbers 1 to 4 of producer 1 are gone, with ten lines.
+fn first_gap() -> GapOffer {
+    GapOffer {
         speaker: speaker("alpha"),
         producer: producer(1),
         epoch: Epoch(1),
@@ -281,10 +280,33 @@ fn a_loss_with_a_long_text_is_shortened_to_what_a_record_holds() {
         lines: Some(10),
         bytes: None,
         range: (NOW, NOW),
-        reason: "é".repeat(5_000),
-        source: format!("/{}", "é".repeat(5_000)),
+        reason: "wal_full".to_owned(),
+        source: String::new(),
         reply: mpsc::channel(1).0,
-    };
+    }
+}
+
+#[test]
+fn a_loss_is_counted_once_whether_its_object_was_answered_or_found() {
+    let mut fold = opened();
+    let requests = [Request::Gap(first_gap())];
+    let counted = |losses: &[Loss]| losses.iter().map(|loss| (loss.tenant.to_string(), loss.reason.clone(), loss.lines)).collect::<Vec<_>>();
+    let ten = [("acme".to_owned(), "wal_full".to_owned(), Some(10))];
+    let unsure = judged(&fold, &requests);
+    assert_eq!((counted(&unsure.lost), unsure.lost_found.len()), (ten.to_vec(), 0));
+    commit(&mut fold, &unsure);
+    let basis = Basis { fold: &fold, tenants: &tenants(1), clones: &Clones::default(), unsure: &unsure.taken, now: NOW };
+    let found = super::plan(&requests, basis);
+    assert_eq!((found.lost.len(), counted(&found.lost_found), found.duplicates), (0, ten.to_vec(), 0));
+    assert!(matches!(&found.now[..], [(_, Reply::Acked { sequence: Sequence(4), .. })]));
+    let repeated = judged(&fold, &requests);
+    assert_eq!((repeated.lost.len(), repeated.lost_found.len(), repeated.duplicates), (0, 0, 1), "a repeat is no loss of its own");
+}
+
+#[test]
+fn a_loss_with_a_long_text_is_shortened_to_what_a_record_holds() {
+    let fold = opened();
+    let gap = GapOffer { reason: "é".repeat(5_000), source: format!("/{}", "é".repeat(5_000)), ..first_gap() };
     let plan = judged(&fold, &[Request::Gap(gap)]);
     let losses: Vec<(usize, usize)> = plan
         .draft

@@ -30,7 +30,7 @@ fn acked(last: u64) -> (Sequence, Chain) {
 
 /// `alpha/one`, track 1 of WAL 7, with `producer` and acks up to `last`.
 fn asker(producer: Option<ProducerId>, last: u64) -> Asker {
-    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, acked: acked(last), followed: false }
+    Asker { speaker: speaker("alpha", "one"), track: TrackId(1), wal_id: 7, nonce: [1; 16], producer, is_unknown: false, acked: acked(last), followed: false }
 }
 
 fn named(asker: &Asker, edge: &str) -> Asker {
@@ -283,11 +283,13 @@ fn positions_of_several_producers_are_merged_to_the_farthest() {
     let cut = Position { generation: 1, ..position(6, 3) };
     let open = [position(5, 10), position(5, 40), position(6, 900), cut.clone(), position(5, 20)];
     let ended = [position(5, 1_000), position(7, 7)];
-    let found = merged(&open, &ended);
+    let found = merged(&open, &ended, None);
     assert_eq!(offsets(&found), [(5, 40), (6, 3), (7, 7)], "what had ended before does not outdo what stands");
     assert_eq!(found[1], cut);
+    let later = [Position { from: 50, ..position(5, 90) }, Position { from: 40, ..position(5, 50) }];
+    assert_eq!(offsets(&merged(&open, &later, None))[0], (5, 90), "but what began behind it does");
     let many: Vec<Position> = (0..5_000).map(|inode| Position { gone: inode % 2 == 0, ..position(inode + 1, 1) }).collect();
-    let bounded = merged(&many, &[]);
+    let bounded = merged(&many, &[], None);
     assert_eq!((bounded.len(), bounded.iter().filter(|position| !position.gone).count()), (SOURCES_MAX, 2_500));
 }
 
@@ -456,6 +458,12 @@ fn a_wal_of_before_a_track_began_is_led_to_where_that_one_stands() {
     let walk = Walk::begin(lost, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
     let found = target(lanes.walk(walk));
     assert_eq!((found.beginning.sequence, found.carry), (Sequence(3), None));
+    // One whose producer no lane knows any more holds a numbering, and it is not that one.
+    let (mut lanes, _) = drained(0, THERE);
+    let unknown = Asker { is_unknown: true, ..asker(None, 4) };
+    let walk = Walk::begin(unknown, Some(id(THERE, 1)), &lanes.all("one")).unwrap();
+    let carry = target(lanes.walk(walk)).carry.unwrap();
+    assert_eq!((carry.producer, carry.ended), (id(THERE, 1), true));
 }
 
 #[test]
@@ -532,4 +540,36 @@ fn two_walks_over_one_producer_close_it_once() {
     let mut once = Once::default();
     let close = |unique| vec![LaneRecord::Close { producer: id(OWN, unique), sequence: Sequence(0), chain: Chain::default(), next: id(OWN, 9) }];
     assert!(once.first(&close(1)) && once.first(&close(2)) && !once.first(&close(1)));
+}
+
+#[test]
+fn what_an_older_track_had_not_sent_is_missing_when_all_become_one() {
+    let from = |inode, from, offset| Position { from, ..position(inode, offset) };
+    let known = |inodes: &[u64]| inodes.iter().map(|inode| SourceKey::of(&position(*inode, 0))).collect::<BTreeSet<_>>();
+    let missing = |found: &[Position]| found.iter().map(|position| (position.inode, position.offset, position.from, position.missing)).collect::<Vec<_>>();
+    // Track 1 has source 5 up to 100, track 2 from 300 to 700; source 6 without a hole; source 7 is of track 2 alone.
+    let tracks = [position(5, 100), from(5, 300, 700), position(6, 50), from(6, 50, 90), from(7, 40, 60)];
+    assert_eq!(missing(&merged(&tracks, &[], Some(&known(&[5, 6])))), [(5, 700, 0, 200), (6, 90, 0, 0), (7, 60, 0, 40)]);
+    // The first track has ended: what came before was its.
+    assert_eq!(missing(&merged(&tracks[1..2], &[], None)), [(5, 700, 0, 0)]);
+    assert_eq!(missing(&merged(&tracks[1..2], &tracks[..1], None)), [(5, 700, 0, 200)], "it ended in a try that was not finished");
+    let cut = Position { generation: 3, ..from(5, 10, 20) };
+    assert_eq!(missing(&merged(&[position(5, 100), cut], &[], Some(&known(&[5])))), [(5, 20, 0, u64::MAX)]);
+    // Told again by a Welcome that came twice.
+    assert_eq!(missing(&merged(&[Position { missing: 200, ..position(5, 700) }], &[], None)), [(5, 700, 0, 200)]);
+}
+
+#[test]
+fn the_oldest_later_track_of_the_same_wal_is_named_to_whoever_knows_none() {
+    let mut lanes = Lanes::new();
+    for (unique, track) in [(1, 1), (2, 2), (3, 3), (4, 4)] {
+        lanes.open(id(THERE, unique), "one", track, 5);
+    }
+    lanes.close(id(THERE, 2), id(THERE, 4));
+    let all = lanes.all("one");
+    let later = |asker: Asker| asker.later(all.iter().map(|(_, state)| state));
+    let track = |track| Asker { track: TrackId(track), ..asker(None, 0) };
+    assert_eq!([1, 2, 3, 4].map(|number| later(track(number))), [Some(TrackId(3)), Some(TrackId(3)), Some(TrackId(4)), None], "one that has ended is none");
+    assert_eq!(later(Asker { followed: true, ..track(1) }), None, "it knows a later one");
+    assert_eq!(later(Asker { wal_id: 8, ..track(1) }), None, "another WAL's tracks are not its own");
 }

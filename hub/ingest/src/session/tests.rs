@@ -183,10 +183,11 @@ fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
         chain: Chain([5; 16]),
         positions: vec![Position::default()],
         carry: Some(carry),
+        later: Some(TrackId(3)),
     };
     let (welcome, ends) = message_of(opened, 77);
     let Some(Kind::Welcome(welcome)) = welcome.kind else { panic!("no Welcome") };
-    assert_eq!((welcome.track, welcome.epoch, welcome.last, welcome.positions.len(), ends), (2, 3, 4, 1, false));
+    assert_eq!((welcome.track, welcome.epoch, welcome.last, welcome.positions.len(), welcome.later, ends), (2, 3, 4, 1, 3, false));
     assert_eq!((welcome.window_batches, welcome.window_bytes), (WINDOW_BATCHES, 77));
     let carry = welcome.carry.unwrap();
     assert_eq!((carry.producer.as_ref(), carry.last, carry.digests.len(), carry.digests[16], carry.ended), (&P.to_bytes()[..], 2, 32, 8, true));

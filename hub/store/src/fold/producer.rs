@@ -149,12 +149,22 @@ impl ProducerState {
         self.closed_at = Some(now);
     }
 
-    /// Another ended in this one: of sources that only that one knew, what it knew stays known.
+    /// Another ended in this one: of sources that only that one knew, what it knew stays known; of those where one of
+    /// the two went on behind the other, both are one.
     pub(super) fn inherit(&mut self, ended: &Self) {
         if self.closed.is_some() || self.identity != ended.identity {
             return;
         }
         for (key, position) in &ended.positions {
+            if let Some(own) = self.positions.get_mut(key).filter(|own| own.generation == position.generation) {
+                if own.offset <= position.from {
+                    // A later track that a new WAL ends in this one.
+                    let missing = own.missing.saturating_add(position.from - own.offset);
+                    *own = Position { from: own.from, missing, ..position.clone() };
+                } else if own.from <= position.offset {
+                    own.from = own.from.min(position.from);
+                }
+            }
             if self.positions.len() < SOURCES_MAX && !self.positions.contains_key(key) {
                 self.positions.insert(key.clone(), position.clone());
                 self.notes.extend(ended.notes.get(key).map(|note| (key.clone(), *note)));

@@ -82,7 +82,7 @@ fn advance(fold: &Fold, producer: ProducerId, count: u64, positions: Vec<Positio
 }
 
 fn at(inode: u64, offset: u64, gone: bool) -> Position {
-    Position { path: format!("/var/log/{inode}"), device: 1, inode, head: 5, head_len: 6, generation: 0, offset, gone }
+    Position { path: format!("/var/log/{inode}"), device: 1, inode, head: 5, head_len: 6, generation: 0, offset, gone, ..Position::default() }
 }
 
 fn loss(edge: &str, from_ns: i64, lines: Option<u64>) -> Loss {

@@ -19,6 +19,8 @@ fn position() -> impl Strategy<Value = Position> {
         generation: 4,
         offset,
         gone,
+        from: offset / 2,
+        missing: inode % 3,
     })
 }
 
@@ -213,7 +215,8 @@ fn what_would_not_read_back_is_not_written() {
 fn golden() -> LaneHeader {
     let producer = ProducerId { lane: LaneId(0x0102_0304_0506_0708), unique: 9 };
     let (tenant, cluster, edge) = (TenantId::new("acme").unwrap(), ClusterId::new("alpha").unwrap(), EdgeId::new("node-1").unwrap());
-    let position = Position { path: "/var/log/pods/a/0.log".to_owned(), device: 1, inode: 2, head: 3, head_len: 4, generation: 5, offset: 6, gone: true };
+    let path = "/var/log/pods/a/0.log".to_owned();
+    let position = Position { path, device: 1, inode: 2, head: 3, head_len: 4, generation: 5, offset: 6, gone: true, ..Position::default() };
     let (from, to) = (Sequence(1), Sequence(2));
     let (chain_to, digests) = (Chain([2; 16]), vec![BatchDigest([3; 16]), BatchDigest([4; 16])]);
     let loss = LaneRecord::Loss {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proto_model::{LaneId, TenantId, Timestamp};
 
-use super::{LaneCell, Shore, start};
+use super::{LaneCell, Shore, look, start};
 use crate::fault::StoreFault;
 use crate::head::LaneView;
 use crate::keys::{Key, number_of};
@@ -67,7 +67,7 @@ pub(crate) struct Cursor {
 /// The store's fault: the next collection goes on where this one ended.
 pub(crate) async fn collect(shore: &Shore, cell: &LaneCell, cursor: &mut Cursor, keep: Duration, now: Timestamp) -> Result<u64, StoreFault> {
     let Some(known) = cell.known() else { return Ok(0) };
-    let floor = known.fold.floor();
+    let (floor, head, commit) = (known.fold.floor(), known.fold.head(), known.fold.head_commit());
     drop(known);
     let snapshot = start::listed(shore, cell.lane).await?.into_iter().rev().nth(1);
     let reach = Reach { floor, snapshot, keep, now };
@@ -80,6 +80,10 @@ pub(crate) async fn collect(shore: &Shore, cell: &LaneCell, cursor: &mut Cursor,
     // A listing may have left it out.
     if cursor.next > 0 && stands(shore, cell.lane, cursor.next - 1).await? {
         *cursor = Cursor::default();
+        return Ok(0);
+    }
+    // A floor of before the bucket was put back says nothing of what is absorbed in this one.
+    if reach.holds(cursor.next) && !look(shore, cell.lane, head, commit).await? {
         return Ok(0);
     }
     let mut gone = 0;

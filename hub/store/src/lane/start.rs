@@ -1,12 +1,12 @@
 //! Snapshots of a lane (rule 11): where its state starts from, and who writes the next one.
 //!
 //! Parts: [`newest`]; [`is_due`]; [`keep`]. Promises: a snapshot is written of a fold that was followed
-//! or acknowledged only; a damaged one is passed over for the one before it. Must not do: trust what a
+//! or acknowledged, and still stands, only; a damaged one is passed over for the one before it. Must not do: trust what a
 //! snapshot says before the second look (`lane.rs` looks).
 
 use proto_model::LaneId;
 
-use super::{Known, LaneCell, Shore};
+use super::{Known, LaneCell, Shore, look};
 use crate::fault::StoreFault;
 use crate::fold::{Fold, snapshot};
 use crate::header::CommitId;
@@ -62,6 +62,10 @@ pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, 
     let newest = numbers.last().copied().unwrap_or(0);
     if !due(number, floor, newest) {
         cell.note_snapshot(newest);
+        return Ok(());
+    }
+    // A fold of before the bucket was put back must not become the state that everybody starts from.
+    if !look(shore, cell.lane, number, fold.head_commit()).await? {
         return Ok(());
     }
     let keys = shore.keys.clone();

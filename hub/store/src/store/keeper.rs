@@ -257,11 +257,17 @@ impl Keeper {
     /// As [`Store::amend`].
     pub async fn record_losses(&self, lane: LaneId, losses: &[Loss]) -> Result<(), StoreFault> {
         let known = |fold: &Fold, loss: &Loss| fold.losses(&loss.tenant).any(|known| known.source == loss.source && known.reason == loss.reason);
+        // Asked again after an answer that was lost, what is known then is this one's.
+        let mut new: Vec<Loss> = Vec::new();
         let judge = |fold: &Fold| {
-            let records: Vec<LaneRecord> = losses.iter().filter(|loss| !known(fold, loss)).map(|loss| loss.clone().into()).collect();
+            let records: Vec<Loss> = losses.iter().filter(|loss| !known(fold, loss)).cloned().collect();
+            new.extend(records.iter().filter(|loss| !new.contains(loss)).cloned().collect::<Vec<_>>());
+            let records: Vec<LaneRecord> = records.into_iter().map(LaneRecord::from).collect();
             Ok((!records.is_empty()).then(|| Draft { records, sections: Vec::new(), map_version: fold.map_version() }))
         };
-        self.store.amend(lane, judge).await.map(drop)
+        self.store.amend(lane, judge).await?;
+        self.store.count_lost(&new);
+        Ok(())
     }
 
     /// Records the floor of a lane if the manifests have absorbed more than it says (lane rule 13); gives the floor.

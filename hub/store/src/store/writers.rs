@@ -192,11 +192,19 @@ impl Store {
     /// # Errors
     /// The first fault met: a lane that cannot be read may hold more.
     pub async fn producers_of(self: &Arc<Self>, identity: &str) -> Result<Vec<(ProducerId, ProducerState)>, StoreFault> {
+        self.producers_where(|state| state.identity == identity).await
+    }
+
+    /// The same, of those for which `wanted` holds.
+    ///
+    /// # Errors
+    /// As [`Self::producers_of`].
+    pub async fn producers_where(self: &Arc<Self>, wanted: impl Fn(&ProducerState) -> bool) -> Result<Vec<(ProducerId, ProducerState)>, StoreFault> {
         self.follow_round().await?;
         let mut found = Vec::new();
         for cell in self.cells() {
             let fold = cell.whole()?;
-            found.extend(fold.producers().filter(|(_, state)| state.identity == identity).map(|(id, state)| (*id, state.clone())));
+            found.extend(fold.producers().filter(|(_, state)| wanted(state)).map(|(id, state)| (*id, state.clone())));
         }
         Ok(found)
     }

@@ -5,13 +5,14 @@
 //! the outermost in.
 //! Promises: one event is one line whatever its fields hold: control characters, escape sequences and
 //! text direction marks are escaped; a value is cut at [`LOG_VALUE_BYTES_MAX`]; libraries below are
-//! quiet unless the level is `debug` or `trace`.
+//! quiet unless the level is `debug` or `trace`; one place of the program warns so often a minute and no more (`quota`).
 //! Must not do: write to stdout (results go there), read a clock of its own.
 
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use proto_model::Timestamp;
 use proto_model::json::{self, Escapes};
 use proto_seam::Clock;
 use serde::Deserialize;
@@ -26,11 +27,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
+use super::quota::Quotas;
 use crate::limits::LOG_VALUE_BYTES_MAX;
 
 /// Libraries that tell more than a reader of our log wants.
 const QUIET: [&str; 12] =
     ["aws_config", "h2", "hyper", "hyper_util", "object_store", "quinn", "quinn_proto", "quinn_udp", "reqwest", "rustls", "tonic", "tower"];
+
+/// Libraries that tell again with each try what their caller tells once, in better words.
+const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
@@ -137,10 +142,11 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(filter(settings.level));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .fmt_fields(Fields { format: settings.format })
-        .event_format(Lines { format: settings.format, clock });
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).fmt_fields(Fields { format: settings.format }).event_format(Lines {
+        format: settings.format,
+        clock,
+        quotas: Quotas::default(),
+    });
     (tracing_subscriber::registry().with(filter).with(lines), LogHandle { filter: handle, level: Arc::new(Mutex::new(settings.level)) })
 }
 
@@ -151,7 +157,9 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Error => "error",
         LogLevel::Warn | LogLevel::Info => "warn",
     };
-    let directives = QUIET.iter().fold(level.as_str().to_owned(), |all, library| format!("{all},{library}={below}"));
+    let silent = if level >= LogLevel::Debug { below } else { "off" };
+    let libraries = QUIET.iter().map(|library| (library, below)).chain(SILENT.iter().map(|library| (library, silent)));
+    let directives = libraries.fold(level.as_str().to_owned(), |all, (library, below)| format!("{all},{library}={below}"));
     EnvFilter::new(directives)
 }
 
@@ -159,6 +167,7 @@ fn filter(level: LogLevel) -> EnvFilter {
 struct Lines {
     format: LogFormat,
     clock: Clock,
+    quotas: Quotas,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -167,6 +176,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(left_out) = self.quotas.take(event.metadata(), Timestamp(self.clock.now_ns())) else { return Ok(()) };
         let mut line = Line { format: self.format, out: String::with_capacity(256) };
         if self.format == LogFormat::Json {
             line.out.push('{');
@@ -175,6 +185,9 @@ where
         line.text("level", &event.metadata().level().as_str().to_ascii_lowercase());
         line.text("target", event.metadata().target());
         event.record(&mut line);
+        if left_out > 0 {
+            line.plain("left_out", left_out);
+        }
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 line.join();

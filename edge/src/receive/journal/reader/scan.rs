@@ -3,7 +3,7 @@
 //! Parts: `Reader::scan`. A file is known by device and inode, whatever its name: journald renames files when it rotates. Must not
 //! do: read entries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +21,15 @@ const NAMES_MAX: usize = 65_536;
 #[derive(Default)]
 struct Present {
     files: BTreeSet<Id>,
-    /// Of each run of numbers the lowest one after the newest that was read; `None` = all of its files lie before.
-    runs: BTreeMap<Id, Option<u64>>,
+    /// Runs of numbers.
+    runs: BTreeSet<Id>,
 }
 
 impl Reader {
     /// Looks which files there are and opens those that are new.
     pub(super) fn scan(&mut self, now: Timestamp) -> Result<(), Unreadable> {
         self.next_scan = now.plus(SCAN_EVERY);
+        self.is_barred = false;
         let mut is_whole = true;
         let mut seen = BTreeSet::new();
         let mut present = Present::default();
@@ -112,7 +113,9 @@ impl Reader {
             }
             Err(FileFault::Io(fault)) => {
                 self.tell(&path, &fault);
-                return Ok(fault.kind() == io::ErrorKind::PermissionDenied);
+                let is_barred = fault.kind() == io::ErrorKind::PermissionDenied;
+                self.is_barred |= is_barred;
+                return Ok(is_barred);
             }
             Err(FileFault::Damaged(why)) => {
                 // One that journald has just made has no header yet.
@@ -134,10 +137,7 @@ impl Reader {
         let (run, since) = (file.header.seqnum_id, self.cursor.since);
         let known = self.cursor.runs.get(&run).copied().unwrap_or_default();
         present.files.insert(file.header.file_id);
-        let lowest = present.runs.entry(run).or_default();
-        if file.header.tail_seqnum > known.newest && file.header.entries > 0 {
-            *lowest = Some(lowest.map_or(file.header.head_seqnum, |lowest| lowest.min(file.header.head_seqnum)));
-        }
+        present.runs.insert(run);
         let listed = self.cursor.files.get(&file.header.file_id).map(|place| place.seqnum);
         let sought = match listed {
             Some(seqnum) => file.seek(|head| head.seqnum <= seqnum),
@@ -154,8 +154,10 @@ impl Reader {
         };
         if let Err(fault) = sought {
             tracing::error!(path = %file.path.display(), %fault, "a file of the journal is damaged: nothing of it is read");
+            let lost = file.give_up();
+            self.numbers.note_unknown(lost);
             self.counts.damaged_files += 1;
-            self.counts.damaged_entries += file.give_up();
+            self.counts.damaged_entries += lost;
         }
         let is_over = file.header.is_archived && file.unread() == 0 && (file.header.tail_seqnum <= known.floor || file.header.tail_realtime < since);
         match file.stamp().filter(|_| is_over) {
@@ -164,24 +166,20 @@ impl Reader {
         }
     }
 
-    /// What the cursor knows and is not there: entries may be gone that were not read.
+    /// What the cursor knows and is not there: entries may be gone that were not read. Those of runs that go on are told when their numbers are.
     fn compare(&mut self, present: &Present) {
-        let mut gone = Vec::new();
-        for (run, known) in &self.cursor.runs {
-            match present.runs.get(run) {
-                Some(Some(lowest)) if *lowest > known.newest + 1 => gone.push(format!("entries {} to {}", known.newest + 1, lowest - 1)),
-                None if !present.runs.is_empty() => gone.push(format!("all after entry {}", known.newest)),
-                Some(_) | None => {}
-            }
+        let left = self.cursor.runs.iter().filter(|(run, _)| !present.runs.is_empty() && !present.runs.contains(run));
+        let mut gone: Vec<String> = left.map(|(_, known)| format!("all after entry {}", known.newest)).collect();
+        let newest = self.cursor.runs.values().map(|run| run.newest).max().unwrap_or(0);
+        for (_, place) in self.cursor.files.iter().filter(|(id, place)| place.seqnum < place.counted.min(newest) && !present.files.contains(id)) {
+            gone.push(format!("of a file, entries after {} up to {}", place.seqnum, place.counted.min(newest)));
         }
-        let unread = self.cursor.files.iter().filter(|(id, place)| place.seqnum < place.counted && !present.files.contains(id));
-        gone.extend(unread.map(|(_, place)| format!("of a file, entries after {} up to {}", place.seqnum, place.counted)));
         for what in gone {
             tracing::error!(job = self.post.name(), what, "the journal was shortened while nobody read it: entries are lost; reading goes on at the next one");
             self.counts.gone += 1;
         }
         if !present.runs.is_empty() {
-            self.cursor.runs.retain(|run, _| present.runs.contains_key(run));
+            self.cursor.runs.retain(|run, _| present.runs.contains(run));
         }
     }
 }

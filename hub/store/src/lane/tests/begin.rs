@@ -1,7 +1,7 @@
 //! Rule 11: snapshots, and where a lane's state starts from.
 
 use super::*;
-use crate::lane::start;
+use crate::lane::{collect, start};
 use crate::limits::{SNAPSHOT_EVERY, SNAPSHOTS_KEPT};
 use crate::rig::{Fate, hub, shown};
 
@@ -100,6 +100,29 @@ async fn a_snapshot_without_its_lane_object_is_refused_never_guessed_from() {
     let fault =
         Store::open(crate::store::StoreSettings::new(Arc::<Rig>::clone(&rig), object_store::path::Path::default()), crate::rig::world(2)).await.unwrap_err();
     assert!(matches!(fault, StoreFault::LaneUnreadable { .. }), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_of_before_the_bucket_was_put_back_writes_no_snapshot_and_collects_nothing() {
+    let rig = Rig::new();
+    let (one, mut writer, mut edge) = lane(&rig, SNAPSHOT_EVERY - 2).await;
+    writer.put(draft("acme", vec![crate::record::LaneRecord::Floor(200)], Vec::new())).await.unwrap();
+    commit(&mut writer, &mut edge).await;
+    let head = writer.fold().head();
+    assert_eq!((head, writer.fold().floor()), (SNAPSHOT_EVERY, 200));
+    // Its newest numbers are gone, and it has not looked since.
+    for number in head - 5..=head {
+        rig.delete(Key::lane_object(writer.lane(), number).as_str()).await;
+    }
+    one.keep_snapshots().await.unwrap();
+    assert_eq!(rig.names("/snap/").await, [""; 0], "nobody could start from it");
+    let snapshot = |number: u64| Key::snapshot(writer.lane(), number).to_string();
+    for number in [150, 180] {
+        rig.write(&snapshot(number), "").await;
+    }
+    let late = Timestamp::from_secs(4_000_000_000);
+    let gone = collect::collect(one.shore(), &one.only_cell(), &mut collect::Cursor::default(), std::time::Duration::ZERO, late).await;
+    assert_eq!(gone.unwrap(), 0, "its floor is of another time");
 }
 
 #[tokio::test(start_paused = true)]

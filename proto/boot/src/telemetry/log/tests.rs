@@ -114,3 +114,12 @@ async fn the_level_changes_while_running() {
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     assert!(!text.contains("before") && text.contains("after"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_without_end_does_not_fill_the_log() {
+    let again = || (0..1_000).for_each(|n| tracing::warn!(n, "the store is away"));
+    let lines = told(LogLevel::Info, LogFormat::Logfmt, again).await;
+    assert_eq!(lines.lines().count(), crate::limits::LOG_WARNINGS_MAX as usize, "{lines}");
+    let lines = told(LogLevel::Info, LogFormat::Json, || (0..1_000).for_each(|n| tracing::info!(n, "a query"))).await;
+    assert_eq!(lines.lines().count(), 1_000, "what happened is told each time");
+}
