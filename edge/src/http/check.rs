@@ -45,7 +45,8 @@ pub fn check(http: &HttpSettings) -> Result<(), Unfit> {
         }
     }
     for (name, sent) in &http.http_headers {
-        let fits = HeaderName::from_bytes(name.as_bytes()).is_ok() && sent.values.iter().chain(&sent.secrets).all(|value| HeaderValue::from_str(value.expose()).is_ok());
+        let fits = HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && sent.values.iter().chain(&sent.secrets).all(|value| HeaderValue::from_str(value.expose()).is_ok());
         if !fits {
             return unfit(format!("http_headers {name:?} cannot be sent"), "write a header's name and values of visible characters");
         }

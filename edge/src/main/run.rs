@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
     }
 }
 
-/// Gives back what is free, and the pages of what ran at the start, once an edge that had lines has none.
+/// Gives back what is free once an edge that had lines has none.
 async fn give_back(counters: EdgeMetrics) {
     let (mut before, mut owes) = (0, true);
     loop {
@@ -77,7 +77,6 @@ async fn give_back(counters: EdgeMetrics) {
         let gathered = counters.gathered_bytes();
         if gathered == before && std::mem::take(&mut owes) {
             memory::give_back();
-            memory::give_back_program();
         }
         owes |= gathered != before;
         before = gathered;

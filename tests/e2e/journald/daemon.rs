@@ -189,11 +189,11 @@ impl Sender {
                 if is_large { self.by_file(&entry) } else { self.datagrams("socket")?.send(&entry).map(drop) }
             }
             Kind::Syslog => {
-                let text = if number % 100 == 0 { "y".repeat(3_000) } else { String::new() };
+                let text = if number.is_multiple_of(100) { "y".repeat(3_000) } else { String::new() };
                 self.datagrams("dev-log")?.send(format!("<12>Nov 23 07:00:00 old[7]: old line {number} {text}").as_bytes()).map(drop)
             }
             Kind::Stdout => {
-                let text = if number % 100 == 0 { "z".repeat(3_000) } else { String::new() };
+                let text = if number.is_multiple_of(100) { "z".repeat(3_000) } else { String::new() };
                 self.stream()?.write_all(format!("plain line {number} {text}\n").as_bytes())
             }
         }

@@ -37,7 +37,10 @@ fn check_flip(original: &SimDisk, seed: u64, file: &Path, offset: u64, batches: 
             count - 1
         }
         Some(sequence) => {
-            assert_eq!(recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(), [(sequence, sequence, reason::WAL_DAMAGED)]);
+            assert_eq!(
+                recovered.lost.iter().map(|lost| (lost.from.0, lost.to.0, lost.reason.as_str())).collect::<Vec<_>>(),
+                [(sequence, sequence, reason::WAL_DAMAGED)]
+            );
             assert_eq!(recovered.bad_records, 1);
             count
         }
