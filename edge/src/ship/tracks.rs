@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto_model::{Chain, ProducerId, Sequence, Timestamp, TrackId};
+use proto_wire::edge_hub::RefuseCode;
 use proto_wire::edge_hub::message::Kind;
 
 use super::share::{Drain, MESSAGE_BYTES_MIN, Share, Turn};
@@ -156,13 +157,20 @@ impl Tracks {
         }
         let newest = self.newest();
         let mut out = Vec::new();
+        let mut is_outdated = false;
         for (track, window) in &mut self.windows {
+            let was_closing = *window.standing() == Standing::Closing;
             let steps = window.hear(kind, now);
+            is_outdated |= was_closing && matches!(kind, Kind::Refuse(refuse) if refuse.code() == RefuseCode::RefuseFenced && window.retry_at().is_some());
             if Some(*track) != newest && steps.iter().any(|step| matches!(step, Step::Acked(_))) {
                 let (bytes, took) = window.last_ack();
                 self.drain.acked(bytes, took, now);
             }
             out.extend(steps.into_iter().map(|step| (*track, step)));
+        }
+        if is_outdated {
+            // The hub writes another lane by now; of the newest track it would only say so when a batch comes.
+            self.windows.values_mut().next_back().into_iter().filter(|window| *window.standing() == Standing::Open).for_each(Window::closed);
         }
         out
     }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use proto_model::{Chain, LaneId};
-use proto_wire::edge_hub::{Ack, Carry, Close, Welcome};
+use proto_wire::edge_hub::{Ack, Carry, Close, Refuse, Welcome};
 
 use super::*;
 
@@ -118,6 +118,29 @@ fn a_close_whose_answer_was_lost_is_the_answer_to_the_next_open() {
     tracks.closed();
     drop(tracks.window(TrackId(1)).unwrap().open(Sequence(1), Sequence(1), true, NOW));
     assert_eq!(tracks.hear(&Kind::Close(close), NOW), [(TrackId(1), Step::Closed(Sequence(4)))]);
+}
+
+#[test]
+fn a_close_that_is_fenced_asks_for_the_newest_track_anew_too() {
+    let mut tracks = open(2, 700);
+    let durable = |_| Sequence(0);
+    let (track, next) = tracks.drained(durable).unwrap();
+    assert!(tracks.window(track).unwrap().close(Chain::default(), next, NOW).is_some());
+    let fenced = |unique| Kind::Refuse(Refuse { producer: id(unique), code: RefuseCode::RefuseFenced.into(), ..Refuse::default() });
+    tracks.hear(&fenced(1), NOW);
+    let later = NOW.plus(Duration::from_secs(60));
+    assert_eq!(tracks.to_open(later), [TrackId(1), TrackId(2)], "a hub that writes another lane knows neither");
+    for track in tracks.to_open(later) {
+        drop(tracks.window(track).unwrap().open(Sequence(1), Sequence(1), false, later));
+    }
+    // Both were led on; a batch that is fenced concerns its own track alone.
+    for track in [1, 2] {
+        tracks.hear(&welcome(track, u128::from(10 + track), 0), later);
+        tracks.window(TrackId(track)).unwrap().bound(producer(u128::from(10 + track)));
+    }
+    assert_eq!(tracks.drained(durable), Some((TrackId(1), producer(12))));
+    tracks.hear(&fenced(11), later);
+    assert_eq!(tracks.to_open(later.plus(Duration::from_secs(60))), [TrackId(1)]);
 }
 
 #[test]
