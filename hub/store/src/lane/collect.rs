@@ -4,6 +4,7 @@
 //! goes only when all below it are gone, and is seen to be gone before the next one goes. Must not do: judge
 //! what is absorbed (manifests say).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto_model::{LaneId, TenantId, Timestamp};
@@ -25,6 +26,12 @@ pub(crate) fn floor_of(view: &LaneView, blocked: Option<u64>) -> Option<u64> {
     let floor = blocked.map_or(view.head(), |number| number - 1);
     let absorbed = view.objects_after(view.floor()).take_while(|object| object.number <= floor).any(|object| !object.sections.is_empty());
     (floor > view.floor() && (absorbed || floor - view.floor() >= FLOOR_EVERY)).then_some(floor)
+}
+
+/// The tenants that have something between the recorded floor and `floor`.
+pub(crate) fn passed(view: &LaneView, floor: u64) -> BTreeSet<TenantId> {
+    let objects = view.objects_after(view.floor()).take_while(|object| object.number <= floor);
+    objects.flat_map(|object| object.sections.iter().map(|section| section.tenant.clone())).collect()
 }
 
 /// Up to where a lane may be deleted.

@@ -237,6 +237,28 @@ async fn readers_share_a_reading_and_an_evicted_log_is_read_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_manifest_of_before_the_bucket_was_put_back_raises_no_floor() {
+    let rig = Rig::new();
+    let store = hub(&rig, 1).await;
+    let mut writer = store.writer().await.unwrap();
+    let lane = writer.lane();
+    let mut edge = crate::rig::Edge::new(proto_model::ProducerId { lane, unique: 1 });
+    let open = edge.open();
+    let (advance, batches) = edge.next(1);
+    let number = writer.put(draft("acme", vec![open, advance], batches)).await.unwrap().number;
+    let keeper = Keeper::new(Arc::clone(&store));
+    let base = keeper.open(&acme()).await.unwrap();
+    let change = || Change::Absorb { lane, from: 0, to: number, segments: vec![segment(1)], deletes: Applied::default() };
+    let newest = keeper.commit(&base, &change()).await.unwrap();
+    rig.delete(Key::manifest(&acme(), newest.number).as_str()).await;
+    assert_eq!(keeper.raise_floor(lane).await.unwrap(), 0, "in this bucket nothing is absorbed");
+    let base = keeper.open(&acme()).await.unwrap();
+    assert_eq!(base.watermark(lane), 0);
+    keeper.commit(&base, &change()).await.unwrap();
+    assert_eq!(keeper.raise_floor(lane).await.unwrap(), number);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_view_is_answered_with_a_manifest_that_holds_what_is_absorbed_or_not_at_all() {
     let rig = Rig::new();
     let store = hub(&rig, 1).await;

@@ -287,8 +287,11 @@ impl Keeper {
             self.newest(&tenant).await?;
             blocked = self.blocker(sight, lane);
         }
-        if collect::floor_of(sight, blocked.map(|(_, number)| number)).is_none() {
-            return Ok(sight.floor());
+        let Some(floor) = collect::floor_of(sight, blocked.map(|(_, number)| number)) else { return Ok(sight.floor()) };
+        // Those that let it rise are looked at too: one of before the bucket was put back absorbs nothing in this one.
+        let erased = self.store.erased();
+        for tenant in collect::passed(sight, floor).difference(&read).filter(|tenant| !erased.contains(*tenant)) {
+            self.newest(tenant).await?;
         }
         let judge = |fold: &Fold| {
             let sight = LaneView::of(fold, None);
