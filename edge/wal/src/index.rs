@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proto_model::{BatchDigest, Chain, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::digest;
 
-use crate::limits::{ACK_LAG_BYTES, SENT_BATCHES_MAX};
+use crate::limits::{ACK_LAG_BYTES, DRAINED_KEPT, SENT_BATCHES_MAX};
 use crate::recover::{TrackState, reason};
 use crate::sinks::Sinks;
 use crate::slot::{Place, Slot, SlotKind};
@@ -436,15 +436,19 @@ impl Index {
         }
     }
 
-    /// File `begun` comes next: closed tracks that the hub has as a whole are dropped once no file tells of their
-    /// batches. The newest track stays, so that no number is used twice.
+    /// File `begun` comes next: of closed tracks that the hub has as a whole, and of whose batches no file tells, the last ones are kept: should
+    /// the hub be rolled back to before their end, what it lacks is told as lost. The newest track of all stays, so that no number is used twice.
     pub(crate) fn drop_drained(&mut self, begun: u32) {
         let newest = self.tracks.keys().next_back().copied();
         let oldest_file = self.files.keys().next().copied().unwrap_or(begun);
         for track in self.tracks.values_mut().filter(|track| track.closed && track.acked + 1 == track.next) {
             track.drained_in.get_or_insert(begun);
         }
-        self.tracks.retain(|number, track| Some(*number) == newest || track.drained_in.is_none_or(|since| since > oldest_file));
+        let untold = |number: u32, track: &Track| Some(number) != newest && track.drained_in.is_some_and(|since| since <= oldest_file);
+        let untold: Vec<u32> = self.tracks.iter().filter(|(number, track)| untold(**number, track)).map(|(number, _)| *number).collect();
+        for number in &untold[..untold.len().saturating_sub(DRAINED_KEPT)] {
+            self.tracks.remove(number);
+        }
     }
 
     /// Bytes of all files.

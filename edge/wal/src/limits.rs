@@ -36,5 +36,7 @@ pub const READ_TRIES_MAX: u32 = 3;
 pub const ASIDE_FILES_MAX: usize = 64;
 /// Most tracks of one WAL: one per outage that is still draining.
 pub const TRACKS_MAX: usize = 1_024;
+/// Drained tracks of which no batch is held that are still known: their numbers fit a line of the checkpoint each.
+pub const DRAINED_KEPT: usize = 8;
 /// Longest reason or source text of a gap, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;

@@ -3,6 +3,7 @@ use proto_seam::FileIdentity;
 
 use super::*;
 use crate::bed::{self, NOW, TRACK, batch, disk, open, position, told};
+use crate::limits::DRAINED_KEPT;
 use crate::{Entry, Settled};
 
 #[test]
@@ -130,7 +131,7 @@ fn a_track_that_is_closed_is_known_to_be_acked() {
 }
 
 #[test]
-fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
+fn the_last_drained_tracks_are_known_after_no_file_tells_of_them() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
     wal.settings.grace_bytes = 0;
@@ -155,8 +156,44 @@ fn a_drained_track_is_forgotten_once_no_file_tells_of_it() {
             track = if wal.tracks().last().unwrap().track == track { track } else { wal.new_track().unwrap() };
         }
     }
-    assert!(held.iter().all(|held| *held <= 5), "{held:?}");
+    assert!(held.iter().all(|held| *held <= 5 + DRAINED_KEPT), "{held:?}");
     assert!(open_states(&disk, wal).iter().all(|state| state.closed || state.next.0 == 1));
+}
+
+#[test]
+fn what_a_rolled_back_hub_lacks_of_a_track_that_was_let_go_is_told_as_lost() {
+    let disk = disk(1);
+    let (mut wal, _) = open(&disk);
+    wal.settings.grace_bytes = 0;
+    wal.bind(TRACK, bed::producer(5)).unwrap();
+    for n in 0..3 {
+        wal.append_batch(TRACK, &batch(n, 30_000), &[], NOW).unwrap();
+    }
+    wal.sync().unwrap();
+    let mut newest = wal.new_track().unwrap();
+    wal.acked(TRACK, Sequence(3)).unwrap();
+    wal.close_track(TRACK).unwrap();
+    for round in 0..6 {
+        for n in 0..3 {
+            wal.append_batch(newest, &batch(10 * round + n, 30_000), &[], NOW).unwrap();
+        }
+        wal.sync().unwrap();
+        wal.acked(newest, Sequence(3)).unwrap();
+        wal.close_track(newest).unwrap();
+        newest = wal.new_track().unwrap();
+        wal.trim(NOW).unwrap();
+    }
+    drop(wal);
+    let (mut wal, _) = open(&disk);
+    let first = wal.tracks().into_iter().find(|state| state.track == TRACK).unwrap();
+    assert_eq!((first.closed, first.oldest, first.next), (true, Sequence(4), Sequence(4)), "none of its batches is held");
+    assert!(wal.reopen_closed().unwrap().iter().any(|state| state.track == TRACK));
+    let Settled::RolledBack { lost: Some(lost) } = wal.settle(TRACK, Sequence(1), Chain([7; 16])).unwrap() else { panic!("nothing was lost") };
+    assert_eq!((lost.from, lost.to, lost.reason.as_str()), (Sequence(2), Sequence(3), "hub_rollback"));
+    assert!(matches!(wal.read(TRACK, Sequence(2)).unwrap(), Some(Entry::Gap { .. })), "the hub is told");
+    drop(wal);
+    let first = open(&disk).0.tracks().into_iter().find(|state| state.track == TRACK).unwrap();
+    assert_eq!((first.closed, first.acked, first.oldest), (false, Sequence(1), Sequence(2)), "after a restart too");
 }
 
 #[test]
@@ -190,21 +227,19 @@ fn a_first_track_that_was_let_go_does_not_begin_again() {
     let disk = disk(1);
     let (mut wal, _) = open(&disk);
     wal.settings.grace_bytes = 0;
-    wal.append_batch(TRACK, &batch(0, 30_000), &[], NOW).unwrap();
-    let next = wal.new_track().unwrap();
-    for round in 1..=6 {
-        wal.append_batch(next, &batch(round, 60_000), &[], NOW).unwrap();
+    let mut track = TRACK;
+    for round in 0..DRAINED_KEPT as u64 + 6 {
+        wal.append_batch(track, &batch(round, 60_000), &[], NOW).unwrap();
+        let next = wal.new_track().unwrap();
         wal.sync().unwrap();
-        if round == 1 {
-            wal.acked(TRACK, Sequence(1)).unwrap();
-            wal.close_track(TRACK).unwrap();
-        }
-        wal.acked(next, Sequence(round)).unwrap();
+        wal.acked(track, Sequence(1)).unwrap();
+        wal.close_track(track).unwrap();
         wal.trim(NOW).unwrap();
+        track = next;
     }
-    assert_eq!(wal.tracks().iter().map(|state| state.track).collect::<Vec<_>>(), [next]);
-    let states = open_states(&disk, wal);
-    assert_eq!(states.iter().map(|state| (state.track, state.next.0)).collect::<Vec<_>>(), [(next, 7)]);
+    let before = wal.tracks();
+    assert!(before.iter().all(|state| state.track > TRACK) && before.len() > DRAINED_KEPT, "{before:?}");
+    assert_eq!(open_states(&disk, wal), before);
 }
 
 fn open_states(disk: &crate::sim_disk::SimDisk, wal: Wal) -> Vec<TrackState> {
