@@ -21,6 +21,7 @@ fn report(edge: &EdgeHost) -> Option<edge::status::StatusReport> {
 
 /// Original and copy both collect lines of their own while the copy meets no hub; then they fence each other until a hub sees that they are two.
 fn quarantined(seed: u64) -> (Cluster, Arc<EdgeHost>) {
+    crate::seeds::log();
     let mut cluster = calm(seed, 2, 2);
     let copy = cluster.copy_edge(0, EDGES[0], SECOND * 86_400, true).expect("a copy");
     let hubs = ["hub-0", "hub-1"];
@@ -33,9 +34,10 @@ fn quarantined(seed: u64) -> (Cluster, Arc<EdgeHost>) {
         cluster.run_for(SECOND / 2).unwrap();
     }
     hubs.iter().for_each(|hub| cluster.floor.mend(&copy.name, hub));
-    // The original goes on, seldom: each time it finds itself fenced by the copy that asked again, and opens anew.
-    for _ in 0..30 {
+    // Both go on, seldom: each finds itself fenced by the other, and opens anew.
+    for round in 0..30 {
         cluster.write(0, 0);
+        cluster.write_beside(&copy, round % 2);
         if cluster.until(SECOND * 10, |cluster| !cluster.ground.bucket.oracle(Oracle::quarantined).is_empty()).unwrap() {
             return (cluster, copy);
         }

@@ -213,7 +213,7 @@ enum Then {
 }
 
 /// The first edge has two tracks at the hubs, of which the first drains slowly; its disk is one of before the second began. `after`: so many bursts came between
-/// that moment and the second track, `drained`: so many lines of them and those before are stored.
+/// that moment and the second track, `drains_for`: so long the first drains, if it is not nearly empty before.
 fn put_back_to_one_track(seed: u64, after: u64, drains_for: Duration, then: Then) -> Cluster {
     crate::seeds::log();
     let mut swarm = plain(seed, 2, 2);
@@ -238,6 +238,9 @@ fn put_back_to_one_track(seed: u64, after: u64, drains_for: Duration, then: Then
     assert!(cluster.until(SECOND * 60, |cluster| matches!(tracks(cluster)[..], [_, (2, "open", ..)])).unwrap(), "{}", cluster.standing());
     goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
     for _ in 0..drains_for.as_secs() * 2 {
+        if !matches!(tracks(&cluster)[..], [(1, _, last, acked), (2, ..)] if acked + 6 < last) {
+            break;
+        }
         cluster.write(0, 0);
         cluster.run_for(SECOND / 2).unwrap();
     }

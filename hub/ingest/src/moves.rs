@@ -176,6 +176,8 @@ struct Before {
     epoch: Epoch,
     /// What an edge of it would have to carry over.
     carry: CarryOver,
+    /// What goes on for it begins at 1: it was quarantined.
+    is_renumbered: bool,
 }
 
 impl Walk {
@@ -290,7 +292,7 @@ impl Walk {
         }
         let set_free = state.closed == Some(self.at) || (state.closed.is_some() && state.quarantined);
         if set_free && !self.owned {
-            return Some(Step::Mint(carry_of(self.at, state)));
+            return Some(Step::Mint(self.carry_of(state)));
         }
         if state.closed.is_none() && state.quarantined {
             return Some(Step::Denied(Refusal::Diverged(format!("producer {} is quarantined", self.at))));
@@ -307,7 +309,7 @@ impl Walk {
         if !self.passed.insert(self.at) {
             return Step::Denied(Refusal::Denied);
         }
-        let carry = carry_of(self.at, state);
+        let carry = self.carry_of(state);
         // Sources are stored so far whatever the numbering.
         let positions = state.positions.values().cloned().collect();
         if state.quarantined {
@@ -318,9 +320,15 @@ impl Walk {
         } else {
             self.beginning = Some(Beginning { sequence: state.last, chain: state.chain, positions, after: Some(self.at) });
         }
-        self.from = Some(Before { producer: self.at, epoch: state.epoch, carry });
+        self.from = Some(Before { producer: self.at, epoch: state.epoch, carry, is_renumbered: state.quarantined });
         self.at = next;
         Step::Follow
+    }
+
+    /// What stands of the numbering of [`Self::at`], in `state` and in the closed one before it.
+    fn carry_of(&self, state: &ProducerState) -> CarryOver {
+        let before = self.from.as_ref().filter(|before| state.after == Some(before.producer) && !before.is_renumbered);
+        carry_of(self.at, state, before.map(|before| &before.carry))
     }
 
     /// Named by a Close, or the first of its identity, but opened by nobody yet.
@@ -473,12 +481,14 @@ pub fn proves(state: &ProducerState, acked: (Sequence, Chain)) -> Option<bool> {
     Some(reached == state.chain)
 }
 
-/// What an edge needs to tell which of its batches stand under `producer`.
-fn carry_of(producer: ProducerId, state: &ProducerState) -> CarryOver {
-    let oldest = state.digests().next().map_or(state.last.0 + 1, |(sequence, _)| sequence.0);
+/// What an edge needs to tell which of its batches stand under `producer`, and under those `before` it in the same numbering.
+fn carry_of(producer: ProducerId, state: &ProducerState, before: Option<&CarryOver>) -> CarryOver {
+    let before_first = before.map_or(u64::MAX, |before| (before.last.0 + 1).saturating_sub(before.digests.len() as u64));
+    let digest_before = |at: u64| before?.digests.get(usize::try_from(at.checked_sub(before_first)?).ok()?).copied();
+    let oldest = state.digests().next().map_or(state.last.0 + 1, |(sequence, _)| sequence.0).min(before_first);
     // A gap among the kept ones may be of any length.
     let first = oldest.max(state.last.0.saturating_sub(DIGESTS_KEPT as u64 - 1));
-    let digests = (first..=state.last.0).map(|at| state.digest_of(Sequence(at)).unwrap_or(BatchDigest([0; 16])));
+    let digests = (first..=state.last.0).map(|at| state.digest_of(Sequence(at)).or_else(|| digest_before(at)).unwrap_or(BatchDigest([0; 16])));
     CarryOver { producer, last: state.last, chain: state.chain, digests: digests.collect(), ended: false }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Part of the oracle: every record is held against what stood before. Must not do: look at lines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proto_model::ProducerId;
 
@@ -13,7 +13,7 @@ use crate::fields::Message;
 pub(super) struct Producers {
     cursors: BTreeMap<String, Cursor>,
     /// Of all batches that ever stood.
-    digests: BTreeSet<Vec<u8>>,
+    digests: BTreeMap<Vec<u8>, String>,
     pub(super) closes: u64,
 }
 
@@ -80,8 +80,8 @@ impl Producers {
         }
         (cursor.last, cursor.chain) = (to, advance.bytes(5).to_vec());
         for digest in advance.bytes(6).chunks(16) {
-            if !self.digests.insert(digest.to_vec()) {
-                return Err(format!("a batch in {from}..={to} of {name} was committed before"));
+            if let Some(before) = self.digests.insert(digest.to_vec(), format!("{from}..={to} of {name}")) {
+                return Err(format!("a batch in {from}..={to} of {name} was committed before, in {before}"));
             }
         }
         Ok((name, to))

@@ -411,6 +411,40 @@ fn what_was_set_free_is_brought_over_by_another_identity_under_a_numbering_of_it
     }
 }
 
+#[test]
+fn what_stood_before_a_move_is_left_out_of_a_carry_over_too() {
+    for (last, digests) in [(5, 5), (7, 7), (80, 64)] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(THERE, 1), "old", 1, 5);
+        lanes.close(id(THERE, 1), id(FAR, 2));
+        lanes.open_at(id(FAR, 2), "old", 1, (5, last), Some(id(THERE, 1)));
+        lanes.quarantine(id(FAR, 2));
+        lanes.close(id(FAR, 2), id(OWN, 3));
+        let Step::Mint(carry) = lanes.ask(asker(Some(id(THERE, 1)), 0)) else { panic!("nothing brought over") };
+        assert_eq!((carry.producer, carry.last, carry.digests.len()), (id(FAR, 2), Sequence(last), digests));
+        assert_eq!(carry.digests, (last + 1 - digests as u64..=last).map(digest_of).collect::<Vec<_>>());
+        let own = target(lanes.ask(named(&asker(Some(id(THERE, 1)), 0), "old")));
+        assert_eq!((own.carry, own.beginning.sequence), (Some(carry), Sequence(0)));
+        // Another numbering since: what stood in the one before is not of it.
+        lanes.commit(
+            OWN,
+            vec![LaneRecord::Advance {
+                producer: id(OWN, 3),
+                epoch: Epoch(1),
+                from: Sequence(1),
+                to: Sequence(2),
+                chain_to: chain_at(2),
+                digests: vec![digest_of(1), digest_of(2)],
+                positions: Vec::new(),
+            }],
+        );
+        lanes.quarantine(id(OWN, 3));
+        lanes.close(id(OWN, 3), id(OWN, 4));
+        let Step::Mint(carry) = lanes.ask(asker(Some(id(OWN, 3)), 0)) else { panic!("nothing brought over") };
+        assert_eq!((carry.last, carry.digests), (Sequence(2), vec![digest_of(1), digest_of(2)]));
+    }
+}
+
 /// The asker's track 1 was drained at 5 and ended in track 2, which stood at 3; that one moved `moves` times since, the last time into `lane`.
 fn drained(moves: u128, lane: LaneId) -> (Lanes, ProducerId) {
     let mut lanes = Lanes::new();
@@ -514,7 +548,7 @@ fn proof_reaches_as_far_back_as_digests_are_kept() {
     assert_eq!(proves(state, acked(35)), None, "64 are kept");
     assert_eq!(proves(state, acked(101)), None);
     assert_eq!(proves(state, (Sequence(99), chain_at(98))), Some(false));
-    let carry = carry_of(id(OWN, 1), state);
+    let carry = carry_of(id(OWN, 1), state, None);
     assert_eq!((carry.digests.len(), carry.digests[63]), (64, digest_of(100)));
 }
 
@@ -530,7 +564,7 @@ fn a_gap_among_the_kept_digests_is_shown_as_such_and_never_unfolded() {
     let (from, digests) = (Sequence(to + 1), vec![digest_of(9)]);
     let next = LaneRecord::Advance { producer, epoch, from, to: Sequence(to + 1), chain_to, digests, positions: Vec::new() };
     lanes.commit(OWN, vec![gap, next]);
-    let carry = carry_of(producer, lanes.state(producer).unwrap());
+    let carry = carry_of(producer, lanes.state(producer).unwrap(), None);
     assert_eq!((carry.digests.len(), carry.digests[0], carry.digests[63]), (64, BatchDigest([0; 16]), digest_of(9)));
     assert_eq!(proves(lanes.state(producer).unwrap(), acked(3)), None);
 }
