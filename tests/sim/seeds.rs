@@ -95,9 +95,9 @@ pub fn run(swarm: Swarm, shows: bool) -> (Report, Result<(), String>) {
     (cluster.report(), outcome)
 }
 
-fn run_seed(seed: u64, shows: bool) -> Result<Report, String> {
+fn run_seed(seed: u64, has_backlog: bool, shows: bool) -> Result<Report, String> {
     let swarm = Swarm::of(seed);
-    let swarm = if setting("TRIBUTARY_SIM_BACKLOG").is_some() { swarm.with_backlog() } else { swarm };
+    let swarm = if has_backlog { swarm.with_backlog() } else { swarm };
     if shows {
         println!("{swarm:#?}");
     }
@@ -148,9 +148,10 @@ impl Tally {
             }
             Err(breach) => {
                 let profile = if cfg!(debug_assertions) { "" } else { "--release " };
+                let backlog = if setting("TRIBUTARY_SIM_BACKLOG").is_some() { "TRIBUTARY_SIM_BACKLOG=1 " } else { "" };
                 // One line, with all that it takes to see it again.
                 println!(
-                    "BREACH seed {seed}: {} | TRIBUTARY_SEED={seed} cargo test {profile}-p tests --test sim seeds -- --nocapture",
+                    "BREACH seed {seed}: {} | {backlog}TRIBUTARY_SEED={seed} cargo test {profile}-p tests --test sim seeds -- --nocapture",
                     breach.replace('\n', " ")
                 );
                 self.breaches.lock().unwrap().push(seed);
@@ -162,19 +163,22 @@ impl Tally {
 
 /// Seeds beyond those that CI runs, each of which showed a fault once.
 const FOUND: [u64; 3] = [20_440, 21_627, 31_385];
+/// The same with several tracks at once.
+const FOUND_WITH_BACKLOG: [u64; 6] = [51_166, 51_224, 51_628, 51_658, 51_831, 60_160];
 
 #[test]
 fn seeds_that_failed_once_are_sound() {
-    for seed in FOUND {
-        run_seed(seed, false).unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
+    for (seed, has_backlog) in FOUND.map(|seed| (seed, false)).into_iter().chain(FOUND_WITH_BACKLOG.map(|seed| (seed, true))) {
+        run_seed(seed, has_backlog, false).unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
     }
 }
 
 #[test]
 fn seeds() {
+    let has_backlog = setting("TRIBUTARY_SIM_BACKLOG").is_some();
     if let Some(seed) = setting("TRIBUTARY_SEED") {
         log();
-        let report = run_seed(seed, setting("TRIBUTARY_TRACE").is_some()).unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
+        let report = run_seed(seed, has_backlog, setting("TRIBUTARY_TRACE").is_some()).unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
         println!("{report:#?}");
         return;
     }
@@ -193,7 +197,7 @@ fn seeds() {
                     if seed >= last {
                         return;
                     }
-                    tally.take(seed, run_seed(seed, false));
+                    tally.take(seed, run_seed(seed, has_backlog, false));
                 }
             });
         }

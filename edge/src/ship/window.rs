@@ -376,15 +376,14 @@ impl Window {
         self.bytes_in_flight = 0;
         let (last, positions) = (Sequence(welcome.last), welcome.positions.clone());
         vec![match (self.producer, &welcome.carry) {
+            (_, Some(carry)) if carry.ended => Step::Adopt { producer, last, chain, positions },
+            // A later track was bound before this WAL was set back.
+            (None, Some(carry)) if last.0 == 0 && self.track > FIRST_TRACK => carry_over(producer, carry),
             // A WAL's first track that is told positions: the hub knows this edge from a WAL that is gone, even where the
             // numbering begins anew.
             (None, _) if last.0 == 0 && (positions.is_empty() || self.track > FIRST_TRACK) => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
-            (Some(_), Some(carry)) if carry.ended => Step::Adopt { producer, last, chain, positions },
-            (Some(own), Some(carry)) if own != producer && last.0 == 0 => match committed_of(carry) {
-                Some(committed) => Step::Carry { producer, committed },
-                None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
-            },
+            (Some(own), Some(carry)) if own != producer && last.0 == 0 => carry_over(producer, carry),
             (Some(_), _) => Step::Settle { producer, last, chain, positions },
         }]
     }
@@ -456,6 +455,13 @@ impl Window {
     /// The chain at the acked sequence, as the WAL tells it: sent with the next Open.
     pub const fn acked_chain(&mut self, chain: Chain) {
         self.acked_chain = chain;
+    }
+}
+
+fn carry_over(producer: ProducerId, carry: &Carry) -> Step {
+    match committed_of(carry) {
+        Some(committed) => Step::Carry { producer, committed },
+        None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
     }
 }
 

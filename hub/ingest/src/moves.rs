@@ -35,7 +35,8 @@ pub struct Asker {
     pub nonce: [u8; 16],
     /// The producer it believes it is; `None` as well when no lane knows that one.
     pub producer: Option<ProducerId>,
-    /// No lane knows the producer it believes it is (the bucket was rolled back): it holds a numbering all the same.
+    /// It holds a numbering that it cannot name: no lane knows the producer it believes it is (the bucket was rolled back), or its WAL was
+    /// set back to before its track was bound.
     pub is_unknown: bool,
     /// Newest sequence it holds an ack for, and the chain there.
     pub acked: (Sequence, Chain),
@@ -185,9 +186,16 @@ impl Walk {
     /// object that names its first one; only asked for track 1) say. `None`: a new producer is to be minted.
     #[must_use]
     pub fn begin(asker: Asker, first: Option<ProducerId>, all: &[(ProducerId, ProducerState)]) -> Option<Self> {
-        let bound = all.iter().find(|(_, state)| state.closed.is_none() && asker.same_track(state)).map(|(producer, _)| *producer);
-        let at = bound.or_else(|| first.filter(|_| asker.is_first_track()))?;
-        Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)))
+        let of_track = |is_open: bool| {
+            let mut of_track = all.iter().filter(|(_, state)| state.closed.is_none() == is_open && asker.same_track(state));
+            of_track.next().map(|(producer, _)| *producer)
+        };
+        if let Some(at) = of_track(true).or_else(|| first.filter(|_| asker.is_first_track())) {
+            return Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)));
+        }
+        // Its WAL was set back to before it was bound, and the track went on elsewhere or ended since.
+        let at = of_track(false).filter(|_| !asker.followed)?;
+        Some(Self::at_producer(Asker { is_unknown: true, ..asker }, at, None))
     }
 
     /// Whether the asker's WAL is new to the hub, so that all other open producers of its identity end in this one.

@@ -4,6 +4,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hub_ingest::request::PushRefused;
 use hub_query::QueryFault;
+use hub_store::StoreFault;
 use hub_tenant::AccessFault;
 use proto_model::Remedy;
 
@@ -92,7 +93,9 @@ impl ApiFault {
                     Remedy::RetryAfter(_) | Remedy::Fix | Remedy::Drop | Remedy::Stop => None,
                 };
                 // Which request to the store failed, at which address, is the operator's to know: `into_response` logs it.
-                let text = if matches!(fault, QueryFault::Store(_)) { STORE_AWAY.to_owned() } else { format!("{fault}\n") };
+                // Damage is told: to ask again does not help, to ask for a part does.
+                let is_away = matches!(fault, QueryFault::Store(store) if !matches!(store, StoreFault::Damaged { .. }));
+                let text = if is_away { STORE_AWAY.to_owned() } else { format!("{fault}\n") };
                 (fault.status(), text, retry)
             }
             Self::Foreign(text) => (403, format!("{text}\n"), None),

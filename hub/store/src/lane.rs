@@ -30,6 +30,8 @@ pub(crate) mod skip;
 pub(crate) mod start;
 pub mod writer;
 
+use start::Kept;
+
 /// What lane work needs of the store: requests, keys, and where folds become visible.
 #[derive(Debug)]
 pub(crate) struct Shore {
@@ -62,8 +64,8 @@ struct LaneNow {
     /// The start of the last round that ended in a 404.
     fresh: Option<Moment>,
     frozen: Option<Frozen>,
-    /// Number of the newest snapshot known, 0 for none.
-    snapshot: u64,
+    /// The snapshots known.
+    snapshots: Kept,
 }
 
 /// A fold and the generation it belongs to.
@@ -100,7 +102,7 @@ enum Followed {
 
 impl LaneCell {
     pub(crate) const fn new(lane: LaneId, genesis: CommitId, maker: String, made: Timestamp) -> Self {
-        let now = Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshot: 0 });
+        let now = Mutex::new(LaneNow { fold: None, generation: 0, fresh: None, frozen: None, snapshots: Kept { newest: 0, before: 0 } });
         Self { lane, genesis, maker, made, now, turn: tokio::sync::Mutex::const_new(()) }
     }
 
@@ -145,13 +147,13 @@ impl LaneCell {
         self.now().frozen.clone()
     }
 
-    /// Number of the newest snapshot known.
-    pub(crate) fn snapshot(&self) -> u64 {
-        self.now().snapshot
+    /// The snapshots known.
+    pub(crate) fn snapshots(&self) -> Kept {
+        self.now().snapshots
     }
 
-    pub(crate) fn note_snapshot(&self, number: u64) {
-        self.now().snapshot = number;
+    pub(crate) fn note_snapshots(&self, kept: Kept) {
+        self.now().snapshots = kept;
     }
 
     /// Follows to the first number that is absent (rule 7), from a snapshot if need be (rule 11).
@@ -191,8 +193,8 @@ impl LaneCell {
     /// A state to start from, not yet known to be true.
     async fn begin(&self, shore: &Shore) -> Result<Known, StoreFault> {
         let generation = self.now().generation;
-        let (fold, snapshot) = start::newest(shore, self.lane, self.genesis).await?;
-        self.note_snapshot(snapshot);
+        let (fold, newest) = start::newest(shore, self.lane, self.genesis).await?;
+        self.note_snapshots(Kept { newest, before: 0 });
         Ok(Known { fold: Arc::new(fold), generation })
     }
 

@@ -311,7 +311,7 @@ impl Store {
                 lane: cell.lane,
                 head: known.fold.head(),
                 floor: known.fold.floor(),
-                snapshot: cell.snapshot(),
+                snapshot: cell.snapshots().newest,
                 writer: known.fold.writer().to_owned(),
                 idle_s: if known.fold.head() == 0 { 0 } else { now.since(known.fold.written()).as_secs() },
                 frozen: cell.frozen().map(|frozen| frozen.reason),

@@ -168,6 +168,23 @@ fn a_wal_of_before_a_track_began_goes_on_where_that_one_stands() {
     }
 }
 
+/// A WAL that was set back to before its second track was bound: what the hub has of it is not sent as new.
+#[test]
+fn a_later_track_that_was_bound_before_is_not_begun_anew() {
+    for (ended, last) in [(true, 0), (true, 9), (false, 0)] {
+        let mut tracks = Tracks::new([Window::new(TrackId(2), None, Sequence(0), Chain::default())], (700, BACKLOG_AGE));
+        drop(tracks.window(TrackId(2)).unwrap().open(Sequence(5), Sequence(1), false, NOW));
+        let Kind::Welcome(told) = welcome(2, 9, last) else { panic!("no Welcome") };
+        let carry = Carry { producer: id(1), last: 2, chain: Bytes::from_static(&[0; 16]), digests: Bytes::from_static(&[3; 32]), ended };
+        let steps = tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW);
+        match &steps[..] {
+            [(TrackId(2), Step::Adopt { producer: told, .. })] if ended => assert_eq!(*told, producer(9)),
+            [(TrackId(2), Step::Carry { producer: told, committed })] if !ended => assert_eq!((*told, committed.last), (producer(9), Sequence(2))),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_released_producer_is_carried_over() {
     let mut tracks = open(1, 700);

@@ -461,6 +461,30 @@ fn drained(moves: u128, lane: LaneId) -> (Lanes, ProducerId) {
     (lanes, newest)
 }
 
+/// Its WAL was set back to before the track was bound: it sends nothing that the track had stored.
+#[test]
+fn a_later_track_that_knows_no_producer_any_more_is_led_over_the_one_it_had() {
+    for lane in [OWN, THERE, FAR] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(THERE, 1), "one", 2, 5);
+        lanes.open(id(lane, 2), "one", 3, 3);
+        lanes.close(id(THERE, 1), id(lane, 2));
+        let unbound = Asker { track: TrackId(2), ..asker(None, 0) };
+        let walk = Walk::begin(unbound.clone(), None, &lanes.all("one")).expect("it is known");
+        let carry = target(lanes.walk(walk)).carry.expect("it is told where its track ended");
+        assert_eq!((carry.producer, carry.last, carry.ended), (id(THERE, 1), Sequence(5), true));
+        assert!(Walk::begin(Asker { track: TrackId(4), ..unbound.clone() }, None, &lanes.all("one")).is_none(), "never bound");
+        assert!(Walk::begin(Asker { wal_id: 8, ..unbound }, None, &lanes.all("one")).is_none(), "another WAL's");
+    }
+    // It moved since, and its next one was opened by nobody yet.
+    let mut lanes = Lanes::new();
+    lanes.open(id(THERE, 1), "one", 2, 5);
+    lanes.close(id(THERE, 1), id(FAR, 2));
+    let walk = Walk::begin(Asker { track: TrackId(2), ..asker(None, 0) }, None, &lanes.all("one")).unwrap();
+    let found = target(lanes.walk(walk));
+    assert_eq!((found.beginning.sequence, found.carry), (Sequence(5), None));
+}
+
 #[test]
 fn a_drained_track_is_told_its_end_wherever_the_one_after_it_went() {
     for (moves, lane) in [(0, THERE), (1, OWN), (1, FAR), (3, FAR), (3, OWN)] {

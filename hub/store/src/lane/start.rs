@@ -1,6 +1,6 @@
 //! Snapshots of a lane (rule 11): where its state starts from, and who writes the next one.
 //!
-//! Parts: [`newest`]; [`is_due`]; [`keep`]. Promises: a snapshot is written of a fold that was followed
+//! Parts: [`newest`]; [`Kept`]; [`is_due`]; [`keep`]. Promises: a snapshot is written of a fold that was followed
 //! or acknowledged, and still stands, only; a damaged one is passed over for the one before it. Must not do: trust what a
 //! snapshot says before the second look (`lane.rs` looks).
 
@@ -35,11 +35,29 @@ pub(crate) async fn listed(shore: &Shore, lane: LaneId) -> Result<Vec<u64>, Stor
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
 }
 
-/// Whether a fold with this head and floor wants a snapshot after the one of `newest`.
-pub(crate) const fn is_due(every: u64, head: u64, floor: u64, newest: u64) -> bool {
+/// The two newest snapshots known, by number; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Kept {
+    pub(crate) newest: u64,
+    /// Collection goes up to this one (rule 15).
+    pub(crate) before: u64,
+}
+
+impl Kept {
+    fn of(numbers: &[u64]) -> Self {
+        let mut last = numbers.iter().rev().copied();
+        Self { newest: last.next().unwrap_or(0), before: last.next().unwrap_or(0) }
+    }
+}
+
+/// Whether a fold with this head and floor wants a snapshot beside those that are kept.
+///
+/// One is written early where the older one lies far back (the lane grew while none could be written): nothing
+/// between it and the newest could be deleted until the lane has grown as much again.
+pub(crate) const fn is_due(every: u64, head: u64, floor: u64, kept: Kept) -> bool {
     let share = head.saturating_sub(floor) / SNAPSHOT_SHARE;
     let every = if share > every { share } else { every };
-    head.saturating_sub(newest) >= every
+    head.saturating_sub(kept.newest) >= every || (head > kept.newest && head.saturating_sub(kept.before) >= 3 * every)
 }
 
 /// Writes a snapshot of the lane if one is due, then deletes all but the two newest.
@@ -47,21 +65,21 @@ pub(crate) const fn is_due(every: u64, head: u64, floor: u64, newest: u64) -> bo
 /// # Errors
 /// The store's fault; nothing depends on it, the next look tries again.
 pub(crate) async fn keep(shore: &Shore, cell: &LaneCell) -> Result<(), StoreFault> {
-    keep_when(shore, cell, |head, floor, newest| is_due(shore.snapshot_every, head, floor, newest)).await
+    keep_when(shore, cell, |head, floor, kept| is_due(shore.snapshot_every, head, floor, kept)).await
 }
 
-/// As [`keep`], when `due` of head, floor and newest snapshot says so.
-pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, u64) -> bool) -> Result<(), StoreFault> {
+/// As [`keep`], when `due` of head, floor and the snapshots kept says so.
+pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, u64, Kept) -> bool) -> Result<(), StoreFault> {
     let Some(Known { fold, .. }) = cell.known() else { return Ok(()) };
     let (number, floor) = (fold.head(), fold.floor());
-    if !due(number, floor, cell.snapshot()) {
+    if !due(number, floor, cell.snapshots()) {
         return Ok(());
     }
     // Another hub may have written one since.
     let mut numbers = listed(shore, cell.lane).await?;
-    let newest = numbers.last().copied().unwrap_or(0);
-    if !due(number, floor, newest) {
-        cell.note_snapshot(newest);
+    let kept = Kept::of(&numbers);
+    if !due(number, floor, kept) {
+        cell.note_snapshots(kept);
         return Ok(());
     }
     // A fold of before the bucket was put back must not become the state that everybody starts from.
@@ -71,10 +89,10 @@ pub(crate) async fn keep_when(shore: &Shore, cell: &LaneCell, due: impl Fn(u64, 
     let keys = shore.keys.clone();
     let bytes = shore.objects.world.workers.run(move || snapshot::encode(&fold, &keys)).await?;
     shore.objects.write(&Key::snapshot(cell.lane, number), bytes).await?;
-    cell.note_snapshot(number);
     numbers.push(number);
     numbers.sort_unstable();
     numbers.dedup();
+    cell.note_snapshots(Kept::of(&numbers));
     for old in numbers.iter().rev().skip(SNAPSHOTS_KEPT) {
         shore.objects.delete(&Key::snapshot(cell.lane, *old)).await?;
     }

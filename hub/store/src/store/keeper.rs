@@ -316,7 +316,7 @@ impl Keeper {
     /// The store's fault; nothing depends on a snapshot.
     pub async fn snapshot(&self, lane: LaneId, every: u64) -> Result<(), StoreFault> {
         let Some(cell) = self.store.cells().into_iter().find(|cell| cell.lane == lane) else { return Ok(()) };
-        start::keep_when(&self.store.shore, &cell, |head, _, newest| head >= newest + every).await
+        start::keep_when(&self.store.shore, &cell, |head, _, kept| head >= kept.newest + every).await
     }
 
     /// Deletes objects of a lane that may go (lane rule 15), `now` by the store's clock; gives how many.

@@ -113,7 +113,7 @@ async fn snapshots(sea: &Sea, store: &Arc<Store>) {
         tokio::time::sleep(Duration::from_millis(200 + sea.entropy.below(800))).await;
         let every = sea.weather.lock().unwrap().snapshot_every;
         for cell in store.cells() {
-            drop(start::keep_when(store.shore(), &cell, |head, _, newest| head >= newest + every).await);
+            drop(start::keep_when(store.shore(), &cell, |head, _, kept| head >= kept.newest + every).await);
         }
     }
 }
