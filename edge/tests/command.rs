@@ -301,6 +301,15 @@ fn the_state_is_shown_in_a_terminal_as_wide_as_it_is() {
 }
 
 #[test]
+fn what_is_none_is_told_as_such() {
+    let place = Place::new();
+    let (code, out, err) = ran(&["wal", "inspect", &place.path("")]);
+    assert!(code == 1 && out.is_empty() && err.contains("no file of a WAL is in "), "{code} {out} {err}");
+    let (code, out, err) = ran(&["status", "--url", "nonsense"]);
+    assert!(code == 1 && out.is_empty() && err.contains("nonsense is no url: write --url http://"), "{code} {out} {err}");
+}
+
+#[test]
 fn reload_by_page_must_be_allowed() {
     let place = Place::new();
     let more = format!("{HUB}server: {{http_listen_address: 127.0.0.1, http_listen_port: 0, http_path_prefix: /agent/}}\n");

@@ -8,7 +8,7 @@ use edge::http::Client;
 use edge::http::answer::json;
 use edge::settings::http::HttpSettings;
 use edge::status::view::{Look, view};
-use edge_wal::{Inspected, InspectedKind};
+use edge_wal::Inspected;
 use proto_seam::{Disk, World};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -49,6 +49,9 @@ pub(crate) async fn status(url: &str, (json, watch): (bool, Option<u64>), world:
 }
 
 async fn ask(client: &Client, url: &str) -> Result<Value, String> {
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Err(format!("{url} is no url: write --url http://127.0.0.1:9080, with the address of the edge's setting `server`"));
+    }
     let asked = async { json(client.get(&format!("{}/status", url.trim_end_matches('/')), &[], WITHIN).await?, REPORT_BYTES_MAX, WITHIN).await };
     asked.await.map_err(|why| format!("no edge answers at {url}: {why}; is it running, and is its `server` address this one"))
 }
@@ -75,13 +78,7 @@ fn show(text: &str, again: bool) -> bool {
 
 pub(crate) fn inspect(disk: &dyn Disk, dir: &Path, json: bool) -> u8 {
     let show = |record: Inspected| {
-        let kind = match record.kind {
-            InspectedKind::Batch => "batch",
-            InspectedKind::Gap => "gap",
-            InspectedKind::Checkpoint => "checkpoint",
-            InspectedKind::Control => "control",
-            InspectedKind::Bad => "bad",
-        };
+        let kind = record.kind.as_str();
         let Inspected { file, offset, track, sequence, lines, bytes, .. } = record;
         if json {
             let object =
@@ -92,6 +89,10 @@ pub(crate) fn inspect(disk: &dyn Disk, dir: &Path, json: bool) -> u8 {
         }
     };
     match edge_wal::inspect(dir, disk, &mut { show }) {
+        Ok(summary) if summary.files == 0 => {
+            complain(&format!("no file of a WAL is in {}: name the folder of the setting wal.dir", dir.display()));
+            1
+        }
         Ok(summary) => {
             if json {
                 let object = serde_json::json!({"kind": "summary", "records": summary.records, "bad": summary.bad, "torn_bytes": summary.torn_bytes, "lines": summary.lines});

@@ -67,6 +67,7 @@ impl Wal {
             positions: told.clone(),
             positions_before: self.before.clone(),
             rebased: self.rebased(track),
+            end_before: self.end_before(track),
             synced: 0,
         };
         let slot = Slot::new(SlotKind::Batch, sequence, frozen.digest.0, now, frozen.lines);
@@ -97,6 +98,7 @@ impl Wal {
             positions: told.clone(),
             positions_before: self.before.clone(),
             rebased: self.rebased(track),
+            end_before: self.end_before(track),
             synced: 0,
         };
         let slot = Slot::gap(sequence, &head);
@@ -111,7 +113,8 @@ impl Wal {
     /// As [`Self::append_batch`].
     pub fn append_positions(&mut self, positions: &[SourcePosition]) -> Result<(), WalFault> {
         let (told, stamped) = self.stamped(0, positions);
-        let kind = pb::control_head::Kind::Positions(pb::Positions { positions: told.clone(), positions_before: self.before.clone() });
+        let kind =
+            pb::control_head::Kind::Positions(pb::Positions { positions: told.clone(), positions_before: self.before.clone(), end_before: self.end.clone() });
         let pending = Pending::control(0, kind);
         self.put(pending)?;
         self.told(told, &stamped);
@@ -160,6 +163,7 @@ impl Wal {
         };
         self.control(track, pb::control_head::Kind::Adopt(told))?;
         self.before.clear();
+        self.end.take_if(|end| end.track == track.0 || cuts.iter().any(|(track, _)| end.track == track.0));
         self.beginnings = Beginnings::of(positions);
         Ok(())
     }
@@ -277,12 +281,18 @@ impl Wal {
         Ok((found.next, found.tail()))
     }
 
+    /// For a record of `track`: where the one before left its own, if that is another, which may get no more records.
+    fn end_before(&self, track: TrackId) -> Option<pb::End> {
+        self.end.clone().filter(|end| end.track != track.0)
+    }
+
     fn append(&mut self, track: TrackId, mut slot: Slot, head: Head, body: Bytes) -> Result<(), WalFault> {
         let (sequence, to) = (slot.from, slot.from);
         let place = self.put(Pending { track: track.0, sequence, head, body, place: None })?;
         slot.place(place);
-        if let Some(track) = locked(&self.shared).tracks.get_mut(&track.0) {
-            track.push(slot, to);
+        if let Some(found) = locked(&self.shared).tracks.get_mut(&track.0) {
+            found.push(slot, to);
+            self.end = Some(found.end(track.0));
         }
         Ok(())
     }

@@ -8,9 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use proto_model::{BatchDigest, Chain, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::digest;
 
+use crate::entry::pb;
 use crate::limits::{ACK_LAG_BYTES, DRAINED_KEPT, SENT_BATCHES_MAX};
 use crate::recover::{TrackState, reason};
 use crate::sinks::Sinks;
@@ -325,6 +327,11 @@ impl Track {
         self.acked_durable = self.acked;
         self.refold();
         self.assume_sent();
+    }
+
+    /// Its end, as a record of another track tells it.
+    pub(crate) fn end(&self, track: u32) -> pb::End {
+        pb::End { track, next: self.next, chain: Bytes::copy_from_slice(&self.tail.0), rebased: self.rebased }
     }
 
     /// The track as callers see it.

@@ -64,6 +64,8 @@ pub struct Inspected {
 /// The sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
+    /// Files with a WAL's name.
+    pub files: usize,
     /// Sound records.
     pub records: u64,
     /// Damaged stretches.
@@ -80,7 +82,7 @@ pub struct Summary {
 /// [`WalFault`] when the directory cannot be read, or its files are not this program's to read.
 pub fn inspect(dir: &Path, disk: &dyn Disk, each: &mut dyn FnMut(Inspected)) -> Result<Summary, WalFault> {
     let survey = Survey::new(file::list(dir, disk)?, disk)?;
-    let mut summary = Summary::default();
+    let mut summary = Summary { files: survey.files.len(), ..Summary::default() };
     for surveyed in &survey.files {
         let name = file::name(surveyed.listed.number);
         walk(surveyed, disk, &mut |met| match met {

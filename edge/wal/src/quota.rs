@@ -361,7 +361,7 @@ impl Wal {
             match self.reader.fetch(place) {
                 Ok(Fetched::Record(_, Head::Gap(mut head), _)) => {
                     head.to = to;
-                    (head.positions, head.positions_before) = (Vec::new(), Vec::new());
+                    (head.positions, head.positions_before, head.end_before) = (Vec::new(), Vec::new(), None);
                     self.put_gap(number, from, head);
                 }
                 Ok(Fetched::Record(..) | Fetched::Damaged) => drop(locked(&self.shared).give_up(number, from, place)),

@@ -98,6 +98,8 @@ pub(crate) struct Replay {
     pub(crate) positions: Positions,
     /// What the last record that told any advanced.
     pub(crate) before: Vec<pb::Position>,
+    /// Where the newest batch or gap left its track.
+    end: Option<pb::End>,
     torn_bytes: u64,
     bad_records: u64,
     doubtful: bool,
@@ -116,6 +118,8 @@ pub(crate) struct Replayed {
     pub(crate) positions: Positions,
     /// What the last record that told any advanced.
     pub(crate) before: Vec<pb::Position>,
+    /// Where the newest batch or gap left its track.
+    pub(crate) end: Option<pb::End>,
     /// For the caller of open.
     pub(crate) recovered: Recovered,
 }
@@ -178,7 +182,7 @@ impl Replay {
             lost,
             positions_doubtful: self.doubtful,
         };
-        Replayed { index: self.index, positions: self.positions, before: self.before, recovered }
+        Replayed { index: self.index, positions: self.positions, before: self.before, end: self.end, recovered }
     }
 
     fn advance(&mut self, before: &[pb::Position], positions: Vec<pb::Position>) {
@@ -193,6 +197,7 @@ impl Replay {
 
     fn batch(&mut self, number: u32, sequence: u64, head: pb::BatchHead, place: Place) {
         self.advance(&head.positions_before, head.positions);
+        self.ended(head.end_before);
         let (Some(chain), Ok(digest)) = (chain_of(&head.chain_previous), <[u8; 16]>::try_from(&head.digest[..])) else { return };
         let Some(before) = sequence.checked_sub(1).filter(|_| sequence < u64::MAX) else { return };
         let track = self.numbered(number, head.rebased, before, chain);
@@ -203,6 +208,7 @@ impl Replay {
         if sequence >= track.next {
             hole_up_to(track, sequence, chain);
             track.push(slot, sequence);
+            self.end = Some(track.end(number));
         } else if let Some((old, _)) = track.at(sequence) {
             // Written anew after a failed sync, or found again behind damage.
             if old.kind() == SlotKind::Hole || (old.kind() == SlotKind::Batch && old.link == digest) {
@@ -213,6 +219,7 @@ impl Replay {
 
     fn gap(&mut self, number: u32, from: u64, mut head: pb::GapHead, place: Place) {
         self.advance(&head.positions_before, std::mem::take(&mut head.positions));
+        self.ended(head.end_before.take());
         let Some(chain) = chain_of(&head.chain_previous) else { return };
         let (Some(before), true) = (from.checked_sub(1), head.to >= from && head.to < u64::MAX) else { return };
         let track = self.numbered(number, head.rebased, before, chain);
@@ -229,6 +236,20 @@ impl Replay {
             hole_up_to(track, from, chain);
             hole_up_to(track, head.to + 1, Chain::default());
             track.replace(slot(from), head.to);
+            if track.next == head.to + 1 {
+                self.end = Some(track.end(number));
+            }
+        }
+    }
+
+    /// A record says where another track stood when it was written: what that one lacks is missing.
+    fn ended(&mut self, told: Option<pb::End>) {
+        let Some(end) = told.filter(|end| end.next < u64::MAX) else { return };
+        // One that is not known here was let go.
+        let track = self.index.tracks.get_mut(&end.track).filter(|track| track.rebased == end.rebased);
+        if let (Some(track), Some(chain)) = (track, chain_of(&end.chain)) {
+            hole_up_to(track, end.next, chain);
+            self.end = Some(end);
         }
     }
 
@@ -265,7 +286,10 @@ impl Replay {
     fn control(&mut self, file: u32, number: u32, kind: pb::control_head::Kind) {
         use pb::control_head::Kind;
         match kind {
-            Kind::Positions(told) => self.advance(&told.positions_before, told.positions),
+            Kind::Positions(told) => {
+                self.advance(&told.positions_before, told.positions);
+                self.ended(told.end_before);
+            }
             Kind::Bind(told) => {
                 let track = self.track(number);
                 (track.producer, track.closed) = (ProducerId::from_bytes(&told.producer), false);
@@ -292,6 +316,7 @@ impl Replay {
                 }
                 self.positions.replace(&told.positions);
                 self.before.clear();
+                self.end.take_if(|end| end.track == number || told.cuts.iter().any(|cut| end.track == cut.track));
             }
             Kind::Rebase(told) => {
                 self.index.rebased_in.insert(file);

@@ -86,6 +86,8 @@ pub struct Wal {
     pub(crate) beginnings: Beginnings,
     /// What the last record that told any advanced.
     pub(crate) before: Vec<pb::Position>,
+    /// Where the newest batch or gap left its track.
+    pub(crate) end: Option<pb::End>,
     pub(crate) reader: WalReader,
     _lock: Box<dyn DiskLock>,
 }
@@ -153,6 +155,7 @@ impl Wal {
             beginnings: Beginnings::of(replayed.positions.iter()),
             positions: replayed.positions,
             before: replayed.before,
+            end: replayed.end,
             _lock: lock,
         };
         wal.mend(&survey, &tails)?;

@@ -81,7 +81,7 @@ fn a_checkpoint_in_part_takes_nothing_back() {
     let offsets = |replay: Replay| replay.finish(WalId(1)).recovered.positions.iter().map(|p| (p.identity.inode, p.offset)).collect::<Vec<_>>();
     let start = || {
         let mut replay = Replay::default();
-        let told = pb::Positions { positions: vec![position(1, 10), position(2, 20)], positions_before: Vec::new() };
+        let told = pb::Positions { positions: vec![position(1, 10), position(2, 20)], positions_before: Vec::new(), end_before: None };
         replay.record(1, found(64, 0, 0, Head::control(pb::control_head::Kind::Positions(told))));
         replay.record(2, found(64, 0, 0, part(0, vec![position(1, 11)])));
         replay

@@ -114,6 +114,40 @@ proptest! {
     }
 }
 
+/// No later batch of its track would show that it is missing, though what follows tells where its source stands.
+#[test]
+fn the_last_batch_of_a_track_is_missed_when_it_is_damaged() {
+    for (restarts, by_track) in [(false, true), (true, true), (false, false), (true, false)] {
+        let disk = disk(7);
+        let (mut wal, _) = open(&disk);
+        wal.bind(TRACK, bed::producer(3)).unwrap();
+        for n in 1..=3 {
+            wal.append_batch(TRACK, &batch(n, 20), &[position(1, n)], NOW).unwrap();
+            wal.sync().unwrap();
+        }
+        if restarts {
+            drop(wal);
+            wal = open(&disk).0;
+        }
+        if by_track {
+            let track = wal.new_track().unwrap();
+            wal.bind(track, bed::producer(4)).unwrap();
+            wal.append_batch(track, &batch(9, 20), &[position(1, 4)], NOW).unwrap();
+        } else {
+            wal.append_positions(&[position(1, 4)]).unwrap();
+        }
+        wal.sync().unwrap();
+        drop(wal);
+        let (records, _) = records(&disk);
+        let last = records.iter().find(|record| (record.track, record.sequence) == (TRACK.0, 3)).unwrap();
+        assert!(disk.flip(&bed::settings().dir.join(&last.file), last.offset + last.bytes - 1));
+        let (_, recovered) = open(&disk);
+        let lost: Vec<_> = recovered.lost.iter().map(|lost| (lost.track, lost.from.0, lost.to.0, lost.reason.as_str())).collect();
+        assert_eq!(lost, [(TRACK, 3, 3, reason::WAL_DAMAGED)], "restarts: {restarts}, by a track: {by_track}");
+        assert_eq!((recovered.tracks[0].next.0, recovered.positions[0].offset), (4, 4));
+    }
+}
+
 #[test]
 fn a_restart_goes_on_where_it_was() {
     let disk = disk(1);
