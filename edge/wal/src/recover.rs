@@ -107,6 +107,8 @@ pub(crate) struct Replay {
     part: u32,
     /// What the parts of a checkpoint told so far.
     checkpointed: Positions,
+    /// A checkpoint was read as a whole: a track that is not known began after it.
+    knows_all: bool,
 }
 
 /// A replayed WAL.
@@ -279,7 +281,7 @@ impl Replay {
         if self.part > 0 && self.part == head.parts {
             // Whole, it is all there is; in part, it is at least no older than what is known.
             self.positions = std::mem::take(&mut self.checkpointed);
-            self.doubtful = false;
+            (self.doubtful, self.knows_all) = (false, true);
         }
     }
 
@@ -332,7 +334,9 @@ impl Replay {
     /// The track of a record that was written after `rebased` new numberings: if the record of the last one is damaged,
     /// what was numbered before it is void (the batches are found missing, and told).
     fn numbered(&mut self, number: u32, rebased: u32, before: u64, chain: Chain) -> &mut Track {
-        let track = self.index.tracks.entry(number).or_insert_with(|| Track::replayed_after(rebased, before, chain));
+        let knows_all = self.knows_all;
+        let unknown = || if knows_all { Track::replayed(0, Chain::default()) } else { Track::replayed_after(rebased, before, chain) };
+        let track = self.index.tracks.entry(number).or_insert_with(unknown);
         if rebased > track.rebased {
             let (producer, closed) = (track.producer, track.closed);
             *track = Track::replayed_after(rebased, 0, Chain::default());

@@ -149,6 +149,26 @@ fn the_last_batch_of_a_track_is_missed_when_it_is_damaged() {
 }
 
 #[test]
+fn the_first_batch_of_a_track_is_missed_when_it_is_damaged() {
+    let disk = disk(7);
+    let (mut wal, _) = open(&disk);
+    wal.bind(TRACK, bed::producer(3)).unwrap();
+    let track = wal.new_track().unwrap();
+    for n in 1..=2 {
+        wal.append_batch(track, &batch(n, 20), &[position(1, n)], NOW).unwrap();
+        wal.sync().unwrap();
+    }
+    drop(wal);
+    let (records, _) = records(&disk);
+    let first = records.iter().find(|record| (record.track, record.sequence) == (track.0, 1)).unwrap();
+    assert!(disk.flip(&bed::settings().dir.join(&first.file), first.offset + first.bytes - 1));
+    let (_, recovered) = open(&disk);
+    let lost: Vec<_> = recovered.lost.iter().map(|lost| (lost.track, lost.from.0, lost.to.0, lost.reason.as_str())).collect();
+    assert_eq!(lost, [(track, 1, 1, reason::WAL_DAMAGED)]);
+    assert_eq!((recovered.tracks[1].acked.0, recovered.tracks[1].next.0), (0, 3), "nothing says that the hub has it");
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was() {
     let disk = disk(1);
     let (mut wal, first) = open(&disk);
