@@ -193,8 +193,9 @@ impl Walk {
         if let Some(at) = of_track(true).or_else(|| first.filter(|_| asker.is_first_track())) {
             return Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)));
         }
-        // Its WAL was set back to before it was bound, and the track went on elsewhere or ended since.
-        let at = of_track(false).filter(|_| !asker.followed)?;
+        // Its WAL was set back to before it was bound, or a rollback forgot what came after the producer of its track that is known. One that
+        // names no producer could not be told the end of a track that another follows; a WAL binds a track before it begins the next.
+        let at = of_track(false).filter(|_| asker.is_unknown || !asker.followed)?;
         Some(Self::at_producer(Asker { is_unknown: true, ..asker }, at, None))
     }
 

@@ -46,6 +46,7 @@ fn offsets(positions: &[Position]) -> Vec<(u64, u64)> {
 }
 
 /// All lanes: the folds themselves say whether what a walk writes is valid.
+#[derive(Clone)]
 struct Lanes {
     folds: BTreeMap<LaneId, Fold>,
     minted: u128,
@@ -480,9 +481,14 @@ fn a_later_track_that_knows_no_producer_any_more_is_led_over_the_one_it_had() {
     let mut lanes = Lanes::new();
     lanes.open(id(THERE, 1), "one", 2, 5);
     lanes.close(id(THERE, 1), id(FAR, 2));
-    let walk = Walk::begin(Asker { track: TrackId(2), ..asker(None, 0) }, None, &lanes.all("one")).unwrap();
-    let found = target(lanes.walk(walk));
-    assert_eq!((found.beginning.sequence, found.carry), (Sequence(5), None));
+    for is_unknown in [false, true] {
+        let mut lanes = lanes.clone();
+        // A rollback forgot the producer that it names: later tracks follow it.
+        let who = Asker { track: TrackId(2), is_unknown, followed: is_unknown, ..asker(None, 0) };
+        let walk = Walk::begin(who, None, &lanes.all("one")).unwrap();
+        let found = target(lanes.walk(walk));
+        assert_eq!((found.beginning.sequence, found.carry), (Sequence(5), None));
+    }
 }
 
 #[test]

@@ -166,7 +166,10 @@ impl ProducerState {
                 }
             }
             if self.positions.len() < SOURCES_MAX && !self.positions.contains_key(key) {
-                self.positions.insert(key.clone(), position.clone());
+                // Of a later track: what lies before that one's part was this one's, and is nowhere.
+                let before = if ended.track > self.track { position.from } else { 0 };
+                let inherited = Position { from: position.from - before, missing: position.missing.saturating_add(before), ..position.clone() };
+                self.positions.insert(key.clone(), inherited);
                 self.notes.extend(ended.notes.get(key).map(|note| (key.clone(), *note)));
             }
         }

@@ -563,6 +563,36 @@ fn rule_8_advances_after_a_close_do_not_fit_in_whatever_object_they_come() {
     assert_eq!(retired.producer(&id(1)).unwrap().closed, Some(id(1)));
 }
 
+/// A new WAL ends the later of two tracks in the older one, which had not sent yet what it had of a source.
+#[test]
+fn what_an_older_track_had_not_sent_of_a_source_is_missing_once_the_later_one_ends_in_it() {
+    let mut fold = Fold::genesis(LANE, GENESIS);
+    let of_track = |fold: &Fold, producer, of| match open(fold, producer) {
+        LaneRecord::Open { epoch, identity, nonce, wal_id, sequence, chain, positions, after, .. } => {
+            LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track: of, sequence, chain, positions, after }
+        }
+        _ => panic!("no Open"),
+    };
+    fold.apply(&header(&fold, vec![of_track(&fold, id(1), 2), of_track(&fold, id(2), 3)])).unwrap();
+    let begun = |inode, from, offset| Position { from, ..at(inode, offset, false) };
+    fold.apply(&header(&fold, vec![advance(&fold, id(1), 1, vec![begun(3, 0, 70)])])).unwrap();
+    fold.apply(&header(&fold, vec![advance(&fold, id(2), 1, vec![begun(3, 100, 150), begun(7, 40, 90)])])).unwrap();
+    let end = |fold: &Fold, which: u128, next: u128| {
+        let state = fold.producer(&id(which)).unwrap();
+        LaneRecord::Close { producer: id(which), sequence: state.last, chain: state.chain, next: id(next) }
+    };
+    let told = |fold: &Fold, which: u128| -> Vec<(u64, u64, u64, u64)> {
+        fold.producer(&id(which)).unwrap().positions.values().map(|told| (told.inode, told.from, told.offset, told.missing)).collect()
+    };
+    let mut drained = fold.clone();
+    fold.apply(&header(&fold, vec![end(&fold, 2, 1)])).unwrap();
+    assert_eq!(told(&fold, 1), [(3, 0, 150, 30), (7, 0, 90, 40)]);
+    // The older one, drained, ends in the later: nothing is missing.
+    drained.apply(&header(&drained, vec![advance(&drained, id(1), 1, vec![begun(3, 0, 100), begun(8, 10, 20)])])).unwrap();
+    drained.apply(&header(&drained, vec![end(&drained, 1, 2)])).unwrap();
+    assert_eq!(told(&drained, 2), [(3, 0, 150, 0), (7, 40, 90, 0), (8, 10, 20, 0)]);
+}
+
 #[test]
 fn positions_that_come_with_an_open_are_added_to_what_is_known() {
     let mut fold = folded(&history(&[Step::Open(1), Step::Advance(1, 3, vec![(1, 2, false), (2, 5, false)])]));
