@@ -186,17 +186,14 @@ impl Walk {
     /// object that names its first one; only asked for track 1) say. `None`: a new producer is to be minted.
     #[must_use]
     pub fn begin(asker: Asker, first: Option<ProducerId>, all: &[(ProducerId, ProducerState)]) -> Option<Self> {
-        let of_track = |is_open: bool| {
-            let mut of_track = all.iter().filter(|(_, state)| state.closed.is_none() == is_open && asker.same_track(state));
-            of_track.next().map(|(producer, _)| *producer)
-        };
-        if let Some(at) = of_track(true).or_else(|| first.filter(|_| asker.is_first_track())) {
+        let bound = all.iter().find(|(_, state)| state.closed.is_none() && asker.same_track(state)).map(|(producer, _)| *producer);
+        if let Some(at) = bound.or_else(|| first.filter(|_| asker.is_first_track())) {
             return Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)));
         }
         // Its WAL was set back to before it was bound, or a rollback forgot what came after the producer of its track that is known. One that
         // names no producer could not be told the end of a track that another follows; a WAL binds a track before it begins the next.
-        let at = of_track(false).filter(|_| asker.is_unknown || !asker.followed)?;
-        Some(Self::at_producer(Asker { is_unknown: true, ..asker }, at, None))
+        let (at, _) = all.iter().find(|(producer, state)| asker.same_track(state) && goes_on(*producer, &asker, all))?;
+        (asker.is_unknown || !asker.followed).then(|| Self::at_producer(Asker { is_unknown: true, ..asker }, *at, None))
     }
 
     /// Whether the asker's WAL is new to the hub, so that all other open producers of its identity end in this one.
@@ -392,6 +389,21 @@ impl Walk {
     fn brought(&self) -> Option<CarryOver> {
         self.ended.clone().or_else(|| self.carry.clone())
     }
+}
+
+/// Whether the chain from `closed` goes on as the asker's track or in a later one. One that was retired does not; one that ended in an older track was
+/// of a WAL that was set back since, which gives its tracks the same numbers anew.
+fn goes_on(closed: ProducerId, asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
+    let mut at = closed;
+    for _ in 0..=all.len() {
+        let Some((_, state)) = all.iter().find(|(producer, _)| *producer == at) else { return true };
+        match state.closed {
+            Some(next) if next != at => at = next,
+            Some(_) => return false,
+            None => return state.wal_id == asker.wal_id && state.track >= asker.track.0,
+        }
+    }
+    false
 }
 
 /// Another open producer of an identity whose WAL was lost.

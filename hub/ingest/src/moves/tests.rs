@@ -475,6 +475,12 @@ fn a_later_track_that_knows_no_producer_any_more_is_led_over_the_one_it_had() {
         let carry = target(lanes.walk(walk)).carry.expect("it is told where its track ended");
         assert_eq!((carry.producer, carry.last, carry.ended), (id(THERE, 1), Sequence(5), true));
         assert!(Walk::begin(Asker { track: TrackId(4), ..unbound.clone() }, None, &lanes.all("one")).is_none(), "never bound");
+        // The number was given anew, after the old track 2 had ended in the first.
+        let mut again = Lanes::new();
+        again.open(id(THERE, 1), "one", 2, 5);
+        again.open(id(lane, 2), "one", 1, 3);
+        again.close(id(THERE, 1), id(lane, 2));
+        assert!(Walk::begin(unbound.clone(), None, &again.all("one")).is_none(), "another track 2");
         assert!(Walk::begin(Asker { wal_id: 8, ..unbound }, None, &lanes.all("one")).is_none(), "another WAL's");
     }
     // It moved since, and its next one was opened by nobody yet.
