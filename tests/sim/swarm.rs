@@ -13,6 +13,9 @@ use tests::objects::Rates;
 
 use crate::hosts::EdgeShape;
 
+/// The age of a backlog that has a track of its own, where nothing else is said.
+const BACKLOG_MS: u64 = 60_000;
+
 /// A simulation to be run.
 #[derive(Debug, Clone)]
 pub struct Swarm {
@@ -179,7 +182,7 @@ impl Swarm {
             timed,
             sources: usize::try_from(1 + entropy.below(3)).unwrap(),
             bandwidth: 0,
-            backlog_ms: 60_000,
+            backlog_ms: BACKLOG_MS,
         };
         let faults = Faults::of(&entropy, deep, sockets, timed);
         let pace = Pace {
@@ -216,6 +219,11 @@ impl Swarm {
         self.shape.backlog_ms = 1_000 << drawn.below(4);
         self.shape.bandwidth = if drawn.chance(0.5) { 10_000 << drawn.below(3) } else { 0 };
         self
+    }
+
+    /// Whether an edge soon begins a track.
+    pub const fn has_backlog(&self) -> bool {
+        self.shape.backlog_ms < BACKLOG_MS
     }
 
     /// As `seed` picks it, without faults.

@@ -200,7 +200,9 @@ impl Walk {
     #[must_use]
     pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
         let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
-        asker.producer.is_none() && !bound && asker.is_first_track() && !asker.followed
+        // Its opening lay in this hub while the same process went on by way of another.
+        let is_late = all.iter().any(|(_, state)| state.wal_id == asker.wal_id && state.track > asker.track.0 && state.nonce == asker.nonce);
+        asker.producer.is_none() && !bound && !is_late && asker.is_first_track() && !asker.followed
     }
 
     /// Begins at `at`.

@@ -124,7 +124,8 @@ impl Cluster {
         }
         let at = self.pick(self.edges.len());
         let away = Duration::from_millis(10 + self.entropy.below(3_000));
-        let was_ahead = self.most_tracks > 1;
+        // What an edge said of its tracks may be older than the newest of them.
+        let was_ahead = self.most_tracks > 1 || self.swarm.has_backlog();
         if self.strikes(faults.wal_lost) {
             self.lose_wal(at, away);
             self.lose_backlog(at, was_ahead);

@@ -269,6 +269,13 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
     assert!(Walk::ends_others(&lost, &all));
     assert!(!Walk::ends_others(&Asker { followed: true, ..lost.clone() }, &all), "it is not new: it has a later track");
+    // Its opening lay in a busy hub: meanwhile the same process has two tracks by way of another, where the first moved on.
+    let mut later = Lanes::new();
+    later.open(id(THERE, 1), "one", 1, 5);
+    later.open(id(OWN, 2), "one", 2, 3);
+    later.close(id(THERE, 1), id(OWN, 3));
+    assert!(Walk::ends_others(&track(1), &later.all("one")), "a process that opened none of these");
+    assert!(!Walk::ends_others(&Asker { nonce: [9; 16], ..track(1) }, &later.all("one")), "it did");
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
     lanes.commit(OWN, vec![other]);
