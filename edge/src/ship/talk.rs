@@ -275,7 +275,11 @@ impl<'s> Talk<'s> {
             }
             Step::Adopt { producer, last, chain, positions } => self.adopt(track, (producer, last, chain), &positions).await,
             Step::Settle { producer, last, chain, positions } => self.settle(track, (producer, last, chain), &positions).await,
-            Step::Carry { producer, committed } => self.carry(track, producer, committed).await,
+            // This WAL holds nothing of it that could be carried over.
+            Step::Carry { producer, positions, .. } if self.tracks.is_named(track) => {
+                self.adopt(track, (producer, Sequence(0), Chain::default()), &positions).await
+            }
+            Step::Carry { producer, committed, .. } => self.carry(track, producer, committed).await,
             Step::Closed(end) => self.close(track, end).await,
             Step::Acked(sequence) => {
                 let acked = self.wal(move |wal| wal.acked(track, sequence)).await?;

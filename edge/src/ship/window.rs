@@ -60,6 +60,8 @@ pub enum Step {
         producer: ProducerId,
         /// What stands of the one before.
         committed: Committed,
+        /// How far sources are committed.
+        positions: Vec<Position>,
     },
     /// The hub holds the end of this track, at this number: if that is all there is, close it in the WAL and forget it; else
     /// call [`Window::diverged`].
@@ -378,12 +380,12 @@ impl Window {
         vec![match (self.producer, &welcome.carry) {
             (_, Some(carry)) if carry.ended => Step::Adopt { producer, last, chain, positions },
             // A later track was bound before this WAL was set back.
-            (None, Some(carry)) if last.0 == 0 && self.track > FIRST_TRACK => carry_over(producer, carry),
+            (None, Some(carry)) if last.0 == 0 && self.track > FIRST_TRACK => carry_over(producer, carry, positions),
             // A WAL's first track that is told positions: the hub knows this edge from a WAL that is gone, even where the
             // numbering begins anew.
             (None, _) if last.0 == 0 && (positions.is_empty() || self.track > FIRST_TRACK) => Step::Bind(producer),
             (None, _) => Step::Adopt { producer, last, chain, positions },
-            (Some(own), Some(carry)) if own != producer && last.0 == 0 => carry_over(producer, carry),
+            (Some(own), Some(carry)) if own != producer && last.0 == 0 => carry_over(producer, carry, positions),
             (Some(_), _) => Step::Settle { producer, last, chain, positions },
         }]
     }
@@ -458,9 +460,9 @@ impl Window {
     }
 }
 
-fn carry_over(producer: ProducerId, carry: &Carry) -> Step {
+fn carry_over(producer: ProducerId, carry: &Carry, positions: Vec<Position>) -> Step {
     match committed_of(carry) {
-        Some(committed) => Step::Carry { producer, committed },
+        Some(committed) => Step::Carry { producer, committed, positions },
         None => Step::Redial("the hub's Welcome carries over what is malformed".to_owned()),
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{LOOKS_AT_ONCE, WALKS_AT_ONCE, WALKS_MAX};
-use crate::moves::{Asker, Beginning, Once, Step, Target, Walk, close_other, merged};
+use crate::moves::{Asker, Beginning, Once, Step, Target, Walk, close_other, close_unopened, merged, unopened};
 use crate::request::{CarryOver, Open, Refusal, Reply, Request};
 
 /// The task that walks.
@@ -136,7 +136,7 @@ impl Mover {
         };
         let ends_others = Walk::ends_others(asker, &all);
         let walk = Walk::begin(asker.clone(), first, &all).map(|walk| walk.carrying(carry.clone()));
-        let later = asker.later(all.iter().map(|(_, state)| state));
+        let later = asker.later(&all);
         Ok(Look { walk, others: if ends_others { all } else { Vec::new() }, later })
     }
 
@@ -226,7 +226,7 @@ impl Mover {
         let (asker, identity) = (walk.asker(), walk.asker().speaker.to_string());
         let takes_over = walk.takes_over();
         let all = self.store.producers_where(|state| state.identity == identity || (takes_over && asker.is_neighbour(state))).await?;
-        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().map(|(_, state)| state).partition(|state| state.identity == identity);
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, state)| state.identity == identity);
         if asker.later(&others).is_some() {
             let why =
                 "its WAL was put back to before a later track began, and goes by another name since: remove the WAL folder, or retire that track's producer";
@@ -239,20 +239,30 @@ impl Mover {
     /// them went on elsewhere meanwhile.
     async fn end_others(&self, going: &Walking, target: &Target, own: LaneId) -> Result<Option<Vec<proto_wire::edge_hub::Position>>, StoreFault> {
         let end = target.producer;
-        let mut lanes: BTreeMap<LaneId, Vec<ProducerId>> = BTreeMap::new();
+        let mut lanes: BTreeMap<LaneId, Vec<(ProducerId, Option<&(ProducerId, ProducerState)>)>> = BTreeMap::new();
         let apart = going.others.iter().filter(|(id, _)| *id != end && !going.walk.passed(id));
-        for (id, _) in apart.clone().filter(|(_, state)| state.closed.is_none() && !state.quarantined) {
-            lanes.entry(id.lane).or_default().push(*id);
+        for other in apart {
+            let (id, state) = other;
+            // One that was to go on elsewhere may stand as it was named: nobody came to open it.
+            if let Some(next) = unopened(*id, state, &going.others).filter(|next| *next != end && !going.walk.passed(next)) {
+                lanes.entry(next.lane).or_default().push((next, Some(other)));
+            } else if state.closed.is_none() && !state.quarantined {
+                lanes.entry(id.lane).or_default().push((*id, None));
+            }
         }
         let mut positions = target.beginning.positions.clone();
         let mut open: Vec<ProducerState> = Vec::new();
         for (lane, ids) in lanes {
             let judge = |fold: &Fold| {
-                let records: Vec<_> = ids.iter().filter_map(|id| close_other(*id, fold.producer(id), end)).collect();
+                let records_of = |(id, before): &(ProducerId, Option<&(ProducerId, ProducerState)>)| match (fold.producer(id), before) {
+                    (None, Some((before, state))) => close_unopened(*id, (*before, state), end),
+                    (known, _) => close_other(*id, known, end).into_iter().collect(),
+                };
+                let records: Vec<_> = ids.iter().flat_map(records_of).collect();
                 Ok((!records.is_empty()).then(|| Draft { records, ..Draft::default() }))
             };
             let fold = self.store.amend(lane, judge).await?;
-            for state in ids.iter().filter_map(|id| fold.producer(id)) {
+            for state in ids.iter().filter_map(|(id, _)| fold.producer(id)) {
                 match state.closed {
                     Some(next) if next == end => open.push(state.clone()),
                     Some(_) => return Ok(None),

@@ -78,12 +78,14 @@ impl Asker {
         state.wal_id == self.wal_id && state.track == self.track.0
     }
 
-    /// Of `all` the oldest track of its WAL that is open and later than its own, which is the newest that its WAL knows: that was set back to
-    /// before the later one began.
+    /// Of `all` the oldest track of its WAL that has not ended and is later than its own, which is the newest that its WAL knows: that was set back
+    /// to before the later one began.
     #[must_use]
-    pub fn later<'s>(&self, all: impl IntoIterator<Item = &'s ProducerState>) -> Option<TrackId> {
-        let is_later = |state: &&ProducerState| state.wal_id == self.wal_id && state.track > self.track.0 && state.closed.is_none();
-        all.into_iter().filter(is_later).map(|state| TrackId(state.track)).min().filter(|_| !self.followed)
+    pub fn later(&self, all: &[(ProducerId, ProducerState)]) -> Option<TrackId> {
+        let is_later = |state: &ProducerState| state.wal_id == self.wal_id && state.track > self.track.0;
+        let stands =
+            |(producer, state): &&(ProducerId, ProducerState)| is_later(state) && (state.closed.is_none() || unopened(*producer, state, all).is_some());
+        all.iter().filter(stands).map(|(_, state)| TrackId(state.track)).min().filter(|_| !self.followed)
     }
 
     /// Whether its WAL may still hold what `state` is of: its own track, or one before it. Later ones were lost with what came after it.
@@ -200,9 +202,9 @@ impl Walk {
     #[must_use]
     pub fn ends_others(asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
         let bound = all.iter().any(|(_, state)| state.closed.is_none() && asker.same_track(state));
-        // Its opening lay in this hub while the same process went on by way of another.
-        let is_late = all.iter().any(|(_, state)| state.wal_id == asker.wal_id && state.track > asker.track.0 && state.nonce == asker.nonce);
-        asker.producer.is_none() && !bound && !is_late && asker.is_first_track() && !asker.followed
+        // It is not: it was set back, or its opening lay in this hub while it went on by way of another.
+        let is_known = all.iter().any(|(_, state)| state.wal_id == asker.wal_id && state.track > asker.track.0);
+        asker.producer.is_none() && !bound && !is_known && asker.is_first_track() && !asker.followed
     }
 
     /// Begins at `at`.
@@ -406,6 +408,31 @@ fn goes_on(closed: ProducerId, asker: &Asker, all: &[(ProducerId, ProducerState)
         }
     }
     false
+}
+
+/// Who was to go on in place of the closed `producer`, if nobody of `all` opened that one yet.
+#[must_use]
+pub fn unopened(producer: ProducerId, state: &ProducerState, all: &[(ProducerId, ProducerState)]) -> Option<ProducerId> {
+    state.closed.filter(|next| *next != producer && !all.iter().any(|(known, _)| known == next))
+}
+
+/// What goes on for the closed producer `before` and was opened by nobody yet ends in `end`: it is opened and closed.
+#[must_use]
+pub fn close_unopened(producer: ProducerId, (before, state): (ProducerId, &ProducerState), end: ProducerId) -> Vec<LaneRecord> {
+    let (sequence, chain) = if state.quarantined { (Sequence(0), Chain::default()) } else { (state.last, state.chain) };
+    let open = LaneRecord::Open {
+        producer,
+        epoch: Epoch(1),
+        identity: state.identity.clone(),
+        nonce: state.nonce,
+        wal_id: state.wal_id,
+        track: state.track,
+        sequence,
+        chain,
+        positions: bounded(state.positions.values().cloned().collect()),
+        after: Some(before),
+    };
+    vec![open, LaneRecord::Close { producer, sequence, chain, next: end }]
 }
 
 /// Another open producer of an identity whose WAL was lost.

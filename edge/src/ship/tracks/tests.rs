@@ -179,7 +179,7 @@ fn a_later_track_that_was_bound_before_is_not_begun_anew() {
         let steps = tracks.hear(&Kind::Welcome(Welcome { carry: Some(carry), ..told }), NOW);
         match &steps[..] {
             [(TrackId(2), Step::Adopt { producer: told, .. })] if ended => assert_eq!(*told, producer(9)),
-            [(TrackId(2), Step::Carry { producer: told, committed })] if !ended => assert_eq!((*told, committed.last), (producer(9), Sequence(2))),
+            [(TrackId(2), Step::Carry { producer: told, committed, .. })] if !ended => assert_eq!((*told, committed.last), (producer(9), Sequence(2))),
             other => panic!("{other:?}"),
         }
     }
@@ -194,7 +194,7 @@ fn a_released_producer_is_carried_over() {
         Kind::Welcome(Welcome { carry: Some(carry), ..told })
     };
     let steps = tracks.hear(&carry(&[3; 32]), NOW);
-    let [(TrackId(1), Step::Carry { producer: told, committed })] = &steps[..] else { panic!("{steps:?}") };
+    let [(TrackId(1), Step::Carry { producer: told, committed, .. })] = &steps[..] else { panic!("{steps:?}") };
     assert_eq!((*told, committed.last, committed.digests.len()), (producer(9), Sequence(5), 2));
     assert!(matches!(&tracks.hear(&carry(&[3; 33]), NOW)[..], [(_, Step::Redial(_))]), "no whole digests");
 }

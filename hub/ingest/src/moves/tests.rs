@@ -269,13 +269,13 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     assert_eq!(Walk::begin(lost.clone(), first, &all).unwrap().at(), id(THERE, 1));
     assert!(Walk::ends_others(&lost, &all));
     assert!(!Walk::ends_others(&Asker { followed: true, ..lost.clone() }, &all), "it is not new: it has a later track");
-    // Its opening lay in a busy hub: meanwhile the same process has two tracks by way of another, where the first moved on.
+    // Its opening lay in a busy hub: meanwhile it has two tracks by way of another, where the first moved on.
     let mut later = Lanes::new();
     later.open(id(THERE, 1), "one", 1, 5);
     later.open(id(OWN, 2), "one", 2, 3);
     later.close(id(THERE, 1), id(OWN, 3));
-    assert!(Walk::ends_others(&track(1), &later.all("one")), "a process that opened none of these");
-    assert!(!Walk::ends_others(&Asker { nonce: [9; 16], ..track(1) }, &later.all("one")), "it did");
+    assert!(!Walk::ends_others(&track(1), &later.all("one")), "its WAL is known");
+    assert!(Walk::ends_others(&lost, &later.all("one")));
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
     lanes.commit(OWN, vec![other]);
@@ -644,9 +644,20 @@ fn the_oldest_later_track_of_the_same_wal_is_named_to_whoever_knows_none() {
     }
     lanes.close(id(THERE, 2), id(THERE, 4));
     let all = lanes.all("one");
-    let later = |asker: Asker| asker.later(all.iter().map(|(_, state)| state));
+    let later = |asker: Asker| asker.later(&all);
     let track = |track| Asker { track: TrackId(track), ..asker(None, 0) };
     assert_eq!([1, 2, 3, 4].map(|number| later(track(number))), [Some(TrackId(3)), Some(TrackId(3)), Some(TrackId(4)), None], "one that has ended is none");
     assert_eq!(later(Asker { followed: true, ..track(1) }), None, "it knows a later one");
     assert_eq!(later(Asker { wal_id: 8, ..track(1) }), None, "another WAL's tracks are not its own");
+    // Track 4 was to go on elsewhere, and nobody came to open it there.
+    lanes.close(id(THERE, 4), id(FAR, 9));
+    let all = lanes.all("one");
+    assert_eq!(track(3).later(&all), Some(TrackId(4)));
+    let (before, state) = all.iter().find(|(producer, _)| *producer == id(THERE, 4)).unwrap();
+    assert_eq!(unopened(*before, state, &all), Some(id(FAR, 9)));
+    // A new WAL ends it all the same.
+    lanes.commit(FAR, close_unopened(id(FAR, 9), (*before, state), id(THERE, 3)));
+    let ended = lanes.state(id(FAR, 9)).unwrap();
+    assert_eq!((ended.last, ended.closed, ended.track), (Sequence(5), Some(id(THERE, 3)), 4));
+    assert_eq!(track(3).later(&lanes.all("one")), None);
 }
