@@ -225,13 +225,17 @@ impl Tracks {
         }
     }
 
-    /// An older track of which the hub has all, once the newest is open: to be closed with the newest's producer as next.
+    /// The oldest track, if a newer one is open and the hub has all of it: to be closed with the newest's producer as next.
+    ///
+    /// In order: what a track between two that are open had of a source would be known to no open one, and a WAL that is set back to before it
+    /// would read that again. One that waits for an operator holds up nobody.
     #[must_use]
     pub fn drained(&self, durable: impl Fn(TrackId) -> Sequence) -> Option<(TrackId, ProducerId)> {
         let (newest, live) = self.windows.iter().next_back()?;
         let next = live.stamp().map(|(producer, _)| producer)?;
         let is_drained = |track: TrackId, window: &Window| *window.standing() == Standing::Open && window.report().2 >= durable(track);
-        self.windows.range(..newest).find(|(track, window)| is_drained(**track, window)).map(|(track, _)| (*track, next))
+        let (track, _) = self.windows.range(..newest).find(|(_, window)| !window.is_set_aside()).filter(|(track, window)| is_drained(**track, window))?;
+        Some((*track, next))
     }
 
     /// Whether what is read from now on should have a track of its own; `oldest` is when the oldest unacked batch of the newest was written.

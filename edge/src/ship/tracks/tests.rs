@@ -94,6 +94,8 @@ fn a_drained_track_is_closed_once_the_newest_is_open() {
     tracks.hear(&ack(1, 1), NOW);
     tracks.hear(&ack(3, 1), NOW);
     assert_eq!(tracks.drained(durable), None, "the newest is never closed");
+    tracks.hear(&ack(2, 1), NOW);
+    assert_eq!(tracks.drained(durable), None, "the one before it has not ended");
     tracks.hear(&ack(1, 2), NOW);
     assert_eq!(tracks.drained(durable), Some((TrackId(1), producer(3))));
     let message = tracks.window(TrackId(1)).unwrap().close(Chain([7; 16]), producer(3), NOW).unwrap();
@@ -105,9 +107,12 @@ fn a_drained_track_is_closed_once_the_newest_is_open() {
     assert_eq!(tracks.hear(&Kind::Close(close.clone()), NOW), [(TrackId(1), Step::Closed(Sequence(2)))]);
     tracks.remove(TrackId(1));
     assert_eq!(tracks.hear(&Kind::Close(close), NOW), []);
-    tracks.hear(&ack(2, 1), NOW);
+    assert_eq!(tracks.drained(durable), Some((TrackId(2), producer(3))));
     tracks.window(TrackId(3)).unwrap().diverged(NOW);
     assert_eq!(tracks.drained(durable), None, "nobody could go on for it");
+    let mut tracks = open(3, 700);
+    tracks.window(TrackId(1)).unwrap().diverged(NOW);
+    assert_eq!(tracks.drained(|_| Sequence(0)), Some((TrackId(2), producer(3))), "one that waits for an operator holds up nobody");
 }
 
 #[test]
