@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{LOOKS_AT_ONCE, WALKS_AT_ONCE, WALKS_MAX};
-use crate::moves::{Asker, Beginning, Once, Step, Target, Walk, close_other, close_unopened, merged, unopened};
+use crate::moves::{Asker, Beginning, Once, Other, Step, Target, Walk, merged, others_of};
 use crate::request::{CarryOver, Open, Refusal, Reply, Request};
 
 /// The task that walks.
@@ -239,30 +239,19 @@ impl Mover {
     /// them went on elsewhere meanwhile.
     async fn end_others(&self, going: &Walking, target: &Target, own: LaneId) -> Result<Option<Vec<proto_wire::edge_hub::Position>>, StoreFault> {
         let end = target.producer;
-        let mut lanes: BTreeMap<LaneId, Vec<(ProducerId, Option<&(ProducerId, ProducerState)>)>> = BTreeMap::new();
-        let apart = going.others.iter().filter(|(id, _)| *id != end && !going.walk.passed(id));
-        for other in apart {
-            let (id, state) = other;
-            // One that was to go on elsewhere may stand as it was named: nobody came to open it.
-            if let Some(next) = unopened(*id, state, &going.others).filter(|next| *next != end && !going.walk.passed(next)) {
-                lanes.entry(next.lane).or_default().push((next, Some(other)));
-            } else if state.closed.is_none() && !state.quarantined {
-                lanes.entry(id.lane).or_default().push((*id, None));
-            }
+        let mut lanes: BTreeMap<LaneId, Vec<Other>> = BTreeMap::new();
+        for other in others_of(&going.others, |id| *id != end && !going.walk.passed(id)) {
+            lanes.entry(other.producer.lane).or_default().push(other);
         }
         let mut positions = target.beginning.positions.clone();
         let mut open: Vec<ProducerState> = Vec::new();
-        for (lane, ids) in lanes {
+        for (lane, others) in lanes {
             let judge = |fold: &Fold| {
-                let records_of = |(id, before): &(ProducerId, Option<&(ProducerId, ProducerState)>)| match (fold.producer(id), before) {
-                    (None, Some((before, state))) => close_unopened(*id, (*before, state), end),
-                    (known, _) => close_other(*id, known, end).into_iter().collect(),
-                };
-                let records: Vec<_> = ids.iter().flat_map(records_of).collect();
+                let records: Vec<_> = others.iter().flat_map(|other| other.close(fold.producer(&other.producer), end)).collect();
                 Ok((!records.is_empty()).then(|| Draft { records, ..Draft::default() }))
             };
             let fold = self.store.amend(lane, judge).await?;
-            for state in ids.iter().filter_map(|(id, _)| fold.producer(id)) {
+            for state in others.iter().filter_map(|other| fold.producer(&other.producer)) {
                 match state.closed {
                     Some(next) if next == end => open.push(state.clone()),
                     Some(_) => return Ok(None),

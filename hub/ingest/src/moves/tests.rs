@@ -277,11 +277,14 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     assert!(!Walk::ends_others(&track(1), &later.all("one")), "its WAL is known");
     assert!(Walk::ends_others(&lost, &later.all("one")));
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
-    let other = close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer).unwrap();
-    lanes.commit(OWN, vec![other]);
+    let before = lanes.all("one");
+    let others = others_of(&before, |other| *other != found.producer && *other != id(THERE, 1));
+    let [other] = &others[..] else { panic!("{others:?}") };
+    let close = |lanes: &Lanes| other.close(lanes.state(id(OWN, 2)), found.producer);
+    let record = close(&lanes);
+    lanes.commit(OWN, record);
     assert_eq!(lanes.state(id(OWN, 2)).unwrap().closed, Some(found.producer));
-    assert_eq!(close_other(id(OWN, 2), lanes.state(id(OWN, 2)), found.producer), None, "once");
-    assert_eq!(close_other(found.producer, lanes.state(found.producer), found.producer), None, "not itself");
+    assert_eq!(close(&lanes), [], "once");
     // The new WAL's second track is one of its own.
     assert!(Walk::begin(Asker { track: TrackId(2), ..lost }, None, &lanes.all("one")).is_none());
 }
@@ -653,10 +656,12 @@ fn the_oldest_later_track_of_the_same_wal_is_named_to_whoever_knows_none() {
     lanes.close(id(THERE, 4), id(FAR, 9));
     let all = lanes.all("one");
     assert_eq!(track(3).later(&all), Some(TrackId(4)));
-    let (before, state) = all.iter().find(|(producer, _)| *producer == id(THERE, 4)).unwrap();
-    assert_eq!(unopened(*before, state, &all), Some(id(FAR, 9)));
+    let others = others_of(&all, |other| *other != id(THERE, 1) && *other != id(THERE, 3));
+    let [other] = &others[..] else { panic!("{others:?}") };
+    assert_eq!(other.producer, id(FAR, 9));
     // A new WAL ends it all the same.
-    lanes.commit(FAR, close_unopened(id(FAR, 9), (*before, state), id(THERE, 3)));
+    let records = other.close(lanes.state(id(FAR, 9)), id(THERE, 3));
+    lanes.commit(FAR, records);
     let ended = lanes.state(id(FAR, 9)).unwrap();
     assert_eq!((ended.last, ended.closed, ended.track), (Sequence(5), Some(id(THERE, 3)), 4));
     assert_eq!(track(3).later(&lanes.all("one")), None);

@@ -567,11 +567,9 @@ fn rule_8_advances_after_a_close_do_not_fit_in_whatever_object_they_come() {
 #[test]
 fn what_an_older_track_had_not_sent_of_a_source_is_missing_once_the_later_one_ends_in_it() {
     let mut fold = Fold::genesis(LANE, GENESIS);
-    let of_track = |fold: &Fold, producer, of| match open(fold, producer) {
-        LaneRecord::Open { epoch, identity, nonce, wal_id, sequence, chain, positions, after, .. } => {
-            LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track: of, sequence, chain, positions, after }
-        }
-        _ => panic!("no Open"),
+    let of_track = |fold: &Fold, producer, track| {
+        let LaneRecord::Open { epoch, identity, nonce, wal_id, sequence, chain, positions, after, .. } = open(fold, producer) else { unreachable!() };
+        LaneRecord::Open { producer, epoch, identity, nonce, wal_id, track, sequence, chain, positions, after }
     };
     fold.apply(&header(&fold, vec![of_track(&fold, id(1), 2), of_track(&fold, id(2), 3)])).unwrap();
     let begun = |inode, from, offset| Position { from, ..at(inode, offset, false) };

@@ -139,15 +139,15 @@ async fn foreign_names_among_the_snapshots_are_passed_over() {
 
 #[test]
 fn snapshots_of_an_ever_longer_lane_stay_a_fixed_share_of_the_work() {
-    let due = |head, floor, newest: u64| start::is_due(256, head, floor, start::Kept { newest, before: newest.saturating_sub(256) });
+    let due = |head, floor, newest: u64| start::is_due(256, head, floor, Kept { newest, before: newest.saturating_sub(256) });
     assert!(!due(255, 0, 0) && due(256, 0, 0));
     assert!(due(16_384, 0, 16_384 - 256), "rule 11 to the letter up to 16,384 above the floor");
-    assert!(!start::is_due(256, 64_000 + 256, 0, start::Kept { newest: 64_000, before: 63_000 }) && due(65_100, 0, 64_000));
+    assert!(!start::is_due(256, 64_000 + 256, 0, Kept { newest: 64_000, before: 63_000 }) && due(65_100, 0, 64_000));
     assert!(due(64_000 + 256, 60_000, 64_000));
-    let (mut kept, mut written) = (start::Kept::default(), 0_u64);
+    let (mut kept, mut written) = (Kept::default(), 0_u64);
     for head in 0..1_000_000 {
         if start::is_due(256, head, 0, kept) {
-            kept = start::Kept { newest: head, before: kept.newest };
+            kept = Kept { newest: head, before: kept.newest };
             written += head;
         }
     }
@@ -157,10 +157,10 @@ fn snapshots_of_an_ever_longer_lane_stay_a_fixed_share_of_the_work() {
 /// Nothing between the two snapshots could be collected until the lane has grown as much again: an idle one never does.
 #[test]
 fn a_lane_that_grew_while_no_snapshot_could_be_written_has_two_near_its_head_soon() {
-    let far = start::Kept { newest: 79, before: 17 };
+    let far = Kept { newest: 79, before: 17 };
     assert!(start::is_due(4, 80, 80, far), "the older one lies far back");
     assert!(!start::is_due(4, 79, 79, far), "there is one of this head");
-    assert!(!start::is_due(4, 81, 80, start::Kept { newest: 80, before: 79 }));
-    assert!(!start::is_due(4, 81, 80, start::Kept { newest: 80, before: 76 }));
-    assert!(start::is_due(256, 1_000, 900, start::Kept { newest: 990, before: 0 }), "a first one alone lets nothing go");
+    assert!(!start::is_due(4, 81, 80, Kept { newest: 80, before: 79 }));
+    assert!(!start::is_due(4, 81, 80, Kept { newest: 80, before: 76 }));
+    assert!(start::is_due(256, 1_000, 900, Kept { newest: 990, before: 0 }), "a first one alone lets nothing go");
 }
