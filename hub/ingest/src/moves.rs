@@ -2,15 +2,15 @@
 //!
 //! Pure: folds read fresh by [`crate::mover`] in, records and verdicts out. Parts: [`Asker`]; [`Walk`], begun by
 //! [`Walk::begin`] and driven by [`Walk::next_step`] on the fold of the lane of [`Walk::at`]; [`Step`];
-//! [`Target`], what the sealer opens at last; [`proves`]. Promises: a producer is closed before the one after it
+//! [`Target`], what the sealer opens at last; [`proves`]; `others` (where all tracks become one). Promises: a producer is closed before the one after it
 //! is opened, so that its numbers are taken once (lane rule 8); whoever is not its owner must prove that it holds
 //! the WAL; nobody is led from one numbering into another unawares; a walk has no length limit. Must not do: await, or
 //! decide about batches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hub_store::limits::{DIGESTS_KEPT, SOURCES_MAX};
-use hub_store::{Fold, LaneRecord, ProducerState, SourceKey};
+use hub_store::{Fold, LaneRecord, ProducerState};
 use proto_model::{BatchDigest, Chain, Epoch, LaneId, ProducerId, Sequence, TrackId};
 use proto_wire::digest;
 use proto_wire::edge_hub::Position;

@@ -1,4 +1,6 @@
-use hub_store::{CommitId, LaneHeader};
+use std::collections::BTreeMap;
+
+use hub_store::{CommitId, LaneHeader, SourceKey};
 use proto_model::{ClusterId, EdgeId, Timestamp};
 
 use super::*;
