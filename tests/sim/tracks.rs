@@ -330,3 +330,37 @@ fn a_wal_with_two_tracks_is_lost() {
         assert!(cluster.losses(0).records > 0, "what the first track had not sent is missing");
     }
 }
+
+/// A WAL of before any hub had welcomed it is put back while two tracks of it are open: what it holds of them the hubs have, or it is read again.
+#[test]
+fn a_wal_of_before_its_first_welcome_is_put_back_while_two_tracks_are_open() {
+    for (seed, bursts) in (0..8).zip([0, 3].into_iter().cycle()) {
+        let mut swarm = plain(seed, 2, 2);
+        swarm.shape.bandwidth = 2_000;
+        let mut cluster = Cluster::new(swarm);
+        for hub in 0..2 {
+            cluster.cut(0, hub, Way::Both, SECOND * 75);
+        }
+        cluster.run_for(SECOND * 2).unwrap();
+        for _ in 0..bursts {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        assert_eq!(producer(&cluster), None, "no hub has welcomed it");
+        let image = cluster.edges[0].disk.image();
+        for _ in bursts..20 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        cluster.run_for(SECOND * 54).unwrap();
+        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        cluster.crash_edge(0, false, SECOND);
+        cluster.edges[0].disk.restore(&image);
+        cluster.may_lose(0);
+        for _ in 0..10 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        drains(&mut cluster);
+    }
+}
