@@ -35,6 +35,8 @@ struct Walking {
     walk: Walk,
     /// The producers of its identity that are to end in the same one; empty unless the edge's WAL is new, or was set back.
     others: Vec<(ProducerId, ProducerState)>,
+    /// All producers of its identity, if there are others.
+    known: BTreeSet<ProducerId>,
 }
 
 /// An opening whose walk is to be begun by what the store knows of its identity.
@@ -92,7 +94,7 @@ impl Mover {
             let asker = Asker::of(&open);
             match open.producer {
                 _ if open.walks > WALKS_MAX => refuse(&open, unavailable("other hubs were faster each time")),
-                Some(producer) => walking.push(Walking { open, walk: Walk::at_producer(asker, producer, None), others: Vec::new() }),
+                Some(producer) => walking.push(Walking { open, walk: Walk::at_producer(asker, producer, None), others: Vec::new(), known: BTreeSet::new() }),
                 None => anew.push(Anew { open, asker, carry: None }),
             }
         }
@@ -115,7 +117,7 @@ impl Mover {
         let mut looks = futures::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
         while let Some((Anew { open, carry, .. }, found)) = looks.next().await {
             match found {
-                Ok(Look { walk: Some(walk), others, .. }) => walking.push(Walking { open, walk, others }),
+                Ok(Look { walk: Some(walk), others, .. }) => walking.push(Walking { open, walk, known: ids_of(&others), others }),
                 Ok(Look { walk: None, later, .. }) => {
                     let target = Target { producer: self.fresh(own), beginning: Beginning::default(), carry, nonce: None, later };
                     self.hand_back(open, target).await;
@@ -136,7 +138,7 @@ impl Mover {
         };
         let ends_others = Walk::ends_others(asker, &all);
         let walk = Walk::begin(asker.clone(), first, &all).map(|walk| walk.carrying(carry.clone()));
-        let later = asker.later(&all);
+        let later = asker.later(&all, &ids_of(&all));
         Ok(Look { walk, others: if ends_others { all } else { Vec::new() }, later })
     }
 
@@ -199,7 +201,7 @@ impl Mover {
         if target.carry.as_ref().is_some_and(|carry| carry.ended) {
             let asker = going.walk.asker();
             match self.store.producers_of(&asker.speaker.to_string()).await {
-                Ok(all) => going.others = all.into_iter().filter(|(_, state)| !asker.may_hold(state)).collect(),
+                Ok(all) => (going.known, going.others) = (ids_of(&all), all.into_iter().filter(|(_, state)| !asker.may_hold(state)).collect()),
                 Err(fault) => return refuse(&going.open, unavailable(&fault.to_string())),
             }
         }
@@ -226,13 +228,14 @@ impl Mover {
         let (asker, identity) = (walk.asker(), walk.asker().speaker.to_string());
         let takes_over = walk.takes_over();
         let all = self.store.producers_where(|state| state.identity == identity || (takes_over && asker.is_neighbour(state))).await?;
+        let known = ids_of(&all);
         let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, state)| state.identity == identity);
-        if asker.later(&others).is_some() {
+        if asker.later(&others, &known).is_some() {
             let why =
                 "its WAL was put back to before a later track began, and goes by another name since: remove the WAL folder, or retire that track's producer";
             return Ok(Err(Refusal::Diverged(why.to_owned())));
         }
-        Ok(Ok(asker.later(&own)))
+        Ok(Ok(asker.later(&own, &known)))
     }
 
     /// Closes all other open producers of the identity into the target; the positions of all together. `None`: one of
@@ -240,7 +243,7 @@ impl Mover {
     async fn end_others(&self, going: &Walking, target: &Target, own: LaneId) -> Result<Option<Vec<proto_wire::edge_hub::Position>>, StoreFault> {
         let end = target.producer;
         let mut lanes: BTreeMap<LaneId, Vec<Other>> = BTreeMap::new();
-        for other in others_of(&going.others, |id| *id != end && !going.walk.passed(id)) {
+        for other in others_of(&going.others, &going.known, |id| *id != end && !going.walk.passed(id)) {
             lanes.entry(other.producer.lane).or_default().push(other);
         }
         let mut positions = target.beginning.positions.clone();
@@ -278,6 +281,10 @@ impl Mover {
         // A sealer that is gone has been told to stop, and so were the sessions.
         drop(self.back.send(Request::Open(open)).await);
     }
+}
+
+fn ids_of(all: &[(ProducerId, ProducerState)]) -> BTreeSet<ProducerId> {
+    all.iter().map(|(id, _)| *id).collect()
 }
 
 fn unavailable(text: &str) -> Refusal {

@@ -81,12 +81,12 @@ impl Asker {
     }
 
     /// Of `all` the oldest track of its WAL that has not ended and is later than its own, which is the newest that its WAL knows: that was set back
-    /// to before the later one began.
+    /// to before the later one began. `known` are all producers that any lane knows.
     #[must_use]
-    pub fn later(&self, all: &[(ProducerId, ProducerState)]) -> Option<TrackId> {
+    pub fn later(&self, all: &[(ProducerId, ProducerState)], known: &BTreeSet<ProducerId>) -> Option<TrackId> {
         let is_later = |state: &ProducerState| state.wal_id == self.wal_id && state.track > self.track.0;
         let stands =
-            |(producer, state): &&(ProducerId, ProducerState)| is_later(state) && (state.closed.is_none() || unopened(*producer, state, all).is_some());
+            |(producer, state): &&(ProducerId, ProducerState)| is_later(state) && (state.closed.is_none() || unopened(*producer, state, known).is_some());
         all.iter().filter(stands).map(|(_, state)| TrackId(state.track)).min().filter(|_| !self.followed)
     }
 

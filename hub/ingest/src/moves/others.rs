@@ -14,9 +14,9 @@ use super::bounded;
 /// Of a source in `Position.missing`: it is not known how many bytes are.
 const MISSING_UNKNOWN: u64 = u64::MAX;
 
-/// Who was to go on in place of the closed `producer`, if nobody of `all` opened that one yet.
-pub(super) fn unopened(producer: ProducerId, state: &ProducerState, all: &[(ProducerId, ProducerState)]) -> Option<ProducerId> {
-    state.closed.filter(|next| *next != producer && !all.iter().any(|(known, _)| known == next))
+/// Who was to go on in place of the closed `producer`, if nobody opened that one yet: it is not `known`.
+pub(super) fn unopened(producer: ProducerId, state: &ProducerState, known: &BTreeSet<ProducerId>) -> Option<ProducerId> {
+    state.closed.filter(|next| *next != producer && !known.contains(next))
 }
 
 /// A producer of the asker's identity that is to end in the asker's.
@@ -28,11 +28,11 @@ pub struct Other<'s> {
     before: Option<(ProducerId, &'s ProducerState)>,
 }
 
-/// Those of `all` that stand and are `apart` from the asker's chain.
-pub fn others_of(all: &[(ProducerId, ProducerState)], apart: impl Fn(&ProducerId) -> bool) -> Vec<Other<'_>> {
+/// Those of `all` that stand and are `apart` from the asker's chain; `known` are all that any lane knows of its identity.
+pub fn others_of<'s>(all: &'s [(ProducerId, ProducerState)], known: &BTreeSet<ProducerId>, apart: impl Fn(&ProducerId) -> bool) -> Vec<Other<'s>> {
     let mut others = Vec::new();
     for (id, state) in all.iter().filter(|(id, _)| apart(id)) {
-        if let Some(next) = unopened(*id, state, all).filter(|next| apart(next)) {
+        if let Some(next) = unopened(*id, state, known).filter(|next| apart(next)) {
             others.push(Other { producer: next, before: Some((*id, state)) });
         } else if state.closed.is_none() && !state.quarantined {
             others.push(Other { producer: *id, before: None });

@@ -47,6 +47,10 @@ fn offsets(positions: &[Position]) -> Vec<(u64, u64)> {
     positions.iter().map(|position| (position.inode, position.offset)).collect()
 }
 
+fn ids(all: &[(ProducerId, ProducerState)]) -> BTreeSet<ProducerId> {
+    all.iter().map(|(id, _)| *id).collect()
+}
+
 /// All lanes: the folds themselves say whether what a walk writes is valid.
 #[derive(Clone)]
 struct Lanes {
@@ -280,7 +284,7 @@ fn an_edge_without_producer_is_given_the_one_of_its_track_else_the_end_of_its_ch
     assert!(Walk::ends_others(&lost, &later.all("one")));
     let found = target(lanes.walk(Walk::begin(lost.clone(), first, &all).unwrap()));
     let before = lanes.all("one");
-    let others = others_of(&before, |other| *other != found.producer && *other != id(THERE, 1));
+    let others = others_of(&before, &ids(&before), |other| *other != found.producer && *other != id(THERE, 1));
     let [other] = &others[..] else { panic!("{others:?}") };
     let close = |lanes: &Lanes| other.close(lanes.state(id(OWN, 2)), found.producer);
     let record = close(&lanes);
@@ -649,7 +653,7 @@ fn the_oldest_later_track_of_the_same_wal_is_named_to_whoever_knows_none() {
     }
     lanes.close(id(THERE, 2), id(THERE, 4));
     let all = lanes.all("one");
-    let later = |asker: Asker| asker.later(&all);
+    let later = |asker: Asker| asker.later(&all, &ids(&all));
     let track = |track| Asker { track: TrackId(track), ..asker(None, 0) };
     assert_eq!([1, 2, 3, 4].map(|number| later(track(number))), [Some(TrackId(3)), Some(TrackId(3)), Some(TrackId(4)), None], "one that has ended is none");
     assert_eq!(later(Asker { followed: true, ..track(1) }), None, "it knows a later one");
@@ -657,14 +661,17 @@ fn the_oldest_later_track_of_the_same_wal_is_named_to_whoever_knows_none() {
     // Track 4 was to go on elsewhere, and nobody came to open it there.
     lanes.close(id(THERE, 4), id(FAR, 9));
     let all = lanes.all("one");
-    assert_eq!(track(3).later(&all), Some(TrackId(4)));
-    let others = others_of(&all, |other| *other != id(THERE, 1) && *other != id(THERE, 3));
+    assert_eq!(track(3).later(&all, &ids(&all)), Some(TrackId(4)));
+    let others = others_of(&all, &ids(&all), |other| *other != id(THERE, 1) && *other != id(THERE, 3));
     let [other] = &others[..] else { panic!("{others:?}") };
     assert_eq!(other.producer, id(FAR, 9));
+    // One that ended in a track which the asker goes on with is no other, nor is that.
+    let drained: Vec<_> = all.iter().filter(|(producer, _)| *producer == id(THERE, 2)).cloned().collect();
+    assert!(others_of(&drained, &ids(&all), |_| true).is_empty());
     // A new WAL ends it all the same.
     let records = other.close(lanes.state(id(FAR, 9)), id(THERE, 3));
     lanes.commit(FAR, records);
     let ended = lanes.state(id(FAR, 9)).unwrap();
     assert_eq!((ended.last, ended.closed, ended.track), (Sequence(5), Some(id(THERE, 3)), 4));
-    assert_eq!(track(3).later(&lanes.all("one")), None);
+    assert_eq!(track(3).later(&lanes.all("one"), &ids(&lanes.all("one"))), None);
 }
