@@ -15,5 +15,5 @@ fn a_tenant_is_not_told_where_the_store_is_or_what_it_holds() {
 fn damage_is_told_for_to_ask_again_does_not_help() {
     let fault = StoreFault::Damaged { key: "lanes/1/log/2".to_owned(), reason: "its checksum is wrong".to_owned() };
     let (status, text, _) = ApiFault::Query(QueryFault::Store(fault)).parts();
-    assert_eq!((status.as_u16(), text.as_str()), (503, "lanes/1/log/2 is damaged: its checksum is wrong\n"));
+    assert_eq!((status.as_u16(), text.as_str()), (503, "the log store cannot be read: lanes/1/log/2 is damaged: its checksum is wrong\n"));
 }
