@@ -114,6 +114,16 @@ proptest! {
     }
 }
 
+/// What an opening finds, and tells as lost, once the last byte of the batch `sequence` of `track` is another.
+fn found_without(disk: &SimDisk, track: TrackId, sequence: u64) -> (crate::Recovered, Vec<(TrackId, u64, u64, String)>) {
+    let (records, _) = records(disk);
+    let batch = records.iter().find(|record| (record.track, record.sequence) == (track.0, sequence)).unwrap();
+    assert!(disk.flip(&bed::settings().dir.join(&batch.file), batch.offset + batch.bytes - 1));
+    let (_, recovered) = open(disk);
+    let lost = recovered.lost.iter().map(|lost| (lost.track, lost.from.0, lost.to.0, lost.reason.clone())).collect();
+    (recovered, lost)
+}
+
 /// No later batch of its track would show that it is missing, though what follows tells where its source stands.
 #[test]
 fn the_last_batch_of_a_track_is_missed_when_it_is_damaged() {
@@ -138,12 +148,8 @@ fn the_last_batch_of_a_track_is_missed_when_it_is_damaged() {
         }
         wal.sync().unwrap();
         drop(wal);
-        let (records, _) = records(&disk);
-        let last = records.iter().find(|record| (record.track, record.sequence) == (TRACK.0, 3)).unwrap();
-        assert!(disk.flip(&bed::settings().dir.join(&last.file), last.offset + last.bytes - 1));
-        let (_, recovered) = open(&disk);
-        let lost: Vec<_> = recovered.lost.iter().map(|lost| (lost.track, lost.from.0, lost.to.0, lost.reason.as_str())).collect();
-        assert_eq!(lost, [(TRACK, 3, 3, reason::WAL_DAMAGED)], "restarts: {restarts}, by a track: {by_track}");
+        let (recovered, lost) = found_without(&disk, TRACK, 3);
+        assert_eq!(lost, [(TRACK, 3, 3, reason::WAL_DAMAGED.to_owned())], "restarts: {restarts}, by a track: {by_track}");
         assert_eq!((recovered.tracks[0].next.0, recovered.positions[0].offset), (4, 4));
     }
 }
@@ -159,12 +165,8 @@ fn the_first_batch_of_a_track_is_missed_when_it_is_damaged() {
         wal.sync().unwrap();
     }
     drop(wal);
-    let (records, _) = records(&disk);
-    let first = records.iter().find(|record| (record.track, record.sequence) == (track.0, 1)).unwrap();
-    assert!(disk.flip(&bed::settings().dir.join(&first.file), first.offset + first.bytes - 1));
-    let (_, recovered) = open(&disk);
-    let lost: Vec<_> = recovered.lost.iter().map(|lost| (lost.track, lost.from.0, lost.to.0, lost.reason.as_str())).collect();
-    assert_eq!(lost, [(track, 1, 1, reason::WAL_DAMAGED)]);
+    let (recovered, lost) = found_without(&disk, track, 1);
+    assert_eq!(lost, [(track, 1, 1, reason::WAL_DAMAGED.to_owned())]);
     assert_eq!((recovered.tracks[1].acked.0, recovered.tracks[1].next.0), (0, 3), "nothing says that the hub has it");
 }
 
