@@ -153,7 +153,7 @@ impl Shipper {
                     pace.session_began();
                     let mut talk = Talk::new(&self, (&mut tracks, &mut pace), session, nonce, &mut hub_told);
                     let ended = talk.run().await;
-                    let opened = talk.is_opened();
+                    let (opened, unserved) = (talk.is_opened(), talk.is_unserved());
                     tracks.closed();
                     if let Ended::Better(session) = ended {
                         tracing::info!(transport = session.peer.transport.word(), "a session over a better transport stands; the old one is left");
@@ -165,6 +165,9 @@ impl Shipper {
                     tracing::info!(why, "the session with the hub ended");
                     // Who is turned away waits longer each time, also when it was let in at first.
                     failures = if opened && !matches!(ended, Ended::Refused(_)) { 1 } else { failures + 1 };
+                    if unserved {
+                        self.targets.advance();
+                    }
                 }
                 Err(fault) => {
                     self.status.dial_failed(fault.word(), &fault.to_string());

@@ -20,7 +20,7 @@ use host::{Host, Talk};
 use proto_model::{BatchDigest, Chain, LaneId, ProducerId};
 use proto_seam::Clock;
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Ack, Batch, Carry, Close, Gap, Open, Position, Refuse, RefuseCode, Slow, Welcome};
+use proto_wire::edge_hub::{Ack, Batch, Carry, Close, Gap, Message, Open, Position, Refuse, RefuseCode, Slow, Welcome};
 use proto_wire::{BatchView, digest};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -574,4 +574,37 @@ async fn a_wal_whose_positions_are_damaged_takes_the_hubs_word() {
     assert!(timeout(Duration::from_secs(120), talk.hear()).await.is_err(), "nothing comes a second time");
     assert_eq!(hub.lines.iter().map(|(line, _)| number_of(line)).collect::<Vec<_>>(), (1..=400).collect::<Vec<_>>());
     running.end().await;
+}
+
+/// A hub that cannot use its store, and one that does not answer at all, are left for the next of the list.
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_opens_nothing_is_left_for_another() {
+    let mut host = Host::new();
+    let silent = host.net.listen("silent");
+    let other = host.net.listen("other");
+    host.append("a.log", &wide("old", 1, 20));
+    let jobs = "scrape_configs: [{job_name: t, static_configs: [{labels: {job: t, __path__: /logs/*.log}}]}]";
+    let hubs = "url: ['https://silent:9443', 'https://hub:9443', 'https://other:9443'], ca_file: /c, identity_dir: /i, compression: none";
+    let running = host.start_text(&format!("{jobs}\nhub: {{{hubs}}}\nwal: {{dir: /wal}}\nbatch: {{max_bytes: 64KB, max_wait: 200ms}}\n")).await;
+    // It never says Hello.
+    let begun = Instant::now();
+    let mut talk = host.accept().await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let mut asked = 0;
+    while let Some(Ok(message)) = talk.session.incoming.recv().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it stays: {asked}");
+        if matches!(message.kind, Some(Kind::Open(_))) {
+            asked += 1;
+            let away = Refuse { code: RefuseCode::RefuseUnavailable.into(), text: "the store is away".to_owned(), ..Refuse::default() };
+            drop(talk.session.outgoing.send(Message { kind: Some(Kind::Refuse(away)) }).await);
+        }
+    }
+    assert!(asked > 20, "it asks again while it waits: {asked}");
+    host.server = other;
+    let mut hub = Hub::default();
+    let mut talk = host.accept().await;
+    hub.serve(&mut talk, FAST, |hub| hub.lines.len() == 20).await;
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    running.end().await;
+    drop(silent);
 }

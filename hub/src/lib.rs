@@ -1,7 +1,7 @@
 //! The hub: accept -> identify -> admit -> gather -> seal -> ack, and query -> plan -> fetch -> scan -> answer.
 //!
 //! [`serve`] is that path written down: store, tenants, tokens, certificates, ingest, query, API. Parts:
-//! [`settings`], [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`canary`],
+//! [`settings`], `begin` (what is read of the store first), [`tenant_map`], [`tokens`], [`producers`], [`api`] (Loki's HTTP API), [`admin`] (the operator's), [`canary`],
 //! [`segments`] (what both show of segments); the work is in the crates `hub_store`, `hub_ingest`, `hub_query`,
 //! `hub_upkeep`, `hub_logql`, `hub_tenant`.
 //!
@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod api;
+mod begin;
 pub mod canary;
 pub mod fsck;
 pub mod producers;
@@ -26,7 +27,7 @@ use certs::store::ServerPaths;
 use hub_ingest::metrics::IngestMetrics;
 use hub_ingest::{Ingest, IngestParts};
 use hub_query::{Engine, QueryMetrics};
-use hub_store::{Store, StoreFault, StoreKeys, StoreSettings, open_objects};
+use hub_store::{Store, StoreFault};
 use hub_upkeep::{Upkeep, UpkeepMetrics};
 use proto_boot::serve::{Served, Serving, serve as serve_http, serve_with};
 use proto_boot::telemetry::log::LogHandle;
@@ -41,9 +42,11 @@ use tokio_util::sync::CancellationToken;
 use api::Api;
 use api::config::About;
 use api::tail::Tails;
+use begin::Begun;
+pub use begin::open_store;
 use canary::{Canary, CanaryMetrics};
 use settings::{Checked, HubSettings};
-use tenant_map::{MapFault, TenantMap};
+use tenant_map::MapFault;
 
 /// Why a hub does not run.
 #[derive(Debug, thiserror::Error)]
@@ -93,46 +96,6 @@ impl HubFault {
     }
 }
 
-/// Opens the store that the settings name.
-///
-/// # Errors
-/// [`StoreFault`]: settings, no access, or a store without conditional create.
-pub async fn open_store(settings: &HubSettings, world: &World) -> Result<Arc<Store>, StoreFault> {
-    let (objects, prefix) = open_objects(&settings.store.value, &settings.s3, world)?;
-    let keys = match settings.store_key_file.as_ref().filter(|file| !file.as_os_str().is_empty()) {
-        None => {
-            tracing::warn!("no store_key_file: what is stored carries checksums, no signatures");
-            StoreKeys::default()
-        }
-        Some(file) => read_keys(file, world)?,
-    };
-    let mut store = StoreSettings::new(objects, prefix);
-    store.keys = keys;
-    store.cache_bytes = settings.cache.memory.as_usize();
-    store.lane_object_max = settings.lane.object_max.value.as_usize();
-    store.writer = name_of(settings, world);
-    Store::open(store, world.clone()).await
-}
-
-/// What the hub is called where it writes: the name it was given, else the host's and the link's port. A port that is chosen at
-/// start tells hubs of one host apart by chance only.
-fn name_of(settings: &HubSettings, world: &World) -> String {
-    if let Some(name) = &settings.name {
-        return name.value.clone();
-    }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    match settings.link.listen.value.parse::<SocketAddr>().map_or(0, |address| address.port()) {
-        0 => format!("{host}:{:08x}", world.entropy.below(1 << 32)),
-        port => format!("{host}:{port}"),
-    }
-}
-
-fn read_keys(file: &std::path::Path, world: &World) -> Result<StoreKeys, StoreFault> {
-    let unreadable = |reason: String| StoreFault::Settings { what: "store_key_file", reason, fix: "give a readable file of lines `<id> <64 hex>`" };
-    let bytes = world.disk.read_all(file, 64 * 1024).map_err(|fault| unreadable(fault.to_string()))?;
-    StoreKeys::parse(&String::from_utf8(bytes).map_err(|_| unreadable("it is not utf-8".to_owned()))?)
-}
-
 /// The files of the link's certificate.
 #[must_use]
 pub fn link_paths(settings: &HubSettings) -> ServerPaths {
@@ -169,12 +132,11 @@ pub async fn serve(
     listening: impl FnOnce(&Addresses),
 ) -> Result<(), HubFault> {
     certs::store::load_server(&link_paths(&settings), &world).await?;
-    let store = open_store(&settings, &world).await?;
-    let map = TenantMap::start(settings.tenants.file.value.clone(), checked.limits.clone(), Arc::clone(&store), world.clone()).await?;
+    let Some(begun) = stop.token().run_until_cancelled(begin::begin_patiently(&settings, &checked, &world)).await else { return Ok(()) };
+    let Begun { store, map, issued, revoked } = begun?;
     let tenants = map.subscribe();
-    let (issued, issued_now) = watch::channel(Arc::new(tokens::read(&store).await?));
-    let clusters = tokens::clusters(&tenants.borrow());
-    let (revoked, revoked_now) = watch::channel(Arc::new(tokens::revoked(&store, &clusters).await?));
+    let (issued, issued_now) = watch::channel(Arc::new(issued));
+    let (revoked, revoked_now) = watch::channel(Arc::new(revoked));
     let metrics = Metrics::new();
     metrics.register_with(|registry| store.metrics().register(registry));
     let (listeners, quic, grpc) = link(&settings, &checked, &world).await?;

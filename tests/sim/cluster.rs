@@ -443,6 +443,14 @@ impl Cluster {
         self.freeze(&name, span)
     }
 
+    /// A hub that stands still goes on now.
+    pub fn thaw_hub(&mut self, at: usize) {
+        let now = self.now();
+        if let Some(until) = self.frozen.get_mut(&self.hubs[at].name) {
+            *until = now;
+        }
+    }
+
     fn pairs(&self) -> Vec<(String, String)> {
         self.edges.iter().flat_map(|edge| self.hubs.iter().map(|hub| (edge.name.clone(), hub.name.clone()))).collect()
     }

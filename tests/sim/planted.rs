@@ -29,7 +29,7 @@ const fn directed(name: &'static str, breaks: &'static str, test: &'static str) 
 }
 
 /// All of them. `tests/planted` reads these lines: one each.
-pub const PLANTED: [Planted; 25] = [
+pub const PLANTED: [Planted; 26] = [
     planted("ack_before_put", "acks whatever became of the create: acknowledged lines are not stored", (0, 300)),
     planted("conflict_is_created", "412 is taken for written: acks into the void, cursors of another's object never folded", (0, 300)),
     directed("lane_rule_6", "a lane object at a collected number counts", "sleepers::a_sleeper_creates_a_lane_object_that_was_collected"),
@@ -54,6 +54,7 @@ pub const PLANTED: [Planted; 25] = [
     planted("sent_before_sync", "batches are sent before they are durable: after a power cut their numbers mean other lines", (19, 300)),
     planted("retry_at_another_number", "after a create without answer the next number is tried, as if the first had been written", (3, 300)),
     planted("acks_forgotten_at_close", "a producer that moves begins anew at 0", (0, 300)),
+    directed("late_opening_ends_others", "the opening of a process that died counts as one of a newer WAL", "tracks::the_opening_of_a_lost_wal_comes_late"),
     directed("unreadable_lane_is_empty", "queries pass over a lane (rule 1)", "sleepers::a_lane_that_cannot_be_read_is_not_taken_for_empty"),
 ];
 

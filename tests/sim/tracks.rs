@@ -364,3 +364,44 @@ fn a_wal_of_before_its_first_welcome_is_put_back_while_two_tracks_are_open() {
         drains(&mut cluster);
     }
 }
+
+/// Seed 66789: an edge loses its WAL, and the new one as well before any hub has welcomed it. The opening of that one lies in a hub that stands still, until
+/// the third has two tracks at another hub: it looks like one of a newer WAL, and must not end them.
+#[test]
+fn the_opening_of_a_lost_wal_comes_late() {
+    let mut came = 0;
+    for seed in 0..4 {
+        let mut swarm = plain(seed, 2, 2);
+        swarm.shape.bandwidth = 2_000;
+        let mut cluster = calmed(swarm);
+        cluster.cut(0, 1, Way::Both, SECOND * 6);
+        cluster.lose_wal(0, SECOND);
+        cluster.hold_store(SECOND * 5);
+        cluster.run_for(SECOND * 3).unwrap();
+        assert_eq!(producer(&cluster), None, "no hub has welcomed it");
+        assert!(cluster.freeze_hub(0, SECOND * 600));
+        cluster.lose_wal(0, SECOND);
+        cluster.run_for(SECOND * 6).unwrap();
+        assert!(cluster.until(SECOND * 180, |cluster| producer(cluster).is_some()).unwrap(), "{}", cluster.standing());
+        cluster.cut(0, 1, Way::Both, SECOND * 75);
+        for _ in 0..20 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        cluster.run_for(SECOND * 54).unwrap();
+        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        let closes = cluster.ground.bucket.oracle(Oracle::closes);
+        cluster.thaw_hub(0);
+        cluster.run_for(SECOND * 2).unwrap();
+        // It takes the first track along, as whoever holds that WAL would.
+        came += cluster.ground.bucket.oracle(Oracle::closes) - closes;
+        assert_eq!(numbers(&cluster), [1, 2], "neither has ended");
+        for _ in 0..10 {
+            burst(&mut cluster);
+            cluster.run_for(SECOND).unwrap();
+        }
+        drains(&mut cluster);
+        assert_eq!((cluster.losses(0).records, numbers(&cluster).len()), (0, 1));
+    }
+    assert!(came > 0, "no opening came late");
+}

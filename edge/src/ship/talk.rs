@@ -11,9 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use edge_wal::{Committed, Settled, SourcePosition, TrackState, Wal, WalFault};
 use proto_link::{CloseCode, LinkFault, Session};
-use proto_model::{Chain, ProducerId, Sequence, TrackId};
+use proto_model::{Chain, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::message::Kind;
-use proto_wire::edge_hub::{Bye, Heartbeat, Hello, Message, Position};
+use proto_wire::edge_hub::{Bye, Heartbeat, Hello, Message, Position, RefuseCode};
 use proto_wire::version;
 use tokio::sync::oneshot;
 
@@ -28,6 +28,8 @@ use crate::status::TrackStanding;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// No answer for so long although one is due: the session is useless, dial again.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(180);
+/// For so long a hub may say that it cannot open a track now, before another is tried.
+const UNAVAILABLE_MAX: Duration = Duration::from_secs(30);
 /// The hub has so long to answer Hello.
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Between two trims of the WAL, and looks whether the newest track has become a backlog.
@@ -66,6 +68,10 @@ pub struct Talk<'s> {
     opened: bool,
     /// The hub refused the session itself.
     refused: bool,
+    /// The hub keeps this edge waiting: another may serve it.
+    unserved: bool,
+    /// Since when the hub says that it cannot now, and neither opened nor acknowledged anything.
+    unavailable_since: Option<Timestamp>,
     /// The collector knows how far the hub has the sources (once in a process).
     hub_told: &'s mut bool,
     /// How far the hub has them, by the newest Welcome of each track in this session.
@@ -91,13 +97,32 @@ impl<'s> Talk<'s> {
     /// On a session that was just made; `nonce` names this process.
     #[must_use]
     pub fn new(shipper: &'s Shipper, (tracks, pace): (&'s mut Tracks, &'s mut Pace), session: Session, nonce: [u8; 16], hub_told: &'s mut bool) -> Self {
-        Self { shipper, tracks, pace, session, nonce, opened: false, refused: false, hub_told, hub_positions: BTreeMap::new(), look: false }
+        Self {
+            shipper,
+            tracks,
+            pace,
+            session,
+            nonce,
+            opened: false,
+            refused: false,
+            unserved: false,
+            unavailable_since: None,
+            hub_told,
+            hub_positions: BTreeMap::new(),
+            look: false,
+        }
     }
 
     /// Whether the hub said Welcome.
     #[must_use]
     pub const fn is_opened(&self) -> bool {
         self.opened
+    }
+
+    /// Whether the session came to nothing, or to nothing any more: another hub may be better off.
+    #[must_use]
+    pub const fn is_unserved(&self) -> bool {
+        self.unserved || !self.opened
     }
 
     /// Talks until the session ends.
@@ -216,17 +241,21 @@ impl<'s> Talk<'s> {
         match &kind {
             Kind::Bye(bye) => return Err(format!("the hub said goodbye: {}", bye.text)),
             Kind::Welcome(welcome) => {
-                self.opened = true;
+                (self.opened, self.unavailable_since) = (true, None);
                 let track = TrackId(welcome.track);
                 self.hub_positions.insert(track, welcome.positions.iter().map(|told| position_of(track, told)).collect());
                 self.name_later(TrackId(welcome.later)).await?;
             }
             Kind::Slow(slow) => self.pace.slow(slow.bytes_per_second, Duration::from_millis(u64::from(slow.for_ms)), now),
+            Kind::Ack(_) => self.unavailable_since = None,
             Kind::Refuse(refuse) => {
+                if refuse.code() == RefuseCode::RefuseUnavailable {
+                    self.unavailable_since.get_or_insert(now);
+                }
                 self.shipper.status.refused(refuse.code().as_str_name(), &refuse.text);
                 tracing::warn!(code = refuse.code().as_str_name(), text = refuse.text, fix = refuse.fix, "the hub refused; lines are kept in the WAL");
             }
-            Kind::Hello(_) | Kind::Open(_) | Kind::Batch(_) | Kind::Gap(_) | Kind::Ack(_) | Kind::Expect(_) | Kind::Heartbeat(_) | Kind::Close(_) => {}
+            Kind::Hello(_) | Kind::Open(_) | Kind::Batch(_) | Kind::Gap(_) | Kind::Expect(_) | Kind::Heartbeat(_) | Kind::Close(_) => {}
         }
         for (track, step) in self.tracks.hear(&kind, now) {
             self.refused |= matches!((&step, &kind), (Step::Redial(_), Kind::Refuse(_)));
@@ -474,8 +503,17 @@ impl<'s> Talk<'s> {
     }
 
     async fn heartbeat(&mut self) -> Result<(), String> {
-        if self.tracks.waited(self.shipper.steady()) > ANSWER_WAIT_MAX {
-            return Err("the hub has not answered for too long".to_owned());
+        let now = self.shipper.steady();
+        let why = if self.tracks.waited(now) > ANSWER_WAIT_MAX {
+            Some("the hub has not answered for too long")
+        } else if self.unavailable_since.is_some_and(|since| now.since(since) > UNAVAILABLE_MAX) {
+            Some("the hub has been of no use for too long")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.unserved = true;
+            return Err(why.to_owned());
         }
         let heartbeat: Heartbeat = self.shipper.status.heartbeat(self.shipper.now());
         self.say(Kind::Heartbeat(heartbeat)).await

