@@ -69,7 +69,7 @@ pub(crate) fn begin(loaded: &Loaded, flags: &Flags) {
     }
 }
 
-/// Gives back what is free once an edge that had lines has none.
+/// Gives back what is free, and the code that was run, once an edge that had lines has none.
 async fn give_back(counters: EdgeMetrics) {
     let (mut before, mut owes) = (0, true);
     loop {
@@ -77,6 +77,7 @@ async fn give_back(counters: EdgeMetrics) {
         let gathered = counters.gathered_bytes();
         if gathered == before && std::mem::take(&mut owes) {
             memory::give_back();
+            memory::forget_code();
         }
         owes |= gathered != before;
         before = gathered;

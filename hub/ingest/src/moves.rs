@@ -196,8 +196,10 @@ impl Walk {
         }
         // Its WAL was set back to before it was bound, or a rollback forgot what came after the producer of its track that is known. One that
         // names no producer could not be told the end of a track that another follows; a WAL binds a track before it begins the next.
-        let (at, _) = all.iter().find(|(producer, state)| asker.same_track(state) && goes_on(*producer, &asker, all))?;
-        (asker.is_unknown || !asker.followed).then(|| Self::at_producer(Asker { is_unknown: true, ..asker }, *at, None))
+        let leads = |to| all.iter().find(|(producer, state)| asker.same_track(state) && leads(*producer, &asker, all) == to).map(|(producer, _)| *producer);
+        let own = leads(Leads::On).map(|at| (at, None));
+        let (at, ended) = own.or_else(|| leads(Leads::Away).map(|at| (at, Some(CarryOver::ended(at)))))?;
+        (asker.is_unknown || !asker.followed).then(|| Self { ended, ..Self::at_producer(Asker { is_unknown: true, ..asker }, at, None) })
     }
 
     /// Whether the asker's WAL is new to the hub, so that all other open producers of its identity end in this one.
@@ -377,7 +379,8 @@ impl Walk {
         if carry.is_none() && self.asker.producer.is_some() && proves(state, self.asker.acked) == Some(false) {
             return Step::Denied(Refusal::Diverged(format!("the chains differ at sequence {}", self.asker.acked.0.0)));
         }
-        if self.at.lane == own && self.asker.owns(state) {
+        // One of another track or WAL stays what it was, closed: whoever comes back with that one is told what became of it.
+        if self.at.lane == own && self.asker.owns(state) && self.asker.same_track(state) {
             let stands = Beginning { sequence: state.last, chain: state.chain, positions: Vec::new(), after: None };
             let target = Target { producer: self.at, beginning: stands, carry, nonce: self.nonce, later: None };
             return Step::OpenHere(Box::new(target));
@@ -397,19 +400,30 @@ impl Walk {
     }
 }
 
-/// Whether the chain from `closed` goes on as the asker's track or in a later one. One that was retired does not; one that ended in an older track was
-/// of a WAL that was set back since, which gives its tracks the same numbers anew.
-fn goes_on(closed: ProducerId, asker: &Asker, all: &[(ProducerId, ProducerState)]) -> bool {
+/// Where the chain from a closed producer of the asker's track leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leads {
+    /// Into its track or a later one, or to one that nobody opened yet.
+    On,
+    /// Into another WAL of its edge: this one was put back in its place.
+    Away,
+    /// It was retired. Or it ended in an older track: its WAL was set back since, and gives its tracks the same numbers anew.
+    Nowhere,
+}
+
+fn leads(closed: ProducerId, asker: &Asker, all: &[(ProducerId, ProducerState)]) -> Leads {
     let mut at = closed;
     for _ in 0..=all.len() {
-        let Some((_, state)) = all.iter().find(|(producer, _)| *producer == at) else { return true };
+        let Some((_, state)) = all.iter().find(|(producer, _)| *producer == at) else { return Leads::On };
         match state.closed {
             Some(next) if next != at => at = next,
-            Some(_) => return false,
-            None => return state.wal_id == asker.wal_id && state.track >= asker.track.0,
+            Some(_) => return Leads::Nowhere,
+            None if state.wal_id != asker.wal_id => return Leads::Away,
+            None if state.track >= asker.track.0 => return Leads::On,
+            None => return Leads::Nowhere,
         }
     }
-    false
+    Leads::Nowhere
 }
 
 /// At most as many as a record holds; sources that are gone are left out first.

@@ -240,6 +240,14 @@ pub struct CarryOver {
     pub ended: bool,
 }
 
+impl CarryOver {
+    /// That the track of `producer` has ended, wherever.
+    #[must_use]
+    pub const fn ended(producer: ProducerId) -> Self {
+        Self { producer, last: Sequence(0), chain: Chain([0; 16]), digests: Vec::new(), ended: true }
+    }
+}
+
 /// The sealer's word to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {

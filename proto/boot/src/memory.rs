@@ -1,8 +1,9 @@
-//! Memory back to the system: what a job freed is not kept for the next one.
+//! Memory back to the system: what a job freed is not kept for the next one, and what only the start ran does not count for ever.
 //!
-//! Parts: [`settle`] and [`keep_blocks`] (once, before threads start), [`give_back`] (now), [`give_back_always`] (for ever). Blocks and
-//! segments are taken and freed by many threads; left to itself the C library keeps them in an arena for each, so that a
-//! process' size would be the sum of all peaks that ever were. Must not do: free anything; what is in use stays.
+//! Parts: [`settle`] and [`keep_blocks`] (once, before threads start), [`give_back`] and [`forget_code`] (now),
+//! [`give_back_always`] (all of it, for ever). Blocks and segments are taken and freed by many threads; left to itself the C library
+//! keeps them in an arena for each, so that a process' size would be the sum of all peaks that ever were. Must not do: free
+//! anything; what is in use stays.
 
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use std::time::Duration;
 const ARENAS: i32 = 2;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
+/// So many looks after it began, the start is over.
+const START: u32 = 4;
 
 /// Says how memory is to be kept.
 pub fn settle() {
@@ -44,10 +47,52 @@ pub fn give_back() {
     }
 }
 
-/// Gives back what is free, now and then.
-pub async fn give_back_always() {
-    loop {
-        tokio::time::sleep(EVERY).await;
-        give_back();
+/// Says that the program's code and constants are not in use until they are touched again, which costs about a microsecond for
+/// each window of 64 KiB. The kernel maps that much around each page that is run, and counts it as the process' own for ever:
+/// settings, arguments, handshakes. What is not mapped any more and marked cold is what the system takes first when it needs room, and
+/// no part of what Kubernetes calls a working set.
+///
+/// Only pages that nobody can have written: those of segments that are not writable, in the program itself. What a debugger changed
+/// there is lost.
+pub fn forget_code() {
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the C library tells where the program lies, the kernel how its pages are kept")]
+    // SAFETY: `forget` may be called with what the library gives it, and uses no data of ours.
+    unsafe {
+        libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut());
     }
 }
+
+/// For the first object, which is the program; the others are shared with everybody.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "as above")]
+unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _size: libc::size_t, _data: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the library passes a whole `dl_phdr_info` whose headers stay mapped as long as the object does: here for ever.
+    let (base, headers) = unsafe { ((*info).dlpi_addr, std::slice::from_raw_parts((*info).dlpi_phdr, usize::from((*info).dlpi_phnum))) };
+    // SAFETY: it reads a number.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096).max(1);
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
+        let from = (base + header.p_vaddr) / page * page;
+        let to = (base + header.p_vaddr + header.p_memsz) / page * page;
+        let (Ok(at), Ok(bytes)) = (usize::try_from(from), usize::try_from(to.saturating_sub(from))) else { continue };
+        for advice in [libc::MADV_COLD, libc::MADV_DONTNEED] {
+            // SAFETY: a mapping of a file that is not writable: what is dropped is read from the file again, the same bytes.
+            unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(at), bytes, advice) };
+        }
+    }
+    1
+}
+
+/// Gives back what is free, now and then, and what the start needed once that is over.
+pub async fn give_back_always() {
+    for turn in 1_u32.. {
+        tokio::time::sleep(EVERY).await;
+        give_back();
+        if turn == START {
+            forget_code();
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -347,7 +347,30 @@ fn an_edge_whose_wal_is_new_brings_nothing_over_from_a_release_long_ago() {
     let lost = Asker { wal_id: 8, ..asker(None, 0) };
     let walk = Walk::begin(lost, Some(id(OWN, 1)), &lanes.all("one")).unwrap();
     let found = target(lanes.walk(walk));
-    assert_eq!((found.producer, found.carry, found.beginning.sequence), (id(OWN, 2), None, Sequence(3)));
+    assert_eq!((found.beginning.after, found.carry, found.beginning.sequence), (Some(id(OWN, 2)), None, Sequence(3)));
+}
+
+/// A WAL is lost, the next one goes on in its tracks' stead, then the first one is put back as it was before its second track was bound.
+#[test]
+fn a_track_that_another_wal_took_over_has_ended_for_its_own() {
+    for lane in [OWN, THERE] {
+        let mut lanes = Lanes::new();
+        lanes.open(id(lane, 1), "one", 1, 5);
+        lanes.open(id(lane, 2), "one", 2, 3);
+        lanes.close(id(lane, 1), id(lane, 2));
+        let lost = Asker { wal_id: 8, ..asker(None, 0) };
+        let walk = Walk::begin(lost.clone(), Some(id(lane, 1)), &lanes.all("one")).unwrap();
+        let stands = target(lanes.walk(walk)).producer;
+        assert_eq!((lanes.state(id(lane, 2)).unwrap().track, lanes.state(stands).unwrap().wal_id), (2, 8), "it stays what it was");
+        let unbound = Asker { track: TrackId(2), ..asker(None, 0) };
+        let walk = Walk::begin(unbound.clone(), None, &lanes.all("one")).expect("it is known");
+        let found = target(lanes.walk(walk));
+        assert_eq!(found.carry.map(|carry| carry.ended), Some(true), "{lane}");
+        assert_eq!((found.beginning.sequence, found.beginning.after), (Sequence(3), Some(stands)));
+        // Now its own track stands, which that one leads to.
+        let walk = Walk::begin(unbound, None, &lanes.all("one")).unwrap();
+        assert_eq!(target(lanes.walk(walk)).carry, None);
+    }
 }
 
 #[test]
