@@ -133,7 +133,7 @@ impl Desk {
             wal.each_unacked(before.track, &mut |entry| rejoin.older(before.track, entry));
         }
         wal.each_unacked(track, &mut |entry| rejoin.void(entry));
-        rejoin.finish(&wal.positions(), is_whole)
+        rejoin.finish(track, &wal.positions(), is_whole)
     }
 
     /// Where sources of which the hub says nothing are to be read from; `waiting` are those of void lines.

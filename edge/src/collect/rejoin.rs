@@ -27,6 +27,11 @@ fn farthest<'p>(positions: impl IntoIterator<Item = &'p SourcePosition>) -> BTre
     all
 }
 
+/// The source, to be read again from `byte` on.
+fn back_to(position: &SourcePosition, byte: u64) -> SourcePosition {
+    SourcePosition { offset: byte, resume: byte, held: Vec::new(), gone: false, done: false, ..position.clone() }
+}
+
 /// The hub's word on a track and those before it, against what the WAL holds of those.
 #[derive(Debug)]
 pub(super) struct Rejoin {
@@ -38,6 +43,8 @@ pub(super) struct Rejoin {
     cuts: BTreeMap<TrackId, Sequence>,
     /// Sources of void entries: what the WAL says of them does not count.
     void: BTreeSet<FileIdentity>,
+    /// Those of void entries of older tracks.
+    cut: BTreeSet<FileIdentity>,
     losses: Vec<Loss>,
     lost_streams: bool,
 }
@@ -61,13 +68,14 @@ impl Rejoin {
     /// By what the hub told of the track, and of those before it.
     pub(super) fn new(told: &[SourcePosition], older: &[SourcePosition]) -> Self {
         let (told, older) = (farthest(told), farthest(older));
-        Self { told, older, cuts: BTreeMap::new(), void: BTreeSet::new(), losses: Vec::new(), lost_streams: false }
+        Self { told, older, cuts: BTreeMap::new(), void: BTreeSet::new(), cut: BTreeSet::new(), losses: Vec::new(), lost_streams: false }
     }
 
     /// An entry of an older track, which waits for an ack.
     pub(super) fn older(&mut self, track: TrackId, entry: Unacked) {
         if self.cuts.contains_key(&track) || entry.positions.iter().any(|position| self.is_ahead(position)) {
             self.cuts.entry(track).or_insert(entry.from);
+            self.cut.extend(entry.positions.iter().map(|position| position.identity));
             return self.void(entry);
         }
         for position in entry.positions.into_iter().filter(|position| !is_stream(position)) {
@@ -91,8 +99,14 @@ impl Rejoin {
         position.resume > told.from && before < told.resume
     }
 
-    /// Where sources are read on, the WAL standing at `known`. `is_whole`: what neither the hub nor the WAL tells of was never stored.
-    pub(super) fn finish(mut self, known: &[SourcePosition], is_whole: bool) -> Rejoined {
+    /// Whether all that is void of the source was of `track`: what lies before where that began with it was of tracks that are drained.
+    fn began_here(&self, track: TrackId, position: &SourcePosition) -> bool {
+        let is_same = |told: &SourcePosition| told.generation == position.generation;
+        position.track == track.0 && !self.cut.contains(&position.identity) && self.told.get(&position.identity).is_none_or(is_same)
+    }
+
+    /// Where sources of `track` are read on, the WAL standing at `known`. `is_whole`: what neither the hub nor the WAL tells of was never stored.
+    pub(super) fn finish(mut self, track: TrackId, known: &[SourcePosition], is_whole: bool) -> Rejoined {
         let mut rejoined = Rejoined::default();
         for position in known.iter().filter(|position| !is_stream(position)) {
             let void = self.void.contains(&position.identity);
@@ -100,12 +114,9 @@ impl Rejoin {
                 Some(older) if void || reach(older) > reach(position) => {}
                 Some(_) => drop(self.older.insert(position.identity, position.clone())),
                 None if !void => drop(self.older.insert(position.identity, position.clone())),
+                None if !is_whole && self.began_here(track, position) => drop(self.older.insert(position.identity, back_to(position, position.from))),
                 None if self.told.contains_key(&position.identity) => {}
-                None if is_whole => {
-                    let begun =
-                        SourcePosition { offset: position.begun, resume: position.begun, held: Vec::new(), gone: false, done: false, ..position.clone() };
-                    rejoined.positions.push(SourcePosition { track: 0, from: 0, ..begun });
-                }
+                None if is_whole => rejoined.positions.push(SourcePosition { track: 0, from: 0, ..back_to(position, position.begun) }),
                 None => {
                     rejoined.doubtful.push(position.clone());
                     rejoined.positions.push(position.clone());
