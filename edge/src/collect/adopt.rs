@@ -96,7 +96,12 @@ impl Desk {
             self.hub_awaited_until = None;
         }
         // Before anything else is: what the positions bear is lost with the next ones.
-        let told = adopted.and_then(|()| self.tell_owed(now)).and_then(|()| self.lock().sync());
+        let told = adopted.and_then(|()| match self.tell_owed(now) {
+            // The tracks must be joined for the hub to make room; what is owed is told before the next line.
+            Err(WalFault::Full { .. } | WalFault::DiskFull { .. }) => Ok(()),
+            told => told,
+        });
+        let told = told.and_then(|()| self.lock().sync());
         (told, done)
     }
 

@@ -329,6 +329,9 @@ impl<'s> Talk<'s> {
     }
 
     async fn adopt(&mut self, track: TrackId, stand: (ProducerId, Sequence, Chain), positions: &[Position]) -> Result<(), String> {
+        if !self.tracks.is_alone(track, stand.0, self.shipper.steady()) {
+            return Ok(());
+        }
         let stops = || "the edge stops".to_owned();
         let (producer, last, chain) = stand;
         let (done, answer) = oneshot::channel();

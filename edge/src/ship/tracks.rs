@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto_model::{Chain, ProducerId, Sequence, Timestamp, TrackId};
+use proto_model::{Chain, Epoch, ProducerId, Sequence, Timestamp, TrackId};
 use proto_wire::edge_hub::RefuseCode;
 use proto_wire::edge_hub::message::Kind;
 
@@ -19,10 +19,23 @@ pub const BACKLOG_AGE: Duration = Duration::from_secs(60);
 /// Tracks that are not closed at the most; beyond it new batches join the newest.
 pub const TRACKS_OPEN_MAX: usize = 8;
 
+/// For so long a WAL that knows less than the hub must have been the only one to open its track. Whoever is fenced comes back after a second.
+pub const ALONE: Duration = Duration::from_secs(10);
+
+/// Who opened a track last, as far as this process knows: itself, since then.
+#[derive(Debug)]
+struct Held {
+    producer: ProducerId,
+    epoch: Epoch,
+    since: Timestamp,
+}
+
 /// The tracks.
 #[derive(Debug)]
 pub struct Tracks {
     windows: BTreeMap<TrackId, Window>,
+    /// Tracks of which the hub knows more than the WAL.
+    held: BTreeMap<TrackId, Held>,
     /// A later track that a hub knows and this WAL, which was set back, does not: nothing is sent before it is known where that one stands.
     named: Option<TrackId>,
     /// The newest track as it stood open at a hub once, or was begun here.
@@ -37,7 +50,7 @@ impl Tracks {
     #[must_use]
     pub fn new(windows: impl IntoIterator<Item = Window>, (backlog_mille, backlog_age): (u32, Duration)) -> Self {
         let windows = windows.into_iter().map(|window| (window.track(), window)).collect();
-        Self { windows, named: None, joined: None, backlog_age, share: Share::new(backlog_mille), drain: Drain::default() }
+        Self { windows, held: BTreeMap::new(), named: None, joined: None, backlog_age, share: Share::new(backlog_mille), drain: Drain::default() }
     }
 
     /// All windows, oldest track first.
@@ -137,6 +150,25 @@ impl Tracks {
     #[must_use]
     pub fn waited(&self, now: Timestamp) -> Duration {
         self.windows.values().map(|window| window.waited(now)).max().unwrap_or_default()
+    }
+
+    /// Whether nobody else opened `producer` for [`ALONE`], which the hub knows further on than the WAL of `track` does: only then does that WAL
+    /// give up what it holds. It was set back; or it is a copy, whose owner comes back as soon as it is fenced. A WAL that was never bound is new.
+    /// Else it is asked again later.
+    pub fn is_alone(&mut self, track: TrackId, producer: ProducerId, now: Timestamp) -> bool {
+        let Some(window) = self.windows.get_mut(&track) else { return true };
+        let (bound, epoch, _) = window.report();
+        if track == FIRST_TRACK && bound.is_none() {
+            return true;
+        }
+        let goes_on = self.held.get(&track).filter(|held| (held.producer, held.epoch.0 + 1) == (producer, epoch.0));
+        let since = goes_on.map_or(now, |held| held.since);
+        self.held.insert(track, Held { producer, epoch, since });
+        let is_alone = now.since(since) >= ALONE;
+        if !is_alone {
+            window.set_back(since.plus(ALONE));
+        }
+        is_alone
     }
 
     /// The track bound to this producer, other than `but`.

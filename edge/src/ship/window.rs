@@ -311,6 +311,11 @@ impl Window {
         self.standing = Standing::Open;
     }
 
+    /// The hub knows more than the WAL, which was set back, or is a copy: it is asked again `after`.
+    pub fn set_back(&mut self, after: Timestamp) {
+        self.standing = Standing::Refused { until: after, word: "set_back", text: "the hub knows more than this WAL: is its owner elsewhere?".to_owned() };
+    }
+
     /// The hub's chain is not the WAL's.
     pub fn diverged(&mut self, now: Timestamp) {
         self.standing = Standing::Refused { until: now.plus(DIVERGED_RETRY), word: "diverged", text: "the hub's chain is not that of this WAL".to_owned() };

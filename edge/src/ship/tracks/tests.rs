@@ -215,3 +215,28 @@ fn a_new_track_is_wanted_for_an_old_backlog_and_never_too_many() {
     closed.closed();
     assert!(!closed.wants_new(old, NOW), "not without a session");
 }
+
+/// The hub knows more than the WAL: it was set back, or is a copy whose owner is elsewhere.
+#[test]
+fn a_wal_that_knows_less_gives_up_what_it_holds_once_nobody_else_opens_its_track() {
+    let mut tracks = open(1, 500);
+    let opens = |tracks: &mut Tracks, epoch: u64, now: Timestamp| {
+        let asks = tracks.to_open(now).contains(&TrackId(1));
+        drop(tracks.window(TrackId(1)).unwrap().open(Sequence(5), Sequence(1), false, now));
+        let Kind::Welcome(told) = welcome(1, 1, 9) else { panic!() };
+        tracks.hear(&Kind::Welcome(Welcome { epoch, ..told }), now);
+        (asks, tracks.is_alone(TrackId(1), producer(1), now))
+    };
+    let at = |secs| NOW.plus(Duration::from_secs(secs));
+    tracks.closed();
+    assert_eq!(opens(&mut tracks, 3, at(0)), (true, false));
+    assert!(tracks.to_open(at(9)).is_empty() && tracks.wanted(|_| Sequence(9)).is_none(), "it waits, and sends nothing");
+    // Its owner came back at once.
+    assert_eq!(opens(&mut tracks, 5, at(10)), (true, false));
+    // The session broke.
+    tracks.closed();
+    assert_eq!(opens(&mut tracks, 6, at(12)), (true, false));
+    assert_eq!(opens(&mut tracks, 7, at(20)), (true, true), "ten seconds alone");
+    let mut new = Tracks::new([Window::new(TrackId(1), None, Sequence(0), Chain::default())], (500, BACKLOG_AGE));
+    assert!(new.is_alone(TrackId(1), producer(1), NOW), "nobody else has a new WAL");
+}
