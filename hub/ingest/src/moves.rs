@@ -195,11 +195,14 @@ impl Walk {
             return Some(Self::at_producer(asker, at, (Some(at) == first).then(Beginning::default)));
         }
         // Its WAL was set back to before it was bound, or a rollback forgot what came after the producer of its track that is known. One that
-        // names no producer could not be told the end of a track that another follows; a WAL binds a track before it begins the next.
+        // names no producer could not be told the end of a track that another follows.
         let leads = |to| all.iter().find(|(producer, state)| asker.same_track(state) && leads(*producer, &asker, all) == to).map(|(producer, _)| *producer);
-        let own = leads(Leads::On).map(|at| (at, None));
-        let (at, ended) = own.or_else(|| leads(Leads::Away).map(|at| (at, Some(CarryOver::ended(at)))))?;
-        (asker.is_unknown || !asker.followed).then(|| Self { ended, ..Self::at_producer(Asker { is_unknown: true, ..asker }, at, None) })
+        let may_have_ended = asker.is_unknown || !asker.followed;
+        let (at, ended) = leads(Leads::On)
+            .or_else(|| leads(Leads::Later).filter(|_| may_have_ended))
+            .map(|at| (at, None))
+            .or_else(|| leads(Leads::Away).filter(|_| may_have_ended).map(|at| (at, Some(CarryOver::ended(at)))))?;
+        Some(Self { ended, ..Self::at_producer(Asker { is_unknown: true, ..asker }, at, None) })
     }
 
     /// Whether the asker's WAL is new to the hub, so that all other open producers of its identity end in this one.
@@ -403,8 +406,10 @@ impl Walk {
 /// Where the chain from a closed producer of the asker's track leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
-    /// Into its track or a later one, or to one that nobody opened yet.
+    /// Into its track, or to one that nobody opened yet.
     On,
+    /// Into a later one.
+    Later,
     /// Into another WAL of its edge: this one was put back in its place.
     Away,
     /// It was retired. Or it ended in an older track: its WAL was set back since, and gives its tracks the same numbers anew.
@@ -419,7 +424,8 @@ fn leads(closed: ProducerId, asker: &Asker, all: &[(ProducerId, ProducerState)])
             Some(next) if next != at => at = next,
             Some(_) => return Leads::Nowhere,
             None if state.wal_id != asker.wal_id => return Leads::Away,
-            None if state.track >= asker.track.0 => return Leads::On,
+            None if state.track == asker.track.0 => return Leads::On,
+            None if state.track > asker.track.0 => return Leads::Later,
             None => return Leads::Nowhere,
         }
     }

@@ -510,6 +510,7 @@ fn a_later_track_that_knows_no_producer_any_more_is_led_over_the_one_it_had() {
         lanes.open(id(lane, 2), "one", 3, 3);
         lanes.close(id(THERE, 1), id(lane, 2));
         let unbound = Asker { track: TrackId(2), ..asker(None, 0) };
+        assert!(Walk::begin(Asker { followed: true, ..unbound.clone() }, None, &lanes.all("one")).is_none(), "it could not be told its end");
         let walk = Walk::begin(unbound.clone(), None, &lanes.all("one")).expect("it is known");
         let carry = target(lanes.walk(walk)).carry.expect("it is told where its track ended");
         assert_eq!((carry.producer, carry.last, carry.ended), (id(THERE, 1), Sequence(5), true));
@@ -526,10 +527,10 @@ fn a_later_track_that_knows_no_producer_any_more_is_led_over_the_one_it_had() {
     let mut lanes = Lanes::new();
     lanes.open(id(THERE, 1), "one", 2, 5);
     lanes.close(id(THERE, 1), id(FAR, 2));
-    for is_unknown in [false, true] {
+    for (is_unknown, followed) in [(false, false), (true, true), (false, true)] {
         let mut lanes = lanes.clone();
-        // A rollback forgot the producer that it names: later tracks follow it.
-        let who = Asker { track: TrackId(2), is_unknown, followed: is_unknown, ..asker(None, 0) };
+        // A rollback forgot the producer that it names, or the hub named it to a WAL that was set back; later tracks follow it.
+        let who = Asker { track: TrackId(2), is_unknown, followed, ..asker(None, 0) };
         let walk = Walk::begin(who, None, &lanes.all("one")).unwrap();
         let found = target(lanes.walk(walk));
         assert_eq!((found.beginning.sequence, found.carry), (Sequence(5), None));
