@@ -49,10 +49,9 @@ pub fn give_back() {
 
 /// Says that the program's code and constants are not in use until they are touched again, which costs about a microsecond for
 /// each window of 64 KiB. The kernel maps that much around each page that is run, and counts it as the process' own for ever:
-/// settings, arguments, handshakes. What is not mapped any more and marked cold is what the system takes first when it needs room, and
-/// no part of what Kubernetes calls a working set.
+/// settings, arguments, handshakes. What is not mapped and marked cold stays in the system's cache until room is needed, and is taken first then.
 ///
-/// Only pages that nobody can have written: those of segments that are not writable, in the program itself. What a debugger changed
+/// Only pages that nobody can have written: those of segments that are not writable. What a debugger changed
 /// there is lost.
 pub fn forget_code() {
     #[cfg(target_os = "linux")]
@@ -63,11 +62,17 @@ pub fn forget_code() {
     }
 }
 
-/// For the first object, which is the program; the others are shared with everybody.
+/// For an object that lies in a file: the program, and the libraries that it is linked with.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "as above")]
 unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _size: libc::size_t, _data: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the library passes a whole `dl_phdr_info` whose headers stay mapped as long as the object does: here for ever.
+    // The first is the program, which bears no name; what the kernel maps of its own bears no path.
+    // SAFETY: the library passes a whole `dl_phdr_info`, its name a string that ends with zero.
+    let is_file = unsafe { matches!(std::ffi::CStr::from_ptr((*info).dlpi_name).to_bytes(), [] | [b'/', ..]) };
+    if !is_file {
+        return 0;
+    }
+    // SAFETY: as above, and the headers stay mapped as long as the object does: here for ever.
     let (base, headers) = unsafe { ((*info).dlpi_addr, std::slice::from_raw_parts((*info).dlpi_phdr, usize::from((*info).dlpi_phnum))) };
     // SAFETY: it reads a number.
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096).max(1);
@@ -80,7 +85,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _size: libc::size_t, 
             unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(at), bytes, advice) };
         }
     }
-    1
+    0
 }
 
 /// Gives back what is free, now and then, and what the start needed once that is over.
@@ -94,5 +99,6 @@ pub async fn give_back_always() {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
