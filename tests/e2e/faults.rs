@@ -79,6 +79,30 @@ async fn minio_is_killed_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_starts_before_its_store_waits_for_it_and_not_for_ever() {
+    let dir = place::folder("before");
+    let mut minio = Minio::start(dir.path());
+    let mut hub = Hub::start(dir.path(), &minio.settings("t", minio.port), "");
+    hub.kill();
+    minio.kill();
+    let starting = std::thread::spawn(move || {
+        hub.resume();
+        hub
+    });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!starting.is_finished(), "nothing can be served yet");
+    minio.resume();
+    let mut hub = tokio::task::spawn_blocking(|| starting.join().unwrap()).await.unwrap();
+    assert!(hub.process().alive());
+    hub.kill();
+    minio.kill();
+    let begun = std::time::Instant::now();
+    let why = tokio::task::spawn_blocking(move || hub.try_resume().unwrap_err()).await.unwrap();
+    assert!(why.contains("check that it is up and reachable") && why.contains("the hub waits for its store"), "{why}");
+    assert!((14..28).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_way_to_the_store_fails_in_every_manner() {
     let dir = place::folder("gate");
     let minio = Minio::start(dir.path());

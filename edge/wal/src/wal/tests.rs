@@ -115,7 +115,7 @@ proptest! {
 }
 
 /// What an opening finds, and tells as lost, once the last byte of the batch `sequence` of `track` is another.
-fn found_without(disk: &SimDisk, track: TrackId, sequence: u64) -> (crate::Recovered, Vec<(TrackId, u64, u64, String)>) {
+fn found_without(disk: &SimDisk, track: TrackId, sequence: u64) -> (Recovered, Vec<(TrackId, u64, u64, String)>) {
     let (records, _) = records(disk);
     let batch = records.iter().find(|record| (record.track, record.sequence) == (track.0, sequence)).unwrap();
     assert!(disk.flip(&bed::settings().dir.join(&batch.file), batch.offset + batch.bytes - 1));
