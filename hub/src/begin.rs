@@ -2,7 +2,7 @@
 //!
 //! Parts: [`begin_patiently`], once for the program; [`open_store`], for its commands as well. Promises: a store that does not
 //! answer is asked again for [`PATIENCE`]: it may be starting too. Any other fault ends the start at once. Must not do: write, but
-//! for the proof that the store can be used.
+//! for the proof that the store can be used, and the tenants of its own file where they are newer.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -55,6 +55,16 @@ fn goes_on_until(cluster: &mut Cluster, mut done: impl FnMut(&Cluster) -> bool) 
     panic!("seed {}: {}", cluster.swarm.seed, cluster.standing());
 }
 
+/// The first edge, which no hub can reach for 75 s, makes a backlog of so many bursts, and goes on until its second track is under way beside the first.
+fn gets_two_tracks(cluster: &mut Cluster, bursts: u32) {
+    for _ in 0..bursts {
+        burst(cluster);
+        cluster.run_for(SECOND).unwrap();
+    }
+    cluster.run_for(SECOND * 54).unwrap();
+    goes_on_until(cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+}
+
 /// Runs until the first edge is on its second track alone.
 fn drained(cluster: &mut Cluster) {
     goes_on_until(cluster, |cluster| numbers(cluster) == [2]);
@@ -314,12 +324,7 @@ fn a_wal_with_two_tracks_is_lost() {
         for hub in 0..2 {
             cluster.cut(0, hub, Way::Both, SECOND * 75);
         }
-        for _ in 0..20 {
-            burst(&mut cluster);
-            cluster.run_for(SECOND).unwrap();
-        }
-        cluster.run_for(SECOND * 54).unwrap();
-        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        gets_two_tracks(&mut cluster, 20);
         cluster.lose_wal(0, SECOND);
         cluster.may_lose(0);
         for _ in 0..10 {
@@ -348,12 +353,7 @@ fn a_wal_of_before_its_first_welcome_is_put_back_while_two_tracks_are_open() {
         }
         assert_eq!(producer(&cluster), None, "no hub has welcomed it");
         let image = cluster.edges[0].disk.image();
-        for _ in bursts..20 {
-            burst(&mut cluster);
-            cluster.run_for(SECOND).unwrap();
-        }
-        cluster.run_for(SECOND * 54).unwrap();
-        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        gets_two_tracks(&mut cluster, 20 - bursts);
         cluster.crash_edge(0, false, SECOND);
         cluster.edges[0].disk.restore(&image);
         cluster.may_lose(0);
@@ -384,12 +384,7 @@ fn the_opening_of_a_lost_wal_comes_late() {
         cluster.run_for(SECOND * 6).unwrap();
         assert!(cluster.until(SECOND * 180, |cluster| producer(cluster).is_some()).unwrap(), "{}", cluster.standing());
         cluster.cut(0, 1, Way::Both, SECOND * 75);
-        for _ in 0..20 {
-            burst(&mut cluster);
-            cluster.run_for(SECOND).unwrap();
-        }
-        cluster.run_for(SECOND * 54).unwrap();
-        goes_on_until(&mut cluster, |cluster| matches!(tracks(cluster)[..], [_, (2, _, _, acked)] if acked > 3));
+        gets_two_tracks(&mut cluster, 20);
         let closes = cluster.ground.bucket.oracle(Oracle::closes);
         cluster.thaw_hub(0);
         cluster.run_for(SECOND * 2).unwrap();

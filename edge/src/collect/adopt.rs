@@ -11,7 +11,7 @@ use proto_model::{Timestamp, TrackId};
 use tokio::sync::oneshot;
 
 use super::Desk;
-use super::rejoin::{Rejoin, Rejoined};
+use super::rejoin::{Rejoin, Rejoined, back_to};
 use crate::receive::streams::is_stream;
 use crate::ship::Adoption;
 use crate::ship::window::FIRST_TRACK;
@@ -147,15 +147,7 @@ impl Desk {
         let known = self.recovered.iter().filter(|position| !is_stream(position)).chain(waiting).map(|position| (position.identity, position));
         let untold: BTreeMap<_, _> = known.filter(|(identity, _)| !told.contains(identity)).collect();
         // Nothing of it was ever stored: it is looked for by its identity, and read again from where this edge began.
-        let begun = |position: &SourcePosition| SourcePosition {
-            offset: position.begun,
-            resume: position.begun,
-            held: Vec::new(),
-            gone: false,
-            track: 0,
-            from: 0,
-            ..position.clone()
-        };
+        let begun = |position: &SourcePosition| SourcePosition { track: 0, from: 0, done: position.done, ..back_to(position, position.begun) };
         untold.into_values().map(begun).collect()
     }
 

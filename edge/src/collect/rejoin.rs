@@ -28,7 +28,7 @@ fn farthest<'p>(positions: impl IntoIterator<Item = &'p SourcePosition>) -> BTre
 }
 
 /// The source, to be read again from `byte` on.
-fn back_to(position: &SourcePosition, byte: u64) -> SourcePosition {
+pub(super) fn back_to(position: &SourcePosition, byte: u64) -> SourcePosition {
     SourcePosition { offset: byte, resume: byte, held: Vec::new(), gone: false, done: false, ..position.clone() }
 }
 

@@ -441,6 +441,14 @@ async fn goodbyes_are_said_both_ways() {
 }
 
 /// Two hubs on one bucket, each with a lane of its own.
+/// A session of `alpha/one` with its first two tracks.
+async fn with_two_tracks(hub: &Hub) -> (Talk, Welcome, Welcome) {
+    let mut talk = hub.greeted("alpha", "one").await;
+    let first = talk.open(&Bytes::new()).await;
+    let second = talk.open_as(Open { track: 2, ..Open::default() }).await;
+    (talk, first, second)
+}
+
 async fn two_hubs() -> [Hub; 2] {
     let left = hub().await;
     let right = hub_on(&left.bucket, &left.authority, 2).await;
@@ -526,9 +534,7 @@ async fn edges_that_go_back_and_forth_between_hubs_with_batches_in_flight_are_st
 #[tokio::test(start_paused = true)]
 async fn a_lost_wal_ends_its_tracks_on_all_hubs_and_their_positions_come_together() {
     let hubs = two_hubs().await;
-    let mut old = hubs[0].greeted("alpha", "one").await;
-    let first = old.open(&Bytes::new()).await;
-    let second = old.open_as(Open { track: 2, ..Open::default() }).await;
+    let (mut old, first, second) = with_two_tracks(&hubs[0]).await;
     assert!(second.producer != first.producer && second.last == 0);
     let wal = Wal::new("one", 3);
     old.say(Kind::Batch(wal.batch(&first, 1))).await;
@@ -554,9 +560,7 @@ async fn a_lost_wal_ends_its_tracks_on_all_hubs_and_their_positions_come_togethe
 #[tokio::test(start_paused = true)]
 async fn a_wal_that_knows_one_track_is_told_of_the_later_one_by_whichever_hub() {
     let hubs = two_hubs().await;
-    let mut before = hubs[0].greeted("alpha", "one").await;
-    let first = before.open(&Bytes::new()).await;
-    let second = before.open_as(Open { track: 2, ..Open::default() }).await;
+    let (mut before, first, second) = with_two_tracks(&hubs[0]).await;
     assert_eq!((first.later, second.later), (0, 0));
     let wal = Wal::new("one", 3);
     before.say(Kind::Batch(wal.batch(&second, 1))).await;
@@ -586,9 +590,7 @@ async fn a_wal_that_knows_one_track_is_told_of_the_later_one_by_whichever_hub() 
 #[tokio::test(start_paused = true)]
 async fn an_opening_that_comes_late_ends_no_tracks() {
     let hubs = two_hubs().await;
-    let mut live = hubs[0].greeted("alpha", "one").await;
-    let first = live.open(&Bytes::new()).await;
-    let second = live.open_as(Open { track: 2, ..Open::default() }).await;
+    let (mut live, first, second) = with_two_tracks(&hubs[0]).await;
     let wal = Wal::new("one", 3);
     live.say(Kind::Batch(wal.batch(&second, 1))).await;
     live.acked(1).await;
@@ -609,9 +611,7 @@ async fn an_opening_that_comes_late_ends_no_tracks() {
 async fn a_drained_track_is_closed_and_its_end_told_again() {
     let hub = hub().await;
     let wal = Wal::new("one", 2);
-    let mut talk = hub.greeted("alpha", "one").await;
-    let first = talk.open(&Bytes::new()).await;
-    let second = talk.open_as(Open { track: 2, ..Open::default() }).await;
+    let (mut talk, first, second) = with_two_tracks(&hub).await;
     talk.say(Kind::Batch(wal.batch(&first, 1))).await;
     talk.acked(1).await;
     let chain = Bytes::copy_from_slice(&wal.chains[1].0);
